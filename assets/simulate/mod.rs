@@ -1,0 +1,107 @@
+//! Realistic long-format telemetry of a two-robot forming cell whose truth is known analytically: what demos, tests
+//! and benchmarks run on instead of a real recording.
+//!
+//! A run is planned ([`plan`](plan())), then sampled ([`generate`]): the path of each tool is a sum of sinusoids
+//! ([`Trajectory`]), each sensor reads it on a clock of its own, with noise and quantization. [`defects`](defects()) adds the
+//! rows that a pipeline must refuse.
+//!
+//! Not here: files, tables and formats. Everything is computed in memory and depends on nothing but its arguments; no clock,
+//! no thread and no order of calls changes a value.
+
+mod clock;
+mod defects;
+mod plan;
+mod samples;
+mod time;
+mod trajectory;
+
+pub use clock::{ENCODER_PERIOD_US, LOAD_CELL_PERIOD_US};
+pub use defects::{TextRow, defects, text_row};
+pub use plan::{DEMO_START_US, RunPlan, Shape, plan};
+pub use samples::{Rows, RunData, RunTruth, generate, run_truth};
+pub use time::{time_text, write_time};
+pub use trajectory::{PAUSE_OFFSET_MM, Trajectory, Truth, true_path_length, truth};
+
+/// What to simulate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// How many runs; a demo always has its four.
+    pub runs: usize,
+    /// Length of a run in seconds, kept to the millisecond.
+    pub seconds: f64,
+    /// The same seed gives the same rows.
+    pub seed: u64,
+    /// Standard deviation of the noise of positions in mm.
+    pub noise_mm: f64,
+    /// Standard deviation of the noise of forces in N.
+    pub noise_n: f64,
+    /// Resolution of the encoders in mm; 0 leaves positions unrounded, finer than 1e-6 counts as 1e-6.
+    pub quantum_mm: f64,
+    /// Whether [`defects`](defects()) gives any rows.
+    pub defects: bool,
+    /// Four runs of the shape of a real recording (incomplete, resting and short ones) instead of `runs` complete ones.
+    pub demo: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            runs: 4,
+            seconds: 600.0,
+            seed: 1,
+            noise_mm: 0.002,
+            noise_n: 0.05,
+            quantum_mm: 0.001,
+            defects: false,
+            demo: false,
+        }
+    }
+}
+
+/// One measured quantity: a field of a sensor of a robot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channel {
+    /// 1 or 2.
+    pub robot_id: i64,
+    /// `encoder` (mm) or `load_cell` (N).
+    pub sensor_type: &'static str,
+    /// `x`, `y`, `z` of an encoder; `fx`, `fy`, `fz` of a load cell.
+    pub field: &'static str,
+}
+
+const fn channel(robot_id: i64, sensor_type: &'static str, field: &'static str) -> Channel {
+    Channel {
+        robot_id,
+        sensor_type,
+        field,
+    }
+}
+
+/// Every channel of the cell. Three in a row make a sensor, so that channel `c` belongs to sensor `c / 3` and is its
+/// axis `c % 3`; six make a robot.
+pub const CHANNELS: [Channel; 12] = [
+    channel(1, "encoder", "x"),
+    channel(1, "encoder", "y"),
+    channel(1, "encoder", "z"),
+    channel(1, "load_cell", "fx"),
+    channel(1, "load_cell", "fy"),
+    channel(1, "load_cell", "fz"),
+    channel(2, "encoder", "x"),
+    channel(2, "encoder", "y"),
+    channel(2, "encoder", "z"),
+    channel(2, "load_cell", "fx"),
+    channel(2, "load_cell", "fy"),
+    channel(2, "load_cell", "fz"),
+];
+
+/// How many sensors [`CHANNELS`] make.
+const SENSORS: usize = CHANNELS.len() / 3;
+
+/// SplitMix64's finalizer, a bijection: turns neighbouring numbers into unrelated ones, so that seeds 1 and 2 have
+/// nothing in common.
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

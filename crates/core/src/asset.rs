@@ -1,0 +1,226 @@
+//! What a person declares: an asset, its outputs with their columns, what it reads, its code version and parameters.
+//!
+//! Not here: how it computes. A declaration is data; the function behind it belongs to the backend that runs it.
+
+use crate::hash::{Digest, Hasher};
+use crate::key::AssetName;
+
+/// The kind of values a declared column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `f64`.
+    Float,
+    /// `i64`.
+    Int,
+    /// UTF-8 text.
+    Text,
+    /// Microseconds, UTC.
+    Time,
+    /// Boolean.
+    Bool,
+}
+
+impl Kind {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Int => "integer",
+            Self::Text => "text",
+            Self::Time => "time",
+            Self::Bool => "boolean",
+        }
+    }
+}
+
+/// A declared column. Unit and description are metadata: changing them remakes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnDecl {
+    /// Its name in the table.
+    pub name: String,
+    /// What it holds.
+    pub kind: Kind,
+    /// Physical unit, empty where there is none.
+    pub unit: String,
+    /// One line for people.
+    pub description: String,
+}
+
+impl ColumnDecl {
+    /// A column with its unit and description.
+    pub fn new(name: &str, kind: Kind, unit: &str, description: &str) -> Self {
+        Self { name: name.into(), kind, unit: unit.into(), description: description.into() }
+    }
+}
+
+/// A table that an asset writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputDecl {
+    /// Its name, global among all outputs.
+    pub name: AssetName,
+    /// Its columns in order. The first ones are the partition's dimensions, as text.
+    pub columns: Vec<ColumnDecl>,
+    /// The columns that cut it into slices: a part is then a column of one slice.
+    pub slice_key: Vec<String>,
+    /// A row or a few per partition: rows travel in the record, and files hold many partitions.
+    pub packed: bool,
+}
+
+impl OutputDecl {
+    /// An unsliced output with a file per partition.
+    pub fn new(name: AssetName, columns: Vec<ColumnDecl>) -> Self {
+        Self { name, columns, slice_key: Vec::new(), packed: false }
+    }
+
+    /// The same, packed.
+    #[must_use]
+    pub fn packed(mut self) -> Self {
+        self.packed = true;
+        self
+    }
+
+    /// The same, with a declared slice key.
+    #[must_use]
+    pub fn sliced_by(mut self, key: &[&str]) -> Self {
+        self.slice_key = key.iter().map(|k| (*k).to_owned()).collect();
+        self
+    }
+}
+
+/// Which parts of an input count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reads {
+    /// Every part.
+    All,
+    /// The named columns, of every slice.
+    Columns(Vec<String>),
+}
+
+impl Reads {
+    /// Whether a part of that column counts.
+    pub fn includes(&self, column: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Columns(columns) => columns.iter().any(|c| c == column),
+        }
+    }
+}
+
+/// An input: another asset's output, of the same partition (an unpartitioned input serves every partition).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputDecl {
+    /// The output that is read.
+    pub output: AssetName,
+    /// Which of its parts count.
+    pub reads: Reads,
+}
+
+impl InputDecl {
+    /// Reads every part.
+    pub fn all(output: AssetName) -> Self {
+        Self { output, reads: Reads::All }
+    }
+
+    /// Reads the named columns.
+    pub fn columns(output: AssetName, columns: &[&str]) -> Self {
+        Self { output, reads: Reads::Columns(columns.iter().map(|c| (*c).to_owned()).collect()) }
+    }
+}
+
+/// A named output, declared once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AssetDecl {
+    /// Its name, which is also that of its first output.
+    pub name: AssetName,
+    /// One line for people.
+    pub description: String,
+    /// The dimensions that cut it; empty for none.
+    pub dimensions: Vec<String>,
+    /// What it reads of other assets.
+    pub inputs: Vec<InputDecl>,
+    /// Whether it reads slices of sources.
+    pub reads_sources: bool,
+    /// The tables it writes; the first one carries its name.
+    pub outputs: Vec<OutputDecl>,
+    /// The version of its code, stated: there is no default.
+    pub code: String,
+    /// Its parameters: (dotted name, canonical text), sorted by name.
+    pub params: Vec<(String, String)>,
+}
+
+impl AssetDecl {
+    /// An asset with one output, no inputs and no parameters yet.
+    pub fn new(output: OutputDecl, code: &str) -> Self {
+        Self {
+            name: output.name.clone(),
+            description: String::new(),
+            dimensions: Vec::new(),
+            inputs: Vec::new(),
+            reads_sources: false,
+            outputs: vec![output],
+            code: code.to_owned(),
+            params: Vec::new(),
+        }
+    }
+
+    /// Sets the dimensions that cut it.
+    #[must_use]
+    pub fn partitioned_by(mut self, dimensions: &[&str]) -> Self {
+        self.dimensions = dimensions.iter().map(|d| (*d).to_owned()).collect();
+        self
+    }
+
+    /// Adds an input.
+    #[must_use]
+    pub fn reads(mut self, input: InputDecl) -> Self {
+        self.inputs.push(input);
+        self
+    }
+
+    /// Declares that it reads slices of sources.
+    #[must_use]
+    pub fn reads_sources(mut self) -> Self {
+        self.reads_sources = true;
+        self
+    }
+
+    /// Adds a further output.
+    #[must_use]
+    pub fn also(mut self, output: OutputDecl) -> Self {
+        self.outputs.push(output);
+        self
+    }
+
+    /// Sets the line for people.
+    #[must_use]
+    pub fn described(mut self, description: &str) -> Self {
+        description.clone_into(&mut self.description);
+        self
+    }
+
+    /// Adds a parameter; its text must be canonical (equal values, equal texts).
+    #[must_use]
+    pub fn param(mut self, name: &str, value: impl ToString) -> Self {
+        self.params.push((name.to_owned(), value.to_string()));
+        self.params.sort();
+        self
+    }
+
+    /// Names and kinds of all that it writes, as one short hash: what is stored must have the declared shape.
+    pub fn shape(&self) -> String {
+        let mut hasher = Hasher::new("assets.shape.1");
+        hasher.number(self.outputs.len() as u64);
+        for output in &self.outputs {
+            hasher.text(output.name.as_str()).number(output.columns.len() as u64);
+            for column in &output.columns {
+                hasher.text(&column.name).text(column.kind.name());
+            }
+            hasher.number(output.slice_key.len() as u64);
+            output.slice_key.iter().for_each(|key| {
+                hasher.text(key);
+            });
+        }
+        let digest: Digest<8> = hasher.finish();
+        digest.to_string()
+    }
+}

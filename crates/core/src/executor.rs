@@ -1,0 +1,66 @@
+//! The seam to whoever makes steps: requests that could travel, outcomes that come back in any order.
+
+use crate::hash::Fingerprint;
+use crate::key::{Partition, Step};
+use crate::reason::Reason;
+use crate::record::{CheckRecord, OutputRecord, SliceRef, Span};
+use serde::{Deserialize, Serialize};
+use std::sync::mpsc::Sender;
+
+/// An input of a request: where it is and what its parts hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepInput {
+    /// The partition it belongs to.
+    pub partition: Partition,
+    /// Its record.
+    pub output: OutputRecord,
+}
+
+/// A step to be made. A worker computes the fingerprint from its own declarations and these inputs, and refuses a
+/// mismatch: then it is another program than the one that planned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRequest {
+    /// The step.
+    pub step: Step,
+    /// What the planner expects to be made from.
+    pub expected: Fingerprint,
+    /// Inputs, in the order of the declaration.
+    pub inputs: Vec<StepInput>,
+    /// Slices of sources, in canonical order.
+    pub slices: Vec<SliceRef>,
+    /// The outputs of the step's newest record: what a source no longer delivers is taken from there.
+    pub previous: Vec<OutputRecord>,
+    /// The build.
+    pub build: String,
+}
+
+/// What a worker brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Product {
+    /// The tables, stored.
+    pub outputs: Vec<OutputRecord>,
+    /// The checks, all passed or not blocking.
+    pub checks: Vec<CheckRecord>,
+    /// What a person should know.
+    pub warnings: Vec<Reason>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepOutcome {
+    /// The step.
+    pub step: Step,
+    /// The product, or why there is none.
+    pub result: Result<Product, Reason>,
+    /// When and where.
+    pub span: Span,
+}
+
+/// Makes steps, several at once.
+pub trait Executor: Send + Sync {
+    /// How many requests are worth having in flight.
+    fn width(&self) -> usize;
+
+    /// Takes a request; its outcome goes to `done`, whatever happens, a panic included.
+    fn submit(&self, request: StepRequest, done: Sender<StepOutcome>);
+}

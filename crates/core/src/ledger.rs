@@ -1,0 +1,119 @@
+//! What is true now, folded from entries one by one: the newest record of every step, its latest failed attempt, the
+//! sources as last read, the builds. Every backend answers from such a fold, so that all give the same answers.
+
+use crate::hash::RecordId;
+use crate::key::{AssetName, Partition, Step};
+use crate::record::{AttemptRecord, BuildEnd, BuildRecord, Entry, SourceRecord, StepRecord};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What is known of one step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tip {
+    /// The newest record, with its id.
+    pub made: Option<(RecordId, Arc<StepRecord>)>,
+    /// The latest attempt; history once a newer record exists.
+    last_attempt: Option<AttemptRecord>,
+    /// The how-manyth step of its asset this was to get a record, from 0: packed tables are cut by it.
+    pub ordinal: u64,
+}
+
+impl Tip {
+    /// The newest record.
+    pub fn record(&self) -> Option<&Arc<StepRecord>> {
+        self.made.as_ref().map(|(_, record)| record)
+    }
+
+    /// Its generation; 0 before the first record.
+    pub fn generation(&self) -> u64 {
+        self.record().map_or(0, |record| record.generation)
+    }
+
+    /// The latest attempt, if it failed after the newest record.
+    pub fn attempt(&self) -> Option<&AttemptRecord> {
+        self.last_attempt.as_ref().filter(|attempt| attempt.after_generation >= self.generation())
+    }
+}
+
+/// The fold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ledger {
+    tips: HashMap<Step, Tip>,
+    recorded: HashMap<AssetName, u64>,
+    sources: BTreeMap<String, SourceRecord>,
+    builds: Vec<(BuildRecord, Option<BuildEnd>)>,
+}
+
+impl Ledger {
+    /// Folds one entry in. Older generations never displace newer ones, so the order of entries does not matter for
+    /// steps written by different processes.
+    pub fn apply(&mut self, entry: Entry) {
+        match entry {
+            Entry::Begin(build) => self.builds.push((build, None)),
+            Entry::End(end) => {
+                if let Some((_, slot)) = self.builds.iter_mut().rev().find(|(build, _)| build.id == end.id) {
+                    *slot = Some(end);
+                }
+            }
+            Entry::Source(source) => {
+                if source.moved_to.is_some() {
+                    self.sources.remove(&source.path);
+                } else {
+                    self.sources.insert(source.path.clone(), source);
+                }
+            }
+            Entry::Attempt(attempt) => {
+                let step = attempt.step.clone();
+                self.tips.entry(step).or_default().last_attempt = Some(attempt);
+            }
+            Entry::Step(record) => self.apply_step(*record),
+        }
+    }
+
+    fn apply_step(&mut self, record: StepRecord) {
+        let tip = self.tips.entry(record.step.clone()).or_default();
+        if tip.made.is_none() {
+            let count = self.recorded.entry(record.step.asset.clone()).or_default();
+            tip.ordinal = *count;
+            *count += 1;
+        }
+        if record.generation > tip.generation() {
+            tip.made = Some((record.id(), Arc::new(record)));
+        }
+    }
+
+    /// What is known of a step.
+    pub fn tip(&self, step: &Step) -> Option<&Tip> {
+        self.tips.get(step)
+    }
+
+    /// The newest record of a step.
+    pub fn newest(&self, step: &Step) -> Option<&Arc<StepRecord>> {
+        self.tip(step).and_then(Tip::record)
+    }
+
+    /// Every step that was ever made or tried.
+    pub fn steps(&self) -> impl Iterator<Item = (&Step, &Tip)> {
+        self.tips.iter()
+    }
+
+    /// The partitions of an asset that have a record.
+    pub fn partitions<'a>(&'a self, asset: &'a AssetName) -> impl Iterator<Item = &'a Partition> {
+        self.tips.keys().filter(move |step| step.asset == *asset).map(|step| &step.partition)
+    }
+
+    /// Sources as they were last read, by path.
+    pub fn sources(&self) -> &BTreeMap<String, SourceRecord> {
+        &self.sources
+    }
+
+    /// Builds, oldest first, with their ends.
+    pub fn builds(&self) -> &[(BuildRecord, Option<BuildEnd>)] {
+        &self.builds
+    }
+
+    /// True before the first entry.
+    pub fn is_empty(&self) -> bool {
+        self.tips.is_empty() && self.sources.is_empty() && self.builds.is_empty()
+    }
+}

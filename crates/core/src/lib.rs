@@ -1,0 +1,28 @@
+//! The nouns of `assets`: names, partitions, hashes, tables, declarations, the graph, records, reasons, and the rules
+//! of freshness over them, together with the seams that backends implement.
+//!
+//! Not here: disks, clocks, threads, data frames. Everything in this crate is a value or a pure function of values.
+
+pub mod asset;
+pub mod catalog;
+pub mod compute;
+pub mod content;
+pub mod executor;
+pub mod freshness;
+pub mod graph;
+pub mod hash;
+pub mod key;
+pub mod ledger;
+pub mod reason;
+pub mod record;
+pub mod select;
+pub mod source;
+pub mod suggest;
+pub mod table;
+pub mod table_store;
+
+pub use asset::{AssetDecl, ColumnDecl, InputDecl, Kind, OutputDecl, Reads};
+pub use hash::{ContentHash, Fingerprint, ObjectId, RecordId};
+pub use key::{AssetName, Partition, Step};
+pub use reason::{Fact, Reason};
+pub use record::StepRecord;

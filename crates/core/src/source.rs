@@ -1,0 +1,40 @@
+//! The seam to what comes from outside: lists, identifies and slices inputs.
+
+use crate::key::Step;
+use crate::ledger::Ledger;
+use crate::reason::Reason;
+use crate::record::{SliceRef, SourceRecord};
+use std::collections::BTreeMap;
+
+/// What one step reads from outside.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Delivery {
+    /// Its slices in all sources.
+    pub slices: Vec<SliceRef>,
+    /// Why it can't be read now, if so: the step fails with it.
+    pub failure: Option<Reason>,
+    /// What does not make it stale but should be known, such as `source_vanished`.
+    pub warnings: Vec<Reason>,
+}
+
+/// All sources, identified.
+#[derive(Debug, Clone, Default)]
+pub struct Identified {
+    /// What each step reads. A step is listed for as long as anything was ever delivered for it.
+    pub deliveries: BTreeMap<Step, Delivery>,
+    /// Records that differ from the ledger's: a build commits them.
+    pub changed: Vec<SourceRecord>,
+    /// Sources that can't be read: (path, why). They fail nothing by themselves.
+    pub problems: Vec<(String, Reason)>,
+    /// What a person should be told.
+    pub warnings: Vec<Reason>,
+    /// Number of files looked at, and of rows in them.
+    pub files: usize,
+}
+
+/// Inputs from outside.
+pub trait Source: Send + Sync {
+    /// Lists the sources and identifies each, reading only those whose stat differs from what the ledger knows
+    /// (all of them with `rehash`). Fails only where listing itself is impossible.
+    fn identify(&self, known: &Ledger, rehash: bool) -> Result<Identified, Reason>;
+}

@@ -1,0 +1,55 @@
+//! A small table in memory: what travels inside a record when an asset has a row or a few per partition, and what the
+//! in-memory twins compute on. Large tables are frames in objects and never pass through here.
+
+use serde::{Deserialize, Serialize};
+
+/// A column's values; `None` is null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Values {
+    /// Measured values.
+    Float(Vec<Option<f64>>),
+    /// Counts and small identifiers.
+    Int(Vec<Option<i64>>),
+    /// Text.
+    Text(Vec<Option<String>>),
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    Time(Vec<Option<i64>>),
+    /// True or false.
+    Bool(Vec<Option<bool>>),
+}
+
+impl Values {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Float(v) => v.len(),
+            Self::Int(v) | Self::Time(v) => v.len(),
+            Self::Text(v) => v.len(),
+            Self::Bool(v) => v.len(),
+        }
+    }
+
+    /// True without rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Named columns of equal length.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// (name, values) in order.
+    pub columns: Vec<(String, Values)>,
+}
+
+impl Table {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |(_, values)| values.len())
+    }
+
+    /// The values of a column.
+    pub fn column(&self, name: &str) -> Option<&Values> {
+        self.columns.iter().find(|(n, _)| n == name).map(|(_, values)| values)
+    }
+}

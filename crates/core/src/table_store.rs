@@ -1,0 +1,81 @@
+//! The seam to tables: objects that never change, and what is published of them. No rename or link shows here, so
+//! that a bucket can stand behind it as well as a folder.
+
+use crate::hash::ObjectId;
+use crate::key::{AssetName, Partition};
+use crate::reason::Reason;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a table can't be stored, opened or published.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .reason.message)]
+pub struct TableStoreError {
+    /// What happened, where, and what to do.
+    pub reason: Reason,
+    /// Trying again may help.
+    pub transient: bool,
+    /// The object is not there: a miss, not an error.
+    pub missing: bool,
+}
+
+/// A published table's place: the output, and which of its files.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableFile {
+    /// The output.
+    pub output: AssetName,
+    /// The file's name without its ending.
+    pub stem: String,
+}
+
+impl TableFile {
+    /// The file of one partition.
+    pub fn of(output: &AssetName, partition: &Partition) -> Self {
+        Self { output: output.clone(), stem: partition.file_stem() }
+    }
+
+    /// One bucket of a packed output.
+    pub fn bucket(output: &AssetName, number: u64) -> Self {
+        Self { output: output.clone(), stem: format!("part-{number:05}") }
+    }
+}
+
+/// Bytes on their way into the store; dropped, they leave nothing.
+pub trait Staged: Write + Send {
+    /// Makes them an object, durable, named by their hash.
+    fn put(self: Box<Self>) -> Result<(ObjectId, u64), TableStoreError>;
+
+    /// Publishes them as a table without keeping an object: for views that can be rebuilt at any time.
+    fn publish(self: Box<Self>, table: &TableFile) -> Result<u64, TableStoreError>;
+}
+
+/// An object's bytes.
+pub enum Object {
+    /// In a file.
+    File(File),
+    /// In memory.
+    Bytes(Arc<[u8]>),
+}
+
+/// Objects and published tables.
+pub trait TableStore: Send + Sync {
+    /// A place to write bytes to.
+    fn stage(&self) -> Result<Box<dyn Staged>, TableStoreError>;
+
+    /// Opens an object.
+    fn open(&self, object: &ObjectId) -> Result<Object, TableStoreError>;
+
+    /// Whether an object is there.
+    fn contains(&self, object: &ObjectId) -> bool;
+
+    /// Publishes an object as a table, replacing the one before at once.
+    fn publish(&self, table: &TableFile, object: &ObjectId) -> Result<(), TableStoreError>;
+
+    /// Whether a table is published.
+    fn is_published(&self, table: &TableFile) -> bool;
+
+    /// Where a person finds an output's tables, if that is a place.
+    fn folder(&self, output: &AssetName) -> Option<PathBuf>;
+}
