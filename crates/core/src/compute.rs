@@ -3,11 +3,20 @@
 //! Not here: what inputs and outputs look like to that code. A backend gives its assets scannable inputs and sinks
 //! that take batches; the engine only sees records.
 
+use crate::asset::OutputDecl;
 use crate::executor::{Product, StepRequest};
 use crate::reason::Reason;
+use crate::record::OutputRecord;
+use crate::table_store::Staged;
 
 /// Runs the code of assets.
 pub trait Worker: Send + Sync {
     /// Makes a step: reads its inputs, computes, checks, stores its outputs. The error is why there is no table.
     fn make(&self, request: &StepRequest) -> Result<Product, Reason>;
+}
+
+/// Writes the published files of packed outputs: views over many steps' rows.
+pub trait Packer: Send + Sync {
+    /// Writes the rows of `steps`, in order, as one table of the declared columns.
+    fn pack(&self, output: &OutputDecl, steps: &[&OutputRecord], staged: &mut dyn Staged) -> Result<(), Reason>;
 }

@@ -1,1 +1,61 @@
-//! engine
+//! A request's way: what is asked for → plan → schedule → execute → commit → publish; and the questions that can be
+//! asked about it. One stream of events feeds whoever watches.
+//!
+//! Not here: what a table looks like, where records lie, how anything is printed. The engine knows records, not rows.
+
+pub mod build;
+pub mod event;
+pub mod inspect;
+pub mod plan;
+pub mod pool;
+mod publish;
+pub mod schedule;
+pub mod scope;
+
+pub use build::{BuildOptions, BuildSummary, materialize};
+pub use event::Event;
+pub use plan::{Plan, PlannedStep, World};
+pub use scope::{Scope, ScopeError};
+
+use assets_core::Reason;
+use assets_core::catalog::CatalogError;
+use assets_core::table_store::TableStoreError;
+
+/// Why a request could not be carried out at all. A failing step is no such error.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The catalog can't answer or commit.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A table can't be published.
+    #[error(transparent)]
+    Tables(#[from] TableStoreError),
+    /// The sources can't be listed, or a view can't be written.
+    #[error("{}", .0.message)]
+    Other(Reason),
+    /// Another process changed a step meanwhile.
+    #[error("another build made {0} at the same time: run the command again")]
+    Conflict(assets_core::Step),
+}
+
+impl EngineError {
+    /// What happened, as data.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Catalog(error) => error.reason.clone(),
+            Self::Tables(error) => error.reason.clone(),
+            Self::Other(reason) => reason.clone(),
+            Self::Conflict(step) => Reason::new("conflict", self.to_string()).with("step", step.to_string()),
+        }
+    }
+
+    /// Whether trying again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Catalog(error) => error.transient,
+            Self::Tables(error) => error.transient,
+            Self::Other(_) => false,
+            Self::Conflict(_) => true,
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! The build: takes steps as their inputs settle, judges each with what its inputs really hold, hands the stale ones
+//! to the executor, commits what comes back, publishes what was committed.
+
+use crate::EngineError;
+use crate::event::{Event, StepEvent};
+use crate::plan::{self, InputNow, Plan, PlannedStep, Ready, World};
+use crate::pool::now_us;
+use crate::publish::Publisher;
+use crate::schedule::{Index, Schedule};
+use crate::scope::Scope;
+use assets_core::catalog::{Catalog, Commit};
+use assets_core::compute::Packer;
+use assets_core::executor::{Executor, StepInput, StepOutcome, StepRequest};
+use assets_core::freshness::State;
+use assets_core::graph::Graph;
+use assets_core::ledger::Ledger;
+use assets_core::record::{
+    AttemptRecord, BuildEnd, BuildRecord, Counts, Entry, Outcome, OutputRecord, Span, StepRecord,
+};
+use assets_core::source::Identified;
+use assets_core::table_store::TableStore;
+use assets_core::{AssetName, Partition, Reason, Step};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// The backends of a build.
+pub struct Backends<'a> {
+    /// The declared assets.
+    pub graph: &'a Graph,
+    /// Where records go.
+    pub catalog: &'a dyn Catalog,
+    /// Where tables go.
+    pub tables: &'a dyn TableStore,
+    /// Who makes steps.
+    pub executor: &'a dyn Executor,
+    /// Who writes packed views.
+    pub packer: &'a dyn Packer,
+}
+
+/// What a build is told besides its scope.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// Unique id of the build.
+    pub id: String,
+    /// What started it: the command line.
+    pub trigger: String,
+    /// Version of the program.
+    pub version: String,
+    /// Whether everything recorded is known to be published (then only what this build makes is).
+    pub all_published: bool,
+}
+
+/// How a build ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuildSummary {
+    /// How its steps ended.
+    pub counts: Counts,
+    /// Wall time.
+    pub seconds: f64,
+    /// Whether a person interrupted it.
+    pub interrupted: bool,
+    /// Sources that can't be read.
+    pub source_problems: usize,
+    /// Whether all failures are such that trying again may help.
+    pub only_transient: bool,
+}
+
+/// What a step has become, for its readers.
+enum Settled {
+    Stands(Vec<OutputRecord>),
+    Bad(Step, Reason),
+}
+
+struct Build<'a> {
+    backends: Backends<'a>,
+    sources: &'a Identified,
+    scope: &'a Scope,
+    options: &'a BuildOptions,
+    ledger: Ledger,
+    schedule: Schedule,
+    settled: BTreeMap<Step, Settled>,
+    publisher: Publisher<'a>,
+    /// Steps in the hands of workers, with what they are made from and why.
+    running: BTreeMap<Step, (Index, Ready, Vec<Reason>)>,
+    /// Committed together, then settled.
+    pending: Vec<(Index, Entry, StepEvent)>,
+    counts: Counts,
+    only_transient: bool,
+    begun: bool,
+    planned: (u64, u64),
+    events: &'a mut dyn FnMut(Event),
+}
+
+/// Makes what is stale in the scope. `cancel` set: no further step is started, those running are finished and kept.
+pub fn materialize<'a>(
+    backends: Backends<'a>,
+    sources: &'a Identified,
+    scope: &'a Scope,
+    options: &'a BuildOptions,
+    cancel: &AtomicBool,
+    events: &'a mut dyn FnMut(Event),
+) -> Result<BuildSummary, EngineError> {
+    let start = Instant::now();
+    events(Event::Identified { files: sources.files, changed: sources.changed.len() });
+    sources.warnings.iter().for_each(|warning| events(Event::Warning(warning.clone())));
+    for (path, reason) in &sources.problems {
+        events(Event::Source { path: path.clone(), reason: reason.clone() });
+    }
+    let ledger = backends.catalog.ledger()?;
+    let (graph, tables) = (backends.graph, backends.tables);
+    let world = World { graph, ledger: &ledger, sources, records: backends.catalog, tables };
+    let plan = plan::plan(&world, scope);
+    let planned = announce(&plan, events);
+    let schedule = Schedule::new(graph, plan.steps.iter().map(|step| step.step.clone()).collect());
+    let publisher = Publisher::new(graph, tables, backends.packer);
+    let mut build = Build {
+        backends,
+        sources,
+        scope,
+        options,
+        ledger,
+        schedule,
+        settled: BTreeMap::new(),
+        publisher,
+        running: BTreeMap::new(),
+        pending: Vec::new(),
+        counts: Counts::default(),
+        only_transient: true,
+        begun: false,
+        planned,
+        events,
+    };
+    build.start(plan.is_fresh())?;
+    let interrupted = build.run(cancel)?;
+    let seconds = start.elapsed().as_secs_f64();
+    build.finish(interrupted)?;
+    (build.events)(Event::Finished { counts: build.counts, seconds, interrupted });
+    Ok(BuildSummary {
+        counts: build.counts,
+        seconds,
+        interrupted,
+        source_problems: sources.problems.len(),
+        only_transient: build.only_transient,
+    })
+}
+
+fn announce(plan: &Plan, events: &mut dyn FnMut(Event)) -> (u64, u64) {
+    let mut assets: Vec<(AssetName, u64, u64)> = Vec::new();
+    for step in &plan.steps {
+        if assets.last().is_none_or(|(name, ..)| *name != step.step.asset) {
+            assets.push((step.step.asset.clone(), 0, 0));
+        }
+        if let Some((_, all, to_make)) = assets.last_mut() {
+            *all += 1;
+            *to_make += u64::from(step.verdict.state != State::Fresh);
+        }
+    }
+    let totals = assets.iter().fold((0, 0), |(all, make), (_, a, m)| (all + a, make + m));
+    events(Event::Planned(assets));
+    totals
+}
+
+impl<'a> Build<'a> {
+    /// Records the beginning and the sources, and publishes what an earlier build could not. A build with nothing to
+    /// do writes nothing at all.
+    fn start(&mut self, nothing_to_make: bool) -> Result<(), EngineError> {
+        if !self.options.all_published {
+            self.publisher.missing(&self.ledger)?;
+        } else {
+            self.publisher.note_lost(&self.ledger)?;
+        }
+        if !nothing_to_make || self.sources.changed.iter().any(|source| source.stat.is_some()) {
+            let changed = self.sources.changed.iter().cloned().map(Entry::Source).collect();
+            self.commit(changed)?;
+        }
+        Ok(())
+    }
+
+    /// The begin record goes before the first thing that a build writes.
+    fn commit(&mut self, mut entries: Vec<Entry>) -> Result<(), EngineError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        if !self.begun {
+            self.begun = true;
+            let begin = BuildRecord {
+                id: self.options.id.clone(),
+                trigger: self.options.trigger.clone(),
+                process: std::process::id(),
+                version: self.options.version.clone(),
+                start_us: now_us(),
+                planned: self.planned,
+            };
+            entries.insert(0, Entry::Begin(begin));
+        }
+        match self.backends.catalog.commit(entries.clone())? {
+            Commit::Committed => entries.into_iter().for_each(|entry| self.ledger.apply(entry)),
+            Commit::Conflict(step) => return Err(EngineError::Conflict(step)),
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, cancel: &AtomicBool) -> Result<bool, EngineError> {
+        let (sender, outcomes) = channel();
+        while !self.schedule.is_done() {
+            let cancelled = cancel.load(Ordering::SeqCst);
+            if cancelled && self.running.is_empty() && self.pending.is_empty() {
+                self.cancel_rest();
+                return Ok(true);
+            }
+            let started = !cancelled && self.start_ready(&sender);
+            self.collect(&outcomes, started || !self.pending.is_empty());
+            self.land()?;
+        }
+        Ok(false)
+    }
+
+    /// Judges steps whose inputs are settled and submits the stale ones, until the executor has its hands full.
+    fn start_ready(&mut self, sender: &Sender<StepOutcome>) -> bool {
+        let mut progressed = false;
+        while self.running.len() < self.backends.executor.width() && self.pending.len() < 64 {
+            let Some(at) = self.schedule.take() else { break };
+            progressed = true;
+            self.begin_step(at, sender);
+        }
+        progressed
+    }
+
+    fn begin_step(&mut self, at: Index, sender: &Sender<StepOutcome>) {
+        let step = self.schedule.step(at).clone();
+        let planned = self.judge(&step);
+        let Some(mut planned) = planned else { return self.schedule.settle(at) };
+        match (planned.verdict.state, planned.ready.take()) {
+            (State::Fresh, Some(_)) => {
+                let outputs = self.ledger.newest(&step).map(|record| record.outputs.clone()).unwrap_or_default();
+                self.settle(at, &step, Outcome::Fresh, Settled::Stands(outputs));
+            }
+            (State::Reusable, Some(ready)) if ready.older.is_some() => {
+                self.reuse(at, step, ready, planned.verdict.reasons)
+            }
+            (State::Stale | State::Failed | State::Maybe | State::Reusable, Some(ready)) => {
+                let request = self.request(&step, &ready);
+                (self.events)(Event::Started(step.clone()));
+                self.running.insert(step, (at, ready, planned.verdict.reasons));
+                self.backends.executor.submit(request, sender.clone());
+            }
+            (state, _) => {
+                let InputNow::Bad(root, reason) = plan::root_cause(&planned) else { return self.schedule.settle(at) };
+                let outcome = if state == State::Blocked { Outcome::Blocked } else { Outcome::Failed };
+                self.only_transient &= outcome == Outcome::Blocked || is_transient(&reason);
+                let event = StepEvent { reason: Some(reason.clone()), ..event(&step, outcome) };
+                (self.events)(Event::Step(event));
+                self.settle(at, &step, outcome, Settled::Bad(root, reason));
+            }
+        }
+    }
+
+    /// The verdict with what the inputs hold now.
+    fn judge(&self, step: &Step) -> Option<PlannedStep> {
+        let graph = self.backends.graph;
+        let asset = graph.asset(step.asset.as_str())?;
+        let world = World {
+            graph,
+            ledger: &self.ledger,
+            sources: self.sources,
+            records: self.backends.catalog,
+            tables: self.backends.tables,
+        };
+        let inputs = asset.inputs.iter().filter_map(|input| {
+            let from = plan::input_step(graph, input, &step.partition)?;
+            Some(match self.settled.get(&from) {
+                Some(Settled::Stands(outputs)) => match outputs.iter().find(|output| output.name == input.output) {
+                    Some(output) => InputNow::Known(output.clone()),
+                    None => plan::recorded_input(&world, input, &from),
+                },
+                Some(Settled::Bad(root, reason)) => InputNow::Bad(root.clone(), reason.clone()),
+                None => plan::recorded_input(&world, input, &from),
+            })
+        });
+        let inputs = inputs.collect();
+        Some(plan::assess(&world, asset, step.clone(), inputs, self.scope))
+    }
+
+    fn request(&self, step: &Step, ready: &Ready) -> StepRequest {
+        let previous = self.ledger.newest(step).map(|record| record.outputs.clone()).unwrap_or_default();
+        let partition_of = |output: &OutputRecord| {
+            let graph = self.backends.graph;
+            let input = assets_core::InputDecl::all(output.name.clone());
+            plan::input_step(graph, &input, &step.partition).map_or_else(Partition::none, |from| from.partition)
+        };
+        let inputs = ready.inputs.iter().map(|o| StepInput { partition: partition_of(o), output: o.clone() }).collect();
+        StepRequest {
+            step: step.clone(),
+            expected: ready.fingerprint,
+            inputs,
+            slices: ready.recipe.slices.clone(),
+            previous,
+            build: self.options.id.clone(),
+        }
+    }
+
+    /// A record that follows the newest one.
+    fn record(&self, step: &Step, ready: Ready, because: Vec<Reason>, span: Span) -> StepRecord {
+        let tip = self.ledger.tip(step);
+        StepRecord {
+            step: step.clone(),
+            generation: tip.map_or(0, |tip| tip.generation()) + 1,
+            replaces: tip.and_then(|tip| tip.made.as_ref()).map(|(id, _)| *id),
+            reuses: None,
+            fingerprint: ready.fingerprint,
+            recipe: ready.recipe,
+            outputs: Vec::new(),
+            checks: Vec::new(),
+            because,
+            span,
+            build: self.options.id.clone(),
+        }
+    }
+
+    fn reuse(&mut self, at: Index, step: Step, mut ready: Ready, because: Vec<Reason>) {
+        let Some(older) = ready.older.take() else { return };
+        let now = now_us();
+        let span = Span { start_us: now, end_us: now, worker: "main".to_owned() };
+        let reason = because.first().cloned();
+        let mut record = self.record(&step, ready, because, span);
+        record.reuses = Some(older.id());
+        record.outputs.clone_from(&older.outputs);
+        record.checks.clone_from(&older.checks);
+        let mut event = told(&record, Outcome::Reused);
+        event.reason = reason;
+        std::mem::swap(&mut event.computed, &mut event.reused);
+        self.pending.push((at, Entry::Step(Box::new(record)), event));
+    }
+
+    /// Takes what workers have brought; waits for something where there is nothing else to do.
+    fn collect(&mut self, outcomes: &Receiver<StepOutcome>, mut busy: bool) {
+        while !self.running.is_empty() {
+            let full = self.running.len() >= self.backends.executor.width();
+            let wait = if busy && !full { Duration::ZERO } else { Duration::from_millis(100) };
+            match outcomes.recv_timeout(wait) {
+                Ok(outcome) => {
+                    self.take_outcome(outcome);
+                    busy = true;
+                }
+                // A look at the interrupt flag now and then; otherwise whatever is pending gets committed.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn take_outcome(&mut self, outcome: StepOutcome) {
+        let StepOutcome { step, result, span } = outcome;
+        let Some((at, ready, because)) = self.running.remove(&step) else { return };
+        match result {
+            Ok(product) => {
+                product.warnings.into_iter().for_each(|warning| (self.events)(Event::Warning(warning)));
+                let reason = because.first().cloned();
+                let mut record = self.record(&step, ready, because, span);
+                record.outputs = product.outputs;
+                record.checks = product.checks;
+                let event = StepEvent { reason, ..told(&record, Outcome::Made) };
+                self.pending.push((at, Entry::Step(Box::new(record)), event));
+            }
+            Err(reason) => {
+                self.only_transient &= is_transient(&reason);
+                let mut event = event(&step, Outcome::Failed);
+                event.reason = Some(reason.clone());
+                event.seconds = Some(span.seconds());
+                let after_generation = self.ledger.tip(&step).map_or(0, |tip| tip.generation());
+                let build = self.options.id.clone();
+                let fingerprint = ready.fingerprint;
+                let attempt = AttemptRecord { step, fingerprint, after_generation, reason, span, build };
+                self.pending.push((at, Entry::Attempt(attempt), event));
+            }
+        }
+    }
+
+    /// Commits what is pending, publishes it, tells it, and lets its readers go.
+    fn land(&mut self) -> Result<(), EngineError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.commit(pending.iter().map(|(_, entry, _)| entry.clone()).collect())?;
+        for (at, entry, event) in pending {
+            let settled = match entry {
+                Entry::Step(record) => {
+                    let ordinal = self.ledger.tip(&record.step).map_or(0, |tip| tip.ordinal);
+                    self.publisher.step(&record, ordinal)?;
+                    Settled::Stands(record.outputs)
+                }
+                Entry::Attempt(attempt) => Settled::Bad(attempt.step, attempt.reason),
+                Entry::Begin(_) | Entry::Source(_) | Entry::End(_) => continue,
+            };
+            let (step, outcome) = (event.step.clone(), event.outcome);
+            (self.events)(Event::Step(event));
+            self.settle(at, &step, outcome, settled);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, at: Index, step: &Step, outcome: Outcome, settled: Settled) {
+        self.counts.add(outcome);
+        self.settled.insert(step.clone(), settled);
+        self.schedule.settle(at);
+    }
+
+    fn cancel_rest(&mut self) {
+        while let Some(at) = self.schedule.take() {
+            let step = self.schedule.step(at).clone();
+            let fresh = self.judge(&step).is_some_and(|planned| planned.verdict.state == State::Fresh);
+            let outcome = if fresh { Outcome::Fresh } else { Outcome::Cancelled };
+            if !fresh {
+                (self.events)(Event::Step(event(&step, outcome)));
+            }
+            let outputs = self.ledger.newest(&step).map(|record| record.outputs.clone()).unwrap_or_default();
+            self.settle(at, &step, outcome, Settled::Stands(outputs));
+        }
+    }
+
+    fn finish(&mut self, interrupted: bool) -> Result<(), EngineError> {
+        if self.publisher.pending() > 0 {
+            (self.events)(Event::Publishing { files: self.publisher.pending() });
+            self.publisher.flush(&self.ledger)?;
+        }
+        if self.begun {
+            let (id, counts) = (self.options.id.clone(), self.counts);
+            self.commit(vec![Entry::End(BuildEnd { id, end_us: now_us(), counts, interrupted })])?;
+        }
+        Ok(())
+    }
+}
+
+/// Failures of the surroundings rather than of data or code.
+fn is_transient(reason: &Reason) -> bool {
+    matches!(reason.code.as_str(), "disk_full" | "io_error" | "store_busy" | "source_changed_while_reading")
+}
+
+fn event(step: &Step, outcome: Outcome) -> StepEvent {
+    StepEvent {
+        step: step.clone(),
+        outcome,
+        reason: None,
+        rows: None,
+        computed: Vec::new(),
+        reused: Vec::new(),
+        seconds: None,
+        unavailable: Vec::new(),
+    }
+}
+
+fn told(record: &StepRecord, outcome: Outcome) -> StepEvent {
+    let first = record.outputs.first();
+    let columns: BTreeSet<&str> =
+        first.into_iter().flat_map(|output| &output.parts).map(|part| part.id.column.as_str()).collect();
+    let unavailable = record
+        .outputs
+        .iter()
+        .flat_map(|output| output.unavailable.iter().map(|column| (output.name.clone(), column.clone())));
+    StepEvent {
+        rows: first.map(|output| output.rows),
+        computed: columns.into_iter().map(str::to_owned).collect(),
+        seconds: Some(record.span.seconds()),
+        unavailable: unavailable.collect(),
+        ..event(&record.step, outcome)
+    }
+}

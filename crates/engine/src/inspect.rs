@@ -1,0 +1,136 @@
+//! Questions about what is: why a step is as it is, and what is wrong anywhere. Answers are data.
+
+use crate::plan::{self, Plan, World};
+use assets_core::freshness::State;
+use assets_core::record::StepRecord;
+use assets_core::{AssetName, Reason, Step};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A step with its verdict and those of all it is made from.
+#[derive(Debug, Clone)]
+pub struct Why {
+    /// The step.
+    pub step: Step,
+    /// Its state.
+    pub state: State,
+    /// All its reasons.
+    pub reasons: Vec<Reason>,
+    /// Its newest record.
+    pub newest: Option<Arc<StepRecord>>,
+    /// What it reads, each with its own chain; a step reached twice is told once.
+    pub inputs: Vec<Why>,
+}
+
+/// The whole chain of reasons behind a step.
+pub fn why(world: &World<'_>, plan: &Plan, step: &Step) -> Option<Why> {
+    chain(world, plan, step, &mut BTreeSet::new())
+}
+
+fn chain(world: &World<'_>, plan: &Plan, step: &Step, told: &mut BTreeSet<Step>) -> Option<Why> {
+    let planned = plan.get(step)?;
+    let asset = world.graph.asset(step.asset.as_str())?;
+    let mut inputs = Vec::new();
+    for input in &asset.inputs {
+        let from = plan::input_step(world.graph, input, &step.partition);
+        if let Some(from) = from.filter(|from| told.insert(from.clone())) {
+            inputs.extend(chain(world, plan, &from, told));
+        }
+    }
+    Some(Why {
+        step: step.clone(),
+        state: planned.verdict.state,
+        reasons: planned.verdict.reasons.clone(),
+        newest: world.ledger.newest(step).cloned(),
+        inputs,
+    })
+}
+
+/// What kind of thing is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProblemKind {
+    /// A source can't be read.
+    Source,
+    /// A step has no table for its data or code.
+    Failure,
+    /// Columns are null for a whole partition.
+    Unavailable,
+}
+
+impl ProblemKind {
+    /// The word used everywhere.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Failure => "failure",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// Something that is wrong, with what it costs.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// What kind of thing.
+    pub kind: ProblemKind,
+    /// Where; `None` for a source.
+    pub step: Option<Step>,
+    /// Why.
+    pub reason: Reason,
+    /// Steps that are blocked by it.
+    pub blocks: Vec<Step>,
+    /// Columns that are null by it, as (output, column).
+    pub columns: Vec<(AssetName, String)>,
+}
+
+/// All that is wrong within a plan's scope.
+pub fn problems(world: &World<'_>, plan: &Plan) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = Vec::new();
+    for (path, reason) in &world.sources.problems {
+        let reason =
+            if reason.facts.contains_key("path") { reason.clone() } else { reason.clone().with("path", path.as_str()) };
+        problems.push(Problem { kind: ProblemKind::Source, step: None, reason, blocks: vec![], columns: vec![] });
+    }
+    for planned in plan.steps.iter().filter(|planned| planned.verdict.state == State::Failed) {
+        let reason = planned.verdict.reasons.first().cloned().unwrap_or_else(|| Reason::new("failed", "it failed"));
+        let blocks = blocked_by(world, plan, &planned.step);
+        let step = Some(planned.step.clone());
+        problems.push(Problem { kind: ProblemKind::Failure, step, reason, blocks, columns: vec![] });
+    }
+    problems.extend(unavailable(world, plan));
+    problems
+}
+
+fn blocked_by(world: &World<'_>, plan: &Plan, root: &Step) -> Vec<Step> {
+    let below: BTreeSet<AssetName> = world.graph.descendants(root.asset.as_str(), usize::MAX).into_iter().collect();
+    let blocked = plan.steps.iter().filter(|planned| planned.verdict.state == State::Blocked);
+    let blocked = blocked.filter(|planned| below.contains(&planned.step.asset));
+    let same = blocked.filter(|planned| {
+        let keys: Vec<_> = planned.step.partition.keys().collect();
+        root.partition.keys().all(|key| keys.contains(&key))
+    });
+    same.map(|planned| planned.step.clone()).collect()
+}
+
+/// Unavailable columns, grouped by partition and root cause: what one missing sensor costs is one problem.
+fn unavailable(world: &World<'_>, plan: &Plan) -> Vec<Problem> {
+    let mut groups: BTreeMap<(assets_core::Partition, String, String), Problem> = BTreeMap::new();
+    for planned in &plan.steps {
+        let Some(record) = world.ledger.newest(&planned.step) else { continue };
+        for output in &record.outputs {
+            for column in &output.unavailable {
+                let reason = &column.reason;
+                let key = (planned.step.partition.clone(), reason.code.clone(), reason.message.clone());
+                let problem = groups.entry(key).or_insert_with(|| Problem {
+                    kind: ProblemKind::Unavailable,
+                    step: Some(planned.step.clone()),
+                    reason: reason.clone(),
+                    blocks: Vec::new(),
+                    columns: Vec::new(),
+                });
+                problem.columns.push((output.name.clone(), column.column.clone()));
+            }
+        }
+    }
+    groups.into_values().collect()
+}

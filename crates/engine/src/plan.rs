@@ -1,0 +1,330 @@
+//! What would be made, and why: a pure pass over the graph in topological order, from what is recorded, what the
+//! sources deliver, and what is stored. The build asks the same questions again as inputs become known.
+
+use crate::scope::Scope;
+use assets_core::freshness::{self, Evidence, State, Verdict};
+use assets_core::graph::Graph;
+use assets_core::ledger::Ledger;
+use assets_core::record::{OutputRecord, Recipe, SliceRef, StepRecord, Stored};
+use assets_core::source::{Delivery, Identified};
+use assets_core::table_store::TableStore;
+use assets_core::{AssetDecl, AssetName, Fingerprint, InputDecl, Partition, Reason, Step};
+use assets_core::{catalog::Records, record::InputRecord};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// All that a plan is made from.
+pub struct World<'a> {
+    /// The declared assets.
+    pub graph: &'a Graph,
+    /// What is recorded now.
+    pub ledger: &'a Ledger,
+    /// What the sources deliver now.
+    pub sources: &'a Identified,
+    /// Older records.
+    pub records: &'a dyn Records,
+    /// What is stored.
+    pub tables: &'a dyn TableStore,
+}
+
+/// What an input of a step is at the moment.
+#[derive(Debug, Clone)]
+pub enum InputNow {
+    /// It stands.
+    Known(OutputRecord),
+    /// It is to be made, or may be.
+    Open(AssetName),
+    /// It can't be had: the root cause, and the step that has it.
+    Bad(Step, Reason),
+}
+
+/// A step with its verdict.
+#[derive(Debug, Clone)]
+pub struct PlannedStep {
+    /// The step.
+    pub step: Step,
+    /// What it is and why.
+    pub verdict: Verdict,
+    /// What goes in, where all of it is known.
+    pub ready: Option<Ready>,
+}
+
+/// A step whose inputs are all known.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// All that goes in.
+    pub recipe: Recipe,
+    /// Its hash.
+    pub fingerprint: Fingerprint,
+    /// The older record that can be taken again.
+    pub older: Option<Arc<StepRecord>>,
+    /// The inputs' tables.
+    pub inputs: Vec<OutputRecord>,
+}
+
+/// A plan: every step in scope with its verdict, in topological order.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The steps.
+    pub steps: Vec<PlannedStep>,
+    at: HashMap<Step, usize>,
+}
+
+impl Plan {
+    /// The planned step.
+    pub fn get(&self, step: &Step) -> Option<&PlannedStep> {
+        self.at.get(step).map(|at| &self.steps[*at])
+    }
+
+    /// Number of steps in each state.
+    pub fn counts(&self) -> BTreeMap<State, u64> {
+        let mut counts = BTreeMap::new();
+        for step in &self.steps {
+            *counts.entry(step.verdict.state).or_default() += 1;
+        }
+        counts
+    }
+
+    /// True where every step is fresh.
+    pub fn is_fresh(&self) -> bool {
+        self.steps.iter().all(|step| step.verdict.state == State::Fresh)
+    }
+
+    fn push(&mut self, step: PlannedStep) {
+        self.at.insert(step.step.clone(), self.steps.len());
+        self.steps.push(step);
+    }
+}
+
+/// The step that an input of a step comes from: the same keys in the dimensions that the input has.
+pub fn input_step(graph: &Graph, input: &InputDecl, partition: &Partition) -> Option<Step> {
+    let writer = graph.producer(input.output.as_str())?;
+    let keys = partition.keys().filter(|(dimension, _)| writer.dimensions.iter().any(|d| d == dimension));
+    Some(Step::new(&writer.name, &Partition::many(keys)))
+}
+
+/// The partitions that an asset has: those that sources deliver for it, those of its inputs cut alike, those recorded.
+pub fn partitions(world: &World<'_>) -> BTreeMap<AssetName, BTreeSet<Partition>> {
+    let mut all: BTreeMap<AssetName, BTreeSet<Partition>> = BTreeMap::new();
+    for asset in world.graph.assets() {
+        let mut own = BTreeSet::new();
+        if asset.dimensions.is_empty() {
+            own.insert(Partition::none());
+        } else {
+            own.extend(world.sources.deliveries.keys().filter(|s| s.asset == asset.name).map(|s| s.partition.clone()));
+            for input in &asset.inputs {
+                let writer = world.graph.producer(input.output.as_str());
+                if let Some(writer) = writer.filter(|writer| writer.dimensions == asset.dimensions) {
+                    own.extend(all.get(&writer.name).into_iter().flatten().cloned());
+                }
+            }
+        }
+        all.insert(asset.name.clone(), own);
+    }
+    all
+}
+
+/// Every partition of any asset, without the empty one.
+pub fn all_partitions(world: &World<'_>) -> BTreeSet<Partition> {
+    partitions(world).into_values().flatten().filter(|partition| !partition.is_none()).collect()
+}
+
+/// The steps in scope, in topological order.
+pub fn steps(world: &World<'_>, scope: &Scope) -> Vec<Step> {
+    let partitions = partitions(world);
+    let mut steps = Vec::new();
+    for asset in &scope.assets {
+        let own = partitions.get(asset).into_iter().flatten();
+        steps.extend(own.filter(|p| scope.includes(p)).map(|p| Step::new(asset, p)));
+    }
+    steps
+}
+
+/// The plan for a scope.
+pub fn plan(world: &World<'_>, scope: &Scope) -> Plan {
+    let mut plan = Plan::default();
+    for step in steps(world, scope) {
+        let Some(asset) = world.graph.asset(step.asset.as_str()) else { continue };
+        let inputs = asset.inputs.iter().map(|input| planned_input(world, &plan, input, &step.partition)).collect();
+        let planned = assess(world, asset, step, inputs, scope);
+        plan.push(planned);
+    }
+    plan
+}
+
+fn planned_input(world: &World<'_>, plan: &Plan, input: &InputDecl, partition: &Partition) -> InputNow {
+    let Some(step) = input_step(world.graph, input, partition) else { return not_there(input, partition) };
+    let Some(planned) = plan.get(&step) else { return recorded_input(world, input, &step) };
+    match planned.verdict.state {
+        State::Fresh => recorded_input(world, input, &step),
+        State::Reusable => {
+            let older = planned.ready.as_ref().and_then(|ready| ready.older.as_ref());
+            known(older.and_then(|record| record.output(&input.output)), input, partition)
+        }
+        State::Stale | State::Maybe => InputNow::Open(step.asset),
+        State::Failed | State::Blocked => root_cause(planned),
+    }
+}
+
+/// The reason that a step's readers are blocked by.
+pub fn root_cause(planned: &PlannedStep) -> InputNow {
+    let reason = planned.verdict.reasons.first().cloned();
+    let reason = reason.unwrap_or_else(|| Reason::new("blocked", "an input failed"));
+    let text = |name: &str| match reason.facts.get(name) {
+        Some(assets_core::Fact::Text(text)) => Some(text.clone()),
+        _ => None,
+    };
+    // A blocked step carries the step that failed first; a failed one is the root itself.
+    let root = match (planned.verdict.state, text("root_asset").and_then(|a| AssetName::new(&a).ok())) {
+        (State::Blocked, Some(asset)) => Step::new(&asset, &planned.step.partition),
+        _ => planned.step.clone(),
+    };
+    InputNow::Bad(root, reason)
+}
+
+/// An input as the ledger has it.
+pub fn recorded_input(world: &World<'_>, input: &InputDecl, step: &Step) -> InputNow {
+    known(world.ledger.newest(step).and_then(|record| record.output(&input.output)), input, &step.partition)
+}
+
+fn known(output: Option<&OutputRecord>, input: &InputDecl, partition: &Partition) -> InputNow {
+    output.map_or_else(|| not_there(input, partition), |output| InputNow::Known(output.clone()))
+}
+
+fn not_there(input: &InputDecl, partition: &Partition) -> InputNow {
+    let message = format!("{} was never made for {partition}, and this build does not make it", input.output);
+    InputNow::Bad(Step::new(&input.output, partition), Reason::new("input_not_made", message))
+}
+
+/// The verdict on one step, given what its inputs are now.
+pub fn assess(world: &World<'_>, asset: &AssetDecl, step: Step, inputs: Vec<InputNow>, scope: &Scope) -> PlannedStep {
+    let delivery = world.sources.deliveries.get(&step);
+    if let Some(reason) = delivery.and_then(|delivery| delivery.failure.clone()) {
+        return PlannedStep { step, verdict: Verdict::because(State::Failed, reason), ready: None };
+    }
+    let bad = inputs.iter().find_map(|input| match input {
+        InputNow::Bad(root, reason) => Some(blocked(root, reason)),
+        _ => None,
+    });
+    if let Some(reason) = bad {
+        return PlannedStep { step, verdict: Verdict::because(State::Blocked, reason), ready: None };
+    }
+    let open: Vec<&AssetName> =
+        inputs.iter().filter_map(|i| if let InputNow::Open(name) = i { Some(name) } else { None }).collect();
+    let forced = scope.force && scope.is_selected(&asset.name);
+    if open.is_empty() {
+        return settle(world, asset, step, &inputs, slices(delivery), forced);
+    }
+    let verdict = undecided(world, asset, &step, &inputs, slices(delivery), forced);
+    PlannedStep { step, verdict, ready: None }
+}
+
+fn slices(delivery: Option<&Delivery>) -> Vec<SliceRef> {
+    delivery.map(|delivery| delivery.slices.clone()).unwrap_or_default()
+}
+
+/// The reason of a blocked step: its root cause's, with where that is.
+fn blocked(root: &Step, reason: &Reason) -> Reason {
+    if reason.facts.contains_key("root_asset") {
+        return reason.clone();
+    }
+    let mut reason = reason.clone().with("root_asset", root.asset.as_str());
+    if let Some(run) = root.partition.run() {
+        reason = reason.with("root_run", run);
+    }
+    reason
+}
+
+fn settle(
+    world: &World<'_>,
+    asset: &AssetDecl,
+    step: Step,
+    inputs: &[InputNow],
+    slices: Vec<SliceRef>,
+    forced: bool,
+) -> PlannedStep {
+    let outputs: Vec<OutputRecord> = inputs
+        .iter()
+        .filter_map(|i| if let InputNow::Known(output) = i { Some(output.clone()) } else { None })
+        .collect();
+    let read = asset.inputs.iter().zip(&outputs).map(|(input, output)| freshness::read_of(input, output)).collect();
+    let recipe = freshness::recipe(asset, read, slices);
+    let fingerprint = freshness::fingerprint(asset, &step.partition, &recipe);
+    let tip = world.ledger.tip(&step);
+    let newest = tip.and_then(|tip| tip.record());
+    let newest_there = newest.is_none_or(|record| is_there(world.tables, record));
+    let older = match newest {
+        Some(record) if !forced && (record.fingerprint != fingerprint || !newest_there) => {
+            older_record(world, &step, &fingerprint, record)
+        }
+        _ => None,
+    };
+    let verdict = freshness::judge(Evidence {
+        recipe: &recipe,
+        fingerprint,
+        newest: newest.map(AsRef::as_ref),
+        newest_there,
+        older: older.as_deref(),
+        attempt: tip.and_then(|tip| tip.attempt()),
+        forced,
+    });
+    PlannedStep { step, verdict, ready: Some(Ready { recipe, fingerprint, older, inputs: outputs }) }
+}
+
+fn older_record(world: &World<'_>, step: &Step, wanted: &Fingerprint, newest: &StepRecord) -> Option<Arc<StepRecord>> {
+    if newest.generation < 2 {
+        return None;
+    }
+    // A catalog that can't answer costs a remake, never a wrong table.
+    let older = world.records.by_fingerprint(step, wanted).unwrap_or_default();
+    older.into_iter().find(|record| record.generation < newest.generation && is_there(world.tables, record))
+}
+
+/// Whether everything that a record stored is there.
+pub fn is_there(tables: &dyn TableStore, record: &StepRecord) -> bool {
+    record.outputs.iter().all(|output| match &output.stored {
+        Stored::Object(object) => tables.contains(object),
+        Stored::Inline(_) => true,
+    })
+}
+
+/// A step with open inputs: stale if what is known already differs, else maybe.
+fn undecided(
+    world: &World<'_>,
+    asset: &AssetDecl,
+    step: &Step,
+    inputs: &[InputNow],
+    slices: Vec<SliceRef>,
+    forced: bool,
+) -> Verdict {
+    let mut reasons = Vec::new();
+    if forced {
+        reasons.push(Reason::new("forced", "you asked to make it again (--force)"));
+    }
+    match world.ledger.newest(step) {
+        None => reasons.push(Reason::new("never_made", "it was never made")),
+        Some(newest) => {
+            let before =
+                |output: &AssetName| newest.recipe.inputs.iter().find(|input| input.output == *output).cloned();
+            let read = asset.inputs.iter().zip(inputs).filter_map(|(input, now)| match now {
+                InputNow::Known(output) => Some(freshness::read_of(input, output)),
+                // As if it came out equal: what differs then, differs for certain.
+                _ => before(&input.output).or_else(|| Some(nothing_read(&input.output))),
+            });
+            let recipe = freshness::recipe(asset, read.collect(), slices);
+            reasons.extend(freshness::differences(&newest.recipe, &recipe));
+        }
+    }
+    let state = if reasons.is_empty() { State::Maybe } else { State::Stale };
+    for (input, now) in asset.inputs.iter().zip(inputs) {
+        if matches!(now, InputNow::Open(_)) {
+            let message = format!("{} is to be made and may come out equal", input.output);
+            reasons.push(Reason::new("input_to_be_made", message).with("input", input.output.as_str()));
+        }
+    }
+    Verdict { state, reasons }
+}
+
+fn nothing_read(output: &AssetName) -> InputRecord {
+    InputRecord { output: output.clone(), rows: 0, parts: Vec::new() }
+}

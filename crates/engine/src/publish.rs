@@ -1,0 +1,108 @@
+//! Publishing: one file a step, or views over many steps for packed outputs. Always after the commit, so that what is
+//! published is true; what a killed build left unpublished, the next one publishes first.
+
+use crate::EngineError;
+use assets_core::compute::Packer;
+use assets_core::graph::Graph;
+use assets_core::ledger::Ledger;
+use assets_core::record::{OutputRecord, StepRecord, Stored};
+use assets_core::table_store::{TableFile, TableStore};
+use assets_core::{AssetName, OutputDecl, Step};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Steps per file of a packed output.
+const BUCKET_STEPS: u64 = 2000;
+
+/// What is to be published.
+pub(crate) struct Publisher<'a> {
+    graph: &'a Graph,
+    tables: &'a dyn TableStore,
+    packer: &'a dyn Packer,
+    dirty: BTreeSet<(AssetName, u64)>,
+}
+
+impl<'a> Publisher<'a> {
+    pub(crate) fn new(graph: &'a Graph, tables: &'a dyn TableStore, packer: &'a dyn Packer) -> Self {
+        Self { graph, tables, packer, dirty: BTreeSet::new() }
+    }
+
+    /// Publishes a step's tables; packed ones are noted and written by `flush`.
+    pub(crate) fn step(&mut self, record: &StepRecord, ordinal: u64) -> Result<(), EngineError> {
+        for output in &record.outputs {
+            let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
+            match &output.stored {
+                Stored::Object(object) if !decl.packed => {
+                    self.tables.publish(&TableFile::of(&output.name, &record.step.partition), object)?;
+                }
+                _ => {
+                    self.dirty.insert((output.name.clone(), ordinal / BUCKET_STEPS));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes whatever the ledger holds and the published tables lack.
+    pub(crate) fn missing(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
+        for (step, tip) in ledger.steps() {
+            let Some(record) = tip.record() else { continue };
+            if self.graph.asset(step.asset.as_str()).is_some() && crate::plan::is_there(self.tables, record) {
+                self.step(record, tip.ordinal)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes packed files that are not there.
+    pub(crate) fn note_lost(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
+        for (step, tip) in ledger.steps() {
+            let Some(record) = tip.record() else { continue };
+            for output in &record.outputs {
+                let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
+                let file = if decl.packed {
+                    TableFile::bucket(&output.name, tip.ordinal / BUCKET_STEPS)
+                } else {
+                    TableFile::of(&output.name, &step.partition)
+                };
+                if !self.tables.is_published(&file) && crate::plan::is_there(self.tables, record) {
+                    self.step(record, tip.ordinal)?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many files `flush` would write.
+    pub(crate) fn pending(&self) -> usize {
+        self.dirty.len()
+    }
+
+    /// Writes the views that were noted, from what the ledger holds now.
+    pub(crate) fn flush(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
+        let mut buckets: BTreeMap<(AssetName, u64), Vec<(u64, &Step, &OutputRecord)>> = BTreeMap::new();
+        for (step, tip) in ledger.steps() {
+            let Some(record) = tip.record() else { continue };
+            for output in &record.outputs {
+                let key = (output.name.clone(), tip.ordinal / BUCKET_STEPS);
+                if self.dirty.contains(&key) {
+                    buckets.entry(key).or_default().push((tip.ordinal, step, output));
+                }
+            }
+        }
+        for ((name, bucket), mut steps) in buckets {
+            steps.sort_by_key(|(ordinal, step, _)| (*ordinal, *step));
+            let Some(decl) = self.graph.output(name.as_str()) else { continue };
+            self.write(decl, bucket, &steps.iter().map(|(_, _, output)| *output).collect::<Vec<_>>())?;
+        }
+        self.dirty.clear();
+        Ok(())
+    }
+
+    fn write(&self, decl: &OutputDecl, bucket: u64, steps: &[&OutputRecord]) -> Result<(), EngineError> {
+        let mut staged = self.tables.stage()?;
+        self.packer.pack(decl, steps, staged.as_mut()).map_err(EngineError::Other)?;
+        staged.publish(&TableFile::bucket(&decl.name, bucket))?;
+        Ok(())
+    }
+}
