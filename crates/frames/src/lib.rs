@@ -1,1 +1,23 @@
-//! frames
+//! polars as compute: tables in objects, content hashes of frames, the worker that runs assets written over frames,
+//! and SQL. polars and its file formats live here; a pipeline takes them from here.
+//!
+//! Not here: which assets there are, and when they are made.
+
+pub mod columns;
+pub mod parquet;
+pub mod parts;
+pub mod sink;
+pub mod small;
+pub mod sql;
+pub mod worker;
+
+pub use polars;
+pub use polars::prelude::{Column, DataFrame, IntoLazy, NamedFrom, Series};
+pub use worker::{FrameAsset, FrameWorker, Inputs, Outputs};
+
+use assets_core::Reason;
+
+/// An error of polars as a reason.
+pub fn frame_error(what: &str, error: &polars::error::PolarsError) -> Reason {
+    Reason::new("frame_error", format!("{what}: {error}"))
+}

@@ -1,0 +1,117 @@
+//! Columns in and out of frames: vectors of plain values, nulls as `None` or NaN, times in microseconds UTC.
+
+use crate::frame_error;
+use assets_core::{ColumnDecl, Kind, Reason};
+use polars::prelude::*;
+
+/// The data type of a declared column.
+pub fn dtype(kind: Kind) -> DataType {
+    match kind {
+        Kind::Float => DataType::Float64,
+        Kind::Int => DataType::Int64,
+        Kind::Text => DataType::String,
+        Kind::Time => DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)),
+        Kind::Bool => DataType::Boolean,
+    }
+}
+
+/// The schema of declared columns.
+pub fn schema(columns: &[ColumnDecl]) -> Schema {
+    columns.iter().map(|column| Field::new(column.name.as_str().into(), dtype(column.kind))).collect()
+}
+
+/// A frame without rows.
+pub fn empty(columns: &[ColumnDecl]) -> DataFrame {
+    DataFrame::empty_with_schema(&schema(columns))
+}
+
+/// A column of floats.
+pub fn floats(name: &str, values: Vec<f64>) -> Column {
+    Float64Chunked::from_vec(name.into(), values).into_column()
+}
+
+/// A column of floats where NaN is null: kernels say NaN for unknown, tables say null.
+pub fn floats_nan_null(name: &str, values: Vec<f64>) -> Column {
+    if values.iter().any(|value| value.is_nan()) {
+        let values = values.into_iter().map(|value| (!value.is_nan()).then_some(value));
+        Float64Chunked::from_iter_options(name.into(), values).into_column()
+    } else {
+        floats(name, values)
+    }
+}
+
+/// A column of optional floats.
+pub fn maybe_floats(name: &str, values: impl Iterator<Item = Option<f64>>) -> Column {
+    Float64Chunked::from_iter_options(name.into(), values).into_column()
+}
+
+/// A column of integers.
+pub fn ints(name: &str, values: impl Iterator<Item = Option<i64>>) -> Column {
+    Int64Chunked::from_iter_options(name.into(), values).into_column()
+}
+
+/// A column of text.
+pub fn texts<'a>(name: &str, values: impl Iterator<Item = Option<&'a str>>) -> Column {
+    StringChunked::from_iter_options(name.into(), values).into_column()
+}
+
+/// The same text in every row.
+pub fn constant_text(name: &str, text: &str, rows: usize) -> Column {
+    StringChunked::full(name.into(), text, rows).into_column()
+}
+
+/// A column of booleans.
+pub fn bools(name: &str, values: impl Iterator<Item = Option<bool>>) -> Column {
+    BooleanChunked::from_iter_options(name.into(), values).into_column()
+}
+
+/// A column of times in microseconds.
+pub fn times(name: &str, values: Vec<i64>) -> Column {
+    let physical = Int64Chunked::from_vec(name.into(), values);
+    physical.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_column()
+}
+
+/// A column of optional times in microseconds.
+pub fn maybe_times(name: &str, values: impl Iterator<Item = Option<i64>>) -> Column {
+    let physical = Int64Chunked::from_iter_options(name.into(), values);
+    physical.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_column()
+}
+
+/// A frame of columns of equal length.
+pub fn frame(columns: Vec<Column>) -> Result<DataFrame, Reason> {
+    DataFrame::new_infer_height(columns).map_err(|error| frame_error("columns do not make a table", &error))
+}
+
+fn typed<'a, T>(
+    frame: &'a DataFrame,
+    name: &str,
+    get: impl Fn(&'a Column) -> PolarsResult<&'a ChunkedArray<T>>,
+) -> Result<&'a ChunkedArray<T>, Reason>
+where
+    T: PolarsDataType,
+{
+    frame.column(name).and_then(get).map_err(|error| frame_error(&format!("the column {name}"), &error))
+}
+
+/// Floats of a column, NaN where null.
+pub fn to_floats(frame: &DataFrame, name: &str) -> Result<Vec<f64>, Reason> {
+    let values = typed(frame, name, Column::f64)?;
+    Ok(values.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+}
+
+/// Integers of a column.
+pub fn to_ints(frame: &DataFrame, name: &str) -> Result<Vec<Option<i64>>, Reason> {
+    Ok(typed(frame, name, Column::i64)?.iter().collect())
+}
+
+/// Texts of a column.
+pub fn to_texts<'a>(frame: &'a DataFrame, name: &str) -> Result<Vec<Option<&'a str>>, Reason> {
+    Ok(typed(frame, name, Column::str)?.iter().collect())
+}
+
+/// Times of a column in microseconds.
+pub fn to_times(frame: &DataFrame, name: &str) -> Result<Vec<Option<i64>>, Reason> {
+    let column = frame.column(name).and_then(Column::datetime);
+    let column = column.map_err(|error| frame_error(&format!("the column {name}"), &error))?;
+    Ok(column.physical().iter().collect())
+}

@@ -1,0 +1,126 @@
+//! Tables in Parquet files, written in batches and read by column.
+
+use crate::frame_error;
+use assets_core::Reason;
+use assets_core::table_store::{Object, Staged};
+use polars::prelude::*;
+use polars_io::mmap::MmapBytesReader;
+use polars_io::parquet::read::ParquetReader;
+use polars_io::parquet::write::{BatchedWriter, ParquetCompression, ParquetWriter};
+use polars_io::prelude::SerReader;
+use polars_parquet::write::ZstdLevel;
+use std::io::{Cursor, Write};
+
+/// Rows in a row group: large enough to compress, small enough to read a part of a long run.
+pub const ROW_GROUP_ROWS: usize = 1 << 18;
+
+/// Writes batches of one schema.
+pub struct TableWriter<W: Write> {
+    writer: BatchedWriter<W>,
+}
+
+impl<W: Write> TableWriter<W> {
+    /// A writer for tables of that schema: zstd at level 3, as most tools write and all read.
+    pub fn new(into: W, schema: &Schema) -> Result<Self, Reason> {
+        let level = ZstdLevel::try_new(3).map_err(|error| frame_error("zstd", &error))?;
+        let writer = ParquetWriter::new(into)
+            .with_compression(ParquetCompression::Zstd(Some(level)))
+            .with_row_group_size(Some(ROW_GROUP_ROWS))
+            .batched(schema)
+            .map_err(|error| write_error(&error))?;
+        Ok(Self { writer })
+    }
+
+    /// Adds rows.
+    pub fn write(&mut self, batch: &DataFrame) -> Result<(), Reason> {
+        let mut offset = 0;
+        while offset < batch.height() {
+            let mut group = batch.slice(i64::try_from(offset).unwrap_or(i64::MAX), ROW_GROUP_ROWS);
+            group.rechunk_mut();
+            self.writer.write_batch(&group).map_err(|error| write_error(&error))?;
+            offset += ROW_GROUP_ROWS;
+        }
+        Ok(())
+    }
+
+    /// Writes the footer.
+    pub fn finish(self) -> Result<(), Reason> {
+        self.writer.finish().map(drop).map_err(|error| write_error(&error))
+    }
+}
+
+fn write_error(error: &PolarsError) -> Reason {
+    match error {
+        PolarsError::IO { error, .. } if error.kind() == std::io::ErrorKind::StorageFull => {
+            Reason::new("disk_full", format!("the table can't be written: {error}"))
+        }
+        PolarsError::IO { error, .. } => Reason::new("io_error", format!("the table can't be written: {error}")),
+        other => frame_error("the table can't be written", other),
+    }
+}
+
+/// Writes a whole frame to a staged place.
+pub fn write_frame(frame: &DataFrame, staged: &mut dyn Staged) -> Result<(), Reason> {
+    let mut writer = TableWriter::new(staged, frame.schema())?;
+    writer.write(frame)?;
+    writer.finish()
+}
+
+/// Writes a whole frame to a file.
+pub fn write_file(frame: &DataFrame, path: &std::path::Path) -> Result<(), Reason> {
+    let file = std::fs::File::create(path)
+        .map_err(|error| Reason::new("io_error", format!("{} can't be written: {error}", path.display())))?;
+    let mut writer = TableWriter::new(std::io::BufWriter::new(file), frame.schema())?;
+    writer.write(frame)?;
+    writer.finish()
+}
+
+/// Reads an object; only `columns` where given.
+pub fn read(object: Object, columns: Option<&[&str]>, rows: Option<usize>) -> PolarsResult<DataFrame> {
+    match object {
+        Object::File(file) => read_from(file, columns, rows),
+        Object::Bytes(bytes) => read_from(Cursor::new(bytes), columns, rows),
+    }
+}
+
+fn read_from<R: MmapBytesReader>(from: R, columns: Option<&[&str]>, rows: Option<usize>) -> PolarsResult<DataFrame> {
+    let reader = ParquetReader::new(from).with_slice(rows.map(|rows| (0, rows)));
+    match columns {
+        None => reader.finish(),
+        Some(columns) => {
+            let frame =
+                reader.with_columns(Some(columns.iter().map(|name| (*name).to_owned()).collect())).finish()?;
+            // The file's order is not the asked one.
+            frame.select(columns.iter().copied())
+        }
+    }
+}
+
+/// Reads a Parquet file of someone else.
+pub fn read_foreign(path: &std::path::Path) -> PolarsResult<DataFrame> {
+    ParquetReader::new(std::fs::File::open(path)?).finish()
+}
+
+/// Names and types of a foreign file's columns, from its footer alone.
+pub fn foreign_columns(path: &std::path::Path) -> PolarsResult<Vec<String>> {
+    let mut reader = ParquetReader::new(std::fs::File::open(path)?);
+    Ok(reader.schema()?.iter().map(|(name, _)| name.to_string()).collect())
+}
+
+/// Reads some columns of a foreign file.
+pub fn read_foreign_columns(path: &std::path::Path, columns: &[String]) -> PolarsResult<DataFrame> {
+    ParquetReader::new(std::fs::File::open(path)?).with_columns(Some(columns.to_vec())).finish()
+}
+
+/// A column of text in whatever type it was delivered; floats by their shortest form.
+pub fn as_text(column: &Column) -> PolarsResult<Vec<Option<String>>> {
+    Ok(match column.dtype() {
+        DataType::String => column.str()?.iter().map(|text| text.map(str::to_owned)).collect(),
+        DataType::Float64 => column.f64()?.iter().map(|v| v.map(|v| v.to_string())).collect(),
+        _ => {
+            let cast = column.cast(&DataType::String)?;
+            cast.str()?.iter().map(|text| text.map(str::to_owned)).collect()
+        }
+    })
+}
+

@@ -1,0 +1,264 @@
+//! Runs assets written over frames: gives them scannable inputs and sinks, checks the request against the
+//! declarations, stores what comes out.
+
+use crate::sink::{self, Sink};
+use crate::{columns, frame_error, parquet};
+use assets_core::compute::{Packer, Worker};
+use assets_core::executor::{Product, StepRequest};
+use assets_core::freshness;
+use assets_core::graph::Graph;
+use assets_core::record::{CheckRecord, OutputRecord, SliceRef, Stored, Unavailable};
+use assets_core::table_store::{Staged, TableStore};
+use assets_core::{AssetDecl, AssetName, OutputDecl, Partition, Reason};
+use polars::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// The code of one asset.
+pub trait FrameAsset: Send + Sync {
+    /// Reads inputs, writes outputs. The error is why there is no table.
+    fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason>;
+}
+
+impl<F> FrameAsset for F
+where
+    F: Fn(&Inputs<'_>, &mut Outputs<'_>) -> Result<(), Reason> + Send + Sync,
+{
+    fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
+        self(inputs, outputs)
+    }
+}
+
+/// What a step may read.
+pub struct Inputs<'a> {
+    asset: &'a AssetDecl,
+    request: &'a StepRequest,
+    tables: &'a dyn TableStore,
+}
+
+impl Inputs<'_> {
+    /// The step's partition.
+    pub fn partition(&self) -> &Partition {
+        &self.request.step.partition
+    }
+
+    /// The key of a dimension of the step's partition.
+    pub fn key(&self, dimension: &str) -> &str {
+        self.partition().keys().find(|(d, _)| *d == dimension).map_or("", |(_, key)| key)
+    }
+
+    /// Slices of sources, in canonical order.
+    pub fn slices(&self) -> &[SliceRef] {
+        &self.request.slices
+    }
+
+    fn output(&self, name: &str) -> Result<&OutputRecord, Reason> {
+        let found = self.request.inputs.iter().map(|input| &input.output).find(|output| output.name.as_str() == name);
+        found.ok_or_else(|| {
+            let message = format!("{} reads {name}, which it does not declare as an input", self.asset.name);
+            Reason::new("undeclared_input", message)
+        })
+    }
+
+    /// Number of rows of an input.
+    pub fn rows(&self, name: &str) -> Result<u64, Reason> {
+        Ok(self.output(name)?.rows)
+    }
+
+    /// Columns of an input. Only declared ones can be read: what isn't declared isn't in the fingerprint.
+    pub fn read(&self, name: &str, wanted: &[&str]) -> Result<DataFrame, Reason> {
+        let output = self.output(name)?;
+        let declared = self.asset.inputs.iter().find(|input| input.output.as_str() == name);
+        let undeclared = wanted.iter().find(|column| declared.is_none_or(|input| !input.reads.includes(column)));
+        if let Some(column) = undeclared {
+            let message = format!("{} reads {name}.{column}, which it does not declare", self.asset.name);
+            return Err(Reason::new("undeclared_input", message));
+        }
+        read_output(self.tables, output, Some(wanted), None)
+    }
+
+    /// Columns of an input that are null throughout, with their reasons.
+    pub fn unavailable(&self, name: &str) -> Result<&[Unavailable], Reason> {
+        Ok(&self.output(name)?.unavailable)
+    }
+
+    /// The step's own output as it was made last, if it was.
+    pub fn previous(&self, name: &str) -> Option<Result<DataFrame, Reason>> {
+        let output = self.request.previous.iter().find(|output| output.name.as_str() == name)?;
+        Some(read_output(self.tables, output, None, None))
+    }
+}
+
+/// Where a step writes.
+pub struct Outputs<'a> {
+    sinks: BTreeMap<AssetName, Sink>,
+    tables: &'a dyn TableStore,
+    checks: Vec<CheckRecord>,
+    warnings: Vec<Reason>,
+}
+
+impl Outputs<'_> {
+    /// Adds rows to an output.
+    pub fn write(&mut self, name: &str, batch: DataFrame) -> Result<(), Reason> {
+        let tables = self.tables;
+        self.sink(name)?.write(batch, tables)
+    }
+
+    /// Says that a column is null throughout, and why.
+    pub fn unavailable(&mut self, name: &str, column: &str, reason: Reason) -> Result<(), Reason> {
+        self.sink(name)?.unavailable.push(Unavailable { column: column.to_owned(), reason });
+        Ok(())
+    }
+
+    /// Records a blocking check; a failed one ends the step: its table is neither published nor read.
+    pub fn check(&mut self, name: &str, check: &str, failed: Option<Reason>) -> Result<(), Reason> {
+        let output = AssetName::new(name).map_err(|error| Reason::new("bad_name", error.to_string()))?;
+        if let Some(reason) = &failed {
+            let message = format!("the check `{check}` on {name} failed: {}", reason.message);
+            let mut failure = Reason::new("check_failed", message).with("check", check).with("output", name);
+            failure.facts.extend(reason.facts.clone());
+            return Err(failure);
+        }
+        self.checks.push(CheckRecord { output, check: check.to_owned(), blocking: true, failed });
+        Ok(())
+    }
+
+    /// Something that a person should know.
+    pub fn warn(&mut self, warning: Reason) {
+        self.warnings.push(warning);
+    }
+
+    fn sink(&mut self, name: &str) -> Result<&mut Sink, Reason> {
+        self.sinks.get_mut(name).ok_or_else(|| {
+            Reason::new("undeclared_output", format!("{name} is not one of the outputs that this asset declares"))
+        })
+    }
+}
+
+/// Runs frame assets against a table store.
+pub struct FrameWorker {
+    graph: Arc<Graph>,
+    code: HashMap<AssetName, Arc<dyn FrameAsset>>,
+    tables: Arc<dyn TableStore>,
+}
+
+impl FrameWorker {
+    /// A worker for the assets of a graph.
+    pub fn new(
+        graph: Arc<Graph>,
+        code: HashMap<AssetName, Arc<dyn FrameAsset>>,
+        tables: Arc<dyn TableStore>,
+    ) -> Self {
+        Self { graph, code, tables }
+    }
+
+    /// The fingerprint as this worker sees it; a request of another program has another.
+    fn verify(&self, asset: &AssetDecl, request: &StepRequest) -> Result<(), Reason> {
+        let read = asset.inputs.iter().zip(&request.inputs);
+        let read = read.map(|(input, given)| freshness::read_of(input, &given.output)).collect();
+        let recipe = freshness::recipe(asset, read, request.slices.clone());
+        let own = freshness::fingerprint(asset, &request.step.partition, &recipe);
+        if own == request.expected {
+            return Ok(());
+        }
+        let message = format!("{} was planned by another version of this program or its settings", request.step);
+        Err(Reason::new("fingerprint_mismatch", message)
+            .with("expected", request.expected.to_string())
+            .with("own", own.to_string()))
+    }
+}
+
+impl Worker for FrameWorker {
+    fn make(&self, request: &StepRequest) -> Result<Product, Reason> {
+        let unknown = || Reason::new("unknown_asset", format!("this program knows no asset {}", request.step.asset));
+        let asset = self.graph.asset(request.step.asset.as_str()).ok_or_else(unknown)?;
+        let code = self.code.get(&request.step.asset).ok_or_else(unknown)?;
+        self.verify(asset, request)?;
+        let tables = self.tables.as_ref();
+        let sinks = asset.outputs.iter().map(|decl| (decl.name.clone(), Sink::new(decl, &asset.dimensions)));
+        let mut outputs = Outputs { sinks: sinks.collect(), tables, checks: Vec::new(), warnings: Vec::new() };
+        code.make(&Inputs { asset, request, tables }, &mut outputs)?;
+        let Outputs { mut sinks, mut checks, warnings, .. } = outputs;
+        let mut records = Vec::new();
+        for decl in &asset.outputs {
+            let Some(sink) = sinks.remove(&decl.name) else { continue };
+            records.push(sink.finish(tables)?);
+            // Sinks refuse other columns: what came through has passed.
+            checks.push(CheckRecord { output: decl.name.clone(), check: "schema".into(), blocking: true, failed: None });
+        }
+        Ok(Product { outputs: records, checks, warnings })
+    }
+}
+
+/// Reads an output from wherever its rows are.
+pub fn read_output(
+    tables: &dyn TableStore,
+    output: &OutputRecord,
+    columns: Option<&[&str]>,
+    rows: Option<usize>,
+) -> Result<DataFrame, Reason> {
+    let failed = |error: PolarsError| {
+        frame_error(&format!("the table {} can't be read", output.name), &error).with("output", output.name.as_str())
+    };
+    match &output.stored {
+        Stored::Object(object) => {
+            let opened = tables.open(object).map_err(sink::store_reason)?;
+            parquet::read(opened, columns, rows).map_err(failed)
+        }
+        Stored::Inline(bytes) => {
+            let mut frame = sink::decode(bytes)?;
+            if let Some(columns) = columns {
+                frame = frame.select(columns.iter().copied()).map_err(failed)?;
+            }
+            Ok(rows.map_or_else(|| frame.clone(), |rows| frame.head(Some(rows))))
+        }
+    }
+}
+
+/// Stacks outputs of several steps into one frame of the declared columns.
+pub fn stack(
+    tables: &dyn TableStore,
+    decl: &OutputDecl,
+    outputs: &[&OutputRecord],
+    wanted: Option<&[&str]>,
+) -> Result<DataFrame, Reason> {
+    let all = columns::empty(&decl.columns);
+    let mut frame = match wanted {
+        Some(wanted) => all.select(wanted.iter().copied()).map_err(|error| frame_error("columns", &error))?,
+        None => all,
+    };
+    for output in outputs {
+        let rows = read_output(tables, output, wanted, None)?;
+        frame.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
+    }
+    frame.rechunk_mut();
+    Ok(frame)
+}
+
+/// Writes packed views.
+pub struct FramePacker {
+    tables: Arc<dyn TableStore>,
+}
+
+impl FramePacker {
+    /// A packer that reads from that store.
+    pub fn new(tables: Arc<dyn TableStore>) -> Self {
+        Self { tables }
+    }
+}
+
+impl Packer for FramePacker {
+    fn pack(&self, output: &OutputDecl, steps: &[&OutputRecord], staged: &mut dyn Staged) -> Result<(), Reason> {
+        // Rows of an older shape wait for their step to be made again: a view has one schema.
+        let names: Vec<&str> = output.columns.iter().map(|column| column.name.as_str()).collect();
+        let mut frame = columns::empty(&output.columns);
+        for step in steps {
+            if let Ok(rows) = read_output(self.tables.as_ref(), step, Some(&names), None)
+                && rows.schema() == frame.schema()
+            {
+                frame.vstack_mut(&rows).map_err(|error| frame_error("rows of a view", &error))?;
+            }
+        }
+        parquet::write_frame(&frame, staged)
+    }
+}
