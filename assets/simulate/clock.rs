@@ -15,11 +15,7 @@ pub(super) fn is_encoder(sensor: usize) -> bool {
 
 /// The period of a sensor in µs.
 pub(super) fn period_us(sensor: usize) -> i64 {
-    if is_encoder(sensor) {
-        ENCODER_PERIOD_US
-    } else {
-        LOAD_CELL_PERIOD_US
-    }
+    if is_encoder(sensor) { ENCODER_PERIOD_US } else { LOAD_CELL_PERIOD_US }
 }
 
 /// The ticks of a sensor in µs since the run's start, ascending, without those in a pause.

@@ -47,33 +47,14 @@ const SPOILED: [Spoiled; 22] = [
     ("unknown_robot", &[(Column::Robot, "7")]),
     ("unknown_robot", &[(Column::Robot, "")]),
     ("unknown_field", &[(Column::Field, "q")]),
-    (
-        "unknown_field",
-        &[(Column::Field, "q"), (Column::Value, "abc")],
-    ),
-    (
-        "field_sensor_mismatch",
-        &[(Column::Field, "x"), (Column::Sensor, "load_cell")],
-    ),
-    (
-        "field_sensor_mismatch",
-        &[(Column::Field, "fx"), (Column::Sensor, "encoder")],
-    ),
-    (
-        "field_sensor_mismatch",
-        &[(Column::Field, "x"), (Column::Sensor, "camera")],
-    ),
+    ("unknown_field", &[(Column::Field, "q"), (Column::Value, "abc")]),
+    ("field_sensor_mismatch", &[(Column::Field, "x"), (Column::Sensor, "load_cell")]),
+    ("field_sensor_mismatch", &[(Column::Field, "fx"), (Column::Sensor, "encoder")]),
+    ("field_sensor_mismatch", &[(Column::Field, "x"), (Column::Sensor, "camera")]),
     ("bad_value", &[(Column::Value, "abc")]),
     ("bad_value", &[(Column::Value, "1.2.3")]),
     ("null_value", &[(Column::Value, "")]),
-    (
-        "null_value",
-        &[
-            (Column::Field, "fz"),
-            (Column::Sensor, "load_cell"),
-            (Column::Value, ""),
-        ],
-    ),
+    ("null_value", &[(Column::Field, "fz"), (Column::Sensor, "load_cell"), (Column::Value, "")]),
     ("not_finite", &[(Column::Value, "NaN")]),
     ("not_finite", &[(Column::Value, "inf")]),
     ("not_finite", &[(Column::Value, "-inf")]),
@@ -92,10 +73,7 @@ const TOUCHED: usize = 3;
 ///
 /// An extra row that contradicts a sample counts twice: neither is to be believed.
 pub fn defects(options: &Options, plans: &[RunPlan]) -> (Vec<TextRow>, Vec<(&'static str, usize)>) {
-    let mut candidates = plans
-        .iter()
-        .filter(|_| options.defects)
-        .map(|plan| beginning(options, plan));
+    let mut candidates = plans.iter().filter(|_| options.defects).map(|plan| beginning(options, plan));
     let Some(host) = candidates.find(|data| data.rows.len() >= 4 * TOUCHED) else {
         return (Vec::new(), Vec::new());
     };
@@ -141,13 +119,7 @@ pub fn text_row(data: &RunData, index: usize) -> TextRow {
 
 /// A run's first second. Noise is drawn tick after tick, so these are the very samples of the whole run, for far less work.
 fn beginning(options: &Options, plan: &RunPlan) -> RunData {
-    generate(
-        options,
-        &RunPlan {
-            span_us: plan.span_us.min(1_000_000),
-            ..plan.clone()
-        },
-    )
+    generate(options, &RunPlan { span_us: plan.span_us.min(1_000_000), ..plan.clone() })
 }
 
 fn cell(row: &mut TextRow, column: Column) -> &mut String {

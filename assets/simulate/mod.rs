@@ -70,11 +70,7 @@ pub struct Channel {
 }
 
 const fn channel(robot_id: i64, sensor_type: &'static str, field: &'static str) -> Channel {
-    Channel {
-        robot_id,
-        sensor_type,
-        field,
-    }
+    Channel { robot_id, sensor_type, field }
 }
 
 /// Every channel of the cell. Three in a row make a sensor, so that channel `c` belongs to sensor `c / 3` and is its

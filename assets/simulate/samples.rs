@@ -55,26 +55,15 @@ pub fn generate(options: &Options, plan: &RunPlan) -> RunData {
         .filter(|sensor| (0..3).any(|axis| plan.channels[sensor * 3 + axis]))
         .map(|sensor| Sensor::new(options, plan, sensor))
         .collect();
-    let mut ticks: Vec<_> = sensors
-        .iter()
-        .map(|sensor| clock::ticks(plan, sensor.index))
-        .collect();
+    let mut ticks: Vec<_> = sensors.iter().map(|sensor| clock::ticks(plan, sensor.index)).collect();
     let mut next: Vec<Option<i64>> = ticks.iter_mut().map(Iterator::next).collect();
     let mut rows = Rows::with_capacity(expected_rows(plan));
     // Four streams in order: the earliest tick first, the lower sensor (hence channel) first of equal ones.
-    while let Some((tick, which)) = next
-        .iter()
-        .enumerate()
-        .filter_map(|(i, t)| t.map(|t| (t, i)))
-        .min()
-    {
+    while let Some((tick, which)) = next.iter().enumerate().filter_map(|(i, t)| t.map(|t| (t, i))).min() {
         sensors[which].read(plan.start_us + tick, &mut rows);
         next[which] = ticks[which].next();
     }
-    RunData {
-        plan: plan.clone(),
-        rows,
-    }
+    RunData { plan: plan.clone(), rows }
 }
 
 /// What is true of a run that was generated.
@@ -94,11 +83,7 @@ pub fn run_truth(data: &RunData) -> RunTruth {
 
 impl Rows {
     fn with_capacity(rows: usize) -> Self {
-        Self {
-            time_us: Vec::with_capacity(rows),
-            value: Vec::with_capacity(rows),
-            channel: Vec::with_capacity(rows),
-        }
+        Self { time_us: Vec::with_capacity(rows), value: Vec::with_capacity(rows), channel: Vec::with_capacity(rows) }
     }
 
     /// How many samples.
@@ -133,18 +118,12 @@ struct Sensor {
 
 impl Sensor {
     fn new(options: &Options, plan: &RunPlan, index: usize) -> Self {
-        let sigma = if clock::is_encoder(index) {
-            options.noise_mm * plan.shape.noise
-        } else {
-            options.noise_n
-        };
+        let sigma = if clock::is_encoder(index) { options.noise_mm * plan.shape.noise } else { options.noise_n };
         Self {
             index,
             trajectory: Trajectory::new(plan, CHANNELS[index * 3].robot_id),
             present: std::array::from_fn(|axis| plan.channels[index * 3 + axis]),
-            noise: std::array::from_fn(|axis| {
-                generator(options.seed, &plan.run_uuid, index * 3 + axis)
-            }),
+            noise: std::array::from_fn(|axis| generator(options.seed, &plan.run_uuid, index * 3 + axis)),
             sigma,
             quantum_mm: options.quantum_mm,
         }
@@ -152,11 +131,7 @@ impl Sensor {
 
     fn read(&mut self, time_us: i64, rows: &mut Rows) {
         let encoder = clock::is_encoder(self.index);
-        let exact = if encoder {
-            self.trajectory.position(time_us)
-        } else {
-            self.trajectory.force(time_us)
-        };
+        let exact = if encoder { self.trajectory.position(time_us) } else { self.trajectory.force(time_us) };
         for (axis, value) in exact.into_iter().enumerate() {
             if !self.present[axis] {
                 continue;
@@ -164,11 +139,7 @@ impl Sensor {
             let draw: f64 = StandardNormal.sample(&mut self.noise[axis]);
             let noisy = value + self.sigma * draw;
             rows.time_us.push(time_us);
-            rows.value.push(if encoder {
-                quantized(noisy, self.quantum_mm)
-            } else {
-                decimals(noisy, 1e7)
-            });
+            rows.value.push(if encoder { quantized(noisy, self.quantum_mm) } else { decimals(noisy, 1e7) });
             rows.channel.push((self.index * 3 + axis) as u8);
         }
     }
@@ -176,11 +147,7 @@ impl Sensor {
 
 /// To a multiple of the quantum, as the double nearest to a short decimal, so that it prints as one.
 fn quantized(value: f64, quantum: f64) -> f64 {
-    if quantum > 0.0 {
-        decimals((value / quantum).round() * quantum, 1e6)
-    } else {
-        value
-    }
+    if quantum > 0.0 { decimals((value / quantum).round() * quantum, 1e6) } else { value }
 }
 
 /// Rounded to as many decimals as the power of ten has zeros; never -0.
@@ -190,9 +157,7 @@ fn decimals(value: f64, power: f64) -> f64 {
 
 /// The noise of one channel of one run.
 fn generator(seed: u64, run_uuid: &str, channel: usize) -> Pcg64Mcg {
-    let run = run_uuid
-        .bytes()
-        .fold(mix(seed), |state, byte| mix(state ^ u64::from(byte)));
+    let run = run_uuid.bytes().fold(mix(seed), |state, byte| mix(state ^ u64::from(byte)));
     let high = mix(run ^ channel as u64);
     Pcg64Mcg::new(u128::from(high) << 64 | u128::from(mix(high)))
 }

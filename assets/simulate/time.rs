@@ -49,11 +49,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -71,10 +67,5 @@ fn digits(out: &mut String, value: i64, width: usize) {
         rest /= 10;
         length += 1;
     }
-    out.extend(
-        reversed[..length]
-            .iter()
-            .rev()
-            .map(|digit| char::from(*digit)),
-    );
+    out.extend(reversed[..length].iter().rev().map(|digit| char::from(*digit)));
 }

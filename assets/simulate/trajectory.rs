@@ -40,26 +40,18 @@ struct Curve {
 
 impl Curve {
     fn value(&self, t: f64) -> f64 {
-        let waves = self
-            .waves
-            .iter()
-            .map(|w| w.amplitude * (w.omega * t + w.phase).sin());
+        let waves = self.waves.iter().map(|w| w.amplitude * (w.omega * t + w.phase).sin());
         self.offset + self.slope * t + waves.sum::<f64>()
     }
 
     fn slope(&self, t: f64) -> f64 {
-        let waves = self
-            .waves
-            .iter()
-            .map(|w| w.amplitude * w.omega * (w.omega * t + w.phase).cos());
+        let waves = self.waves.iter().map(|w| w.amplitude * w.omega * (w.omega * t + w.phase).cos());
         self.slope + waves.sum::<f64>()
     }
 
     fn bend(&self, t: f64) -> f64 {
         let waves = self.waves.iter();
-        waves
-            .map(|w| -w.amplitude * w.omega * w.omega * (w.omega * t + w.phase).sin())
-            .sum()
+        waves.map(|w| -w.amplitude * w.omega * w.omega * (w.omega * t + w.phase).sin()).sum()
     }
 }
 
@@ -86,21 +78,11 @@ struct Robot {
     drag: f64,
 }
 
-const FORMING: Robot = Robot {
-    offset_mm: [0.0; 3],
-    radius: 1.0,
-    lag_rad: 0.0,
-    force_n: [176.1, 174.3, -258.2],
-    drag: 0.35,
-};
+const FORMING: Robot =
+    Robot { offset_mm: [0.0; 3], radius: 1.0, lag_rad: 0.0, force_n: [176.1, 174.3, -258.2], drag: 0.35 };
 
-const SUPPORTING: Robot = Robot {
-    offset_mm: [-2.378, 2.458, -4.0],
-    radius: 0.985,
-    lag_rad: 0.02,
-    force_n: [50.4, 61.7, -243.5],
-    drag: 0.12,
-};
+const SUPPORTING: Robot =
+    Robot { offset_mm: [-2.378, 2.458, -4.0], radius: 0.985, lag_rad: 0.02, force_n: [50.4, 61.7, -243.5], drag: 0.12 };
 
 impl Trajectory {
     /// The trajectory of robot 2, or of robot 1 for any other number.
@@ -108,11 +90,7 @@ impl Trajectory {
         let which = if robot == 2 { &SUPPORTING } else { &FORMING };
         let motion = plan.shape.motion;
         let centre = |axis: usize| plan.shape.centre_mm[axis] + which.offset_mm[axis];
-        let wave = |amplitude: f64, omega, phase| Wave {
-            amplitude: amplitude * motion,
-            omega,
-            phase,
-        };
+        let wave = |amplitude: f64, omega, phase| Wave { amplitude: amplitude * motion, omega, phase };
         let (x, y) = spiral(plan, which);
         let depth = -plan.shape.depth_mm_s * motion;
         // Deeper means stiffer: the press grows slowly; the ripple is the sheet springing.
@@ -125,27 +103,11 @@ impl Trajectory {
             start_us: plan.start_us,
             moved_from_us: clock::pause_us(plan).map_or(i64::MAX, |(_, to)| to),
             axes: [
-                Curve {
-                    offset: centre(0),
-                    slope: 0.0,
-                    waves: x,
-                },
-                Curve {
-                    offset: centre(1),
-                    slope: 0.0,
-                    waves: y,
-                },
-                Curve {
-                    offset: centre(2),
-                    slope: depth,
-                    waves: vec![wave(0.8, 0.9, plan.shape.start_rad)],
-                },
+                Curve { offset: centre(0), slope: 0.0, waves: x },
+                Curve { offset: centre(1), slope: 0.0, waves: y },
+                Curve { offset: centre(2), slope: depth, waves: vec![wave(0.8, 0.9, plan.shape.start_rad)] },
             ],
-            forces: [
-                press(0, 0.01, 2.0),
-                press(1, 0.008, 2.0),
-                press(2, -0.03, 4.0),
-            ],
+            forces: [press(0, 0.01, 2.0), press(1, 0.008, 2.0), press(2, -0.03, 4.0)],
             drag: which.drag,
         }
     }
@@ -178,11 +140,7 @@ impl Trajectory {
     pub fn force(&self, time_us: i64) -> [f64; 3] {
         let t = self.seconds(time_us);
         let [x, y, z] = &self.forces;
-        [
-            x.value(t) - self.drag * self.axes[0].slope(t),
-            y.value(t) - self.drag * self.axes[1].slope(t),
-            z.value(t),
-        ]
+        [x.value(t) - self.drag * self.axes[0].slope(t), y.value(t) - self.drag * self.axes[1].slope(t), z.value(t)]
     }
 
     fn seconds(&self, time_us: i64) -> f64 {
@@ -198,11 +156,7 @@ fn spiral(plan: &RunPlan, which: &Robot) -> (Vec<Wave>, Vec<Wave>) {
     // The radius is r(1 + 2b·sin(st)); by the product formulas its breathing is a pair of waves of amplitude rb beside the circle's.
     let breath = 0.025 * radius;
     let slow = TAU / 300.0;
-    let wave = |amplitude, omega, phase| Wave {
-        amplitude,
-        omega,
-        phase,
-    };
+    let wave = |amplitude, omega, phase| Wave { amplitude, omega, phase };
     let wobble = |phase| wave(1.5 * plan.shape.motion, 1.7, phase);
     let x = vec![
         wave(radius, omega, phase + FRAC_PI_2),
@@ -241,13 +195,7 @@ pub fn true_path_length(plan: &RunPlan, robot: i64) -> f64 {
 impl Trajectory {
     /// Length in mm between two ticks of an encoder, given in µs since 1970.
     fn length(&self, from_us: i64, to_us: i64) -> f64 {
-        let speed = |time_us| {
-            self.velocity(time_us)
-                .iter()
-                .map(|v| v * v)
-                .sum::<f64>()
-                .sqrt()
-        };
+        let speed = |time_us| self.velocity(time_us).iter().map(|v| v * v).sum::<f64>().sqrt();
         let half = clock::ENCODER_PERIOD_US / 2;
         let panels = (to_us - from_us) / clock::ENCODER_PERIOD_US;
         let mut sum = 0.0;

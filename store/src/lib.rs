@@ -1,1 +1,79 @@
-//! store
+//! The store as a folder: a journal that is the truth, an index of it, objects that never change, and the tables that
+//! are published of them. Implements core's seams `Records`, `Catalog` and `TableStore`.
+//!
+//! Not here: what a table is, what is stale, what is made when. Formats on disk: `format` (this file), `journal`,
+//! `codec`, `index`; each has a version that is checked on open.
+
+mod codec;
+mod error;
+mod files;
+mod index;
+mod journal;
+mod lock;
+mod objects;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use error::StoreError;
+pub use journal::Torn;
+pub use lock::{Holder, Wait};
+pub use objects::FolderTables;
+pub use reader::Reader;
+pub use writer::Writer;
+
+use lock::WriterLock;
+use std::path::Path;
+
+const FORMAT: &str = "assets store 1\n";
+
+/// Opens stores.
+#[derive(Debug, Clone, Copy)]
+pub struct Store;
+
+impl Store {
+    /// Opens the store in this folder for reading. Writes nothing; a store that doesn't exist yet is empty.
+    pub fn open_reader(path: &Path) -> Result<Reader, StoreError> {
+        check_format(path)?;
+        Ok(Reader::new(path))
+    }
+
+    /// Opens the store in this folder for writing, and creates it if need be. One process at a time: while another
+    /// one writes, waits for it (then `on_wait` is told once for whom) or fails with `store_busy`.
+    pub fn open_writer(path: &Path, wait: Wait, on_wait: &mut dyn FnMut(&Holder)) -> Result<Writer, StoreError> {
+        // Before anything is written: this may be no store, or a later version's.
+        check_format(path)?;
+        let new = files::create_folder(&path.join("journal"))?;
+        let lock = WriterLock::take(path, wait, on_wait)?;
+        create(path, new)?;
+        Writer::open(path, lock)
+    }
+}
+
+/// Whether the folder says that it is a store of this version; false where there is no store yet.
+fn check_format(root: &Path) -> Result<bool, StoreError> {
+    let path = root.join("format");
+    let found = match files::read_if_there(&path)? {
+        Some(bytes) if bytes == FORMAT.as_bytes() => return Ok(true),
+        Some(bytes) => String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().chars().take(80).collect(),
+        // The file is written before the first segment is.
+        None if journal::segments(&root.join("journal"))?.is_empty() => return Ok(false),
+        None => "nothing".to_owned(),
+    };
+    Err(StoreError::Format { path, found, expected: FORMAT.trim().to_owned() })
+}
+
+/// What a new store lacks; under the lock. The format comes last: with it the store is one.
+fn create(root: &Path, new: bool) -> Result<(), StoreError> {
+    for folder in ["objects", "tables", "tmp"] {
+        files::create_folder(&root.join(folder))?;
+    }
+    if !check_format(root)? {
+        files::replace(&root.join("format"), &root.join("tmp/format.tmp"), FORMAT.as_bytes())?;
+    }
+    match root.parent() {
+        Some(parent) if new && !parent.as_os_str().is_empty() => files::sync_folder(parent),
+        _ => Ok(()),
+    }
+}

@@ -1,1 +1,57 @@
-//! cli
+//! The command line: arguments → a request → one file a verb → answers on stdout, everything else on stderr.
+//!
+//! Not here: what an asset is, when it is fresh, where anything is stored. clap, indicatif, console, comfy-table and
+//! ctrlc are imported in this crate alone.
+
+pub mod app;
+mod args;
+mod edge;
+mod interrupt;
+mod out;
+mod progress;
+mod render;
+mod session;
+mod verbs;
+
+use crate::app::{App, Failure};
+use crate::args::{Cli, Verb};
+use crate::out::Out;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the program once: `args` as the shell gave them, the program's name first.
+pub fn run(app: &dyn App, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match args::parse(&args) {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(edge::refused(&error, &args)),
+    };
+    let out = Out::new(&cli.global);
+    let code = dispatch(app, &out, &cli, &args).unwrap_or_else(|failure| {
+        edge::report(&out, &failure);
+        failure.exit
+    });
+    ExitCode::from(code)
+}
+
+/// The whole program.
+fn dispatch(app: &dyn App, out: &Out, cli: &Cli, args: &[OsString]) -> Result<u8, Failure> {
+    let global = &cli.global;
+    match &cli.verb {
+        Verb::Demo(args) => verbs::demo::run(app, out, global, args),
+        Verb::Simulate(args) => verbs::simulate::run(app, out, args),
+        Verb::Init(args) => verbs::init::run(app, out, global, args),
+        Verb::Materialize(asked) => verbs::materialize::run(app, out, global, asked, args),
+        Verb::Plan(args) => verbs::plan::run(app, out, global, args),
+        Verb::Status(args) => verbs::status::run(app, out, global, args),
+        Verb::Why(args) => verbs::why::run(app, out, global, args),
+        Verb::Lineage(args) => verbs::lineage::run(app, out, global, args),
+        Verb::Graph(args) => verbs::graph::run(app, out, global, args),
+        Verb::Runs(args) => verbs::runs::run(app, out, global, args),
+        Verb::Errors(args) => verbs::errors::run(app, out, global, args),
+        Verb::Show(args) => verbs::show::run(app, out, global, args),
+        Verb::Sql(args) => verbs::sql::run(app, out, global, args),
+        Verb::Files(args) => verbs::files::run(app, out, global, args),
+        Verb::Check(args) => verbs::check::run(app, out, global, args),
+    }
+}

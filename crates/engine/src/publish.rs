@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Steps per file of a packed output.
 const BUCKET_STEPS: u64 = 2000;
 
+/// A step of a view: its place, the step, its rows.
+type Row<'a> = (u64, &'a Step, &'a OutputRecord);
+
 /// What is to be published.
 pub(crate) struct Publisher<'a> {
     graph: &'a Graph,
@@ -80,7 +83,7 @@ impl<'a> Publisher<'a> {
 
     /// Writes the views that were noted, from what the ledger holds now.
     pub(crate) fn flush(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
-        let mut buckets: BTreeMap<(AssetName, u64), Vec<(u64, &Step, &OutputRecord)>> = BTreeMap::new();
+        let mut buckets: BTreeMap<(AssetName, u64), Vec<Row<'_>>> = BTreeMap::new();
         for (step, tip) in ledger.steps() {
             let Some(record) = tip.record() else { continue };
             for output in &record.outputs {

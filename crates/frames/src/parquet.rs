@@ -88,8 +88,7 @@ fn read_from<R: MmapBytesReader>(from: R, columns: Option<&[&str]>, rows: Option
     match columns {
         None => reader.finish(),
         Some(columns) => {
-            let frame =
-                reader.with_columns(Some(columns.iter().map(|name| (*name).to_owned()).collect())).finish()?;
+            let frame = reader.with_columns(Some(columns.iter().map(|name| (*name).to_owned()).collect())).finish()?;
             // The file's order is not the asked one.
             frame.select(columns.iter().copied())
         }
@@ -123,4 +122,3 @@ pub fn as_text(column: &Column) -> PolarsResult<Vec<Option<String>>> {
         }
     })
 }
-

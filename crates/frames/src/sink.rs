@@ -1,7 +1,7 @@
 //! Where an asset writes an output: batches go in, an object (or rows for the record) with content hashes comes out.
 
-use crate::parts::PartsHasher;
 use crate::parquet::TableWriter;
+use crate::parts::PartsHasher;
 use crate::{columns, frame_error, small};
 use assets_core::record::{OutputRecord, Stored, Unavailable};
 use assets_core::table_store::{Staged, TableStore, TableStoreError};
@@ -135,9 +135,7 @@ impl Sink {
 pub(crate) fn encode(frame: &DataFrame) -> Result<Vec<u8>, Reason> {
     let mut bytes = vec![1];
     let table = small::to_table(frame)?;
-    bytes.extend(
-        postcard::to_allocvec(&table).map_err(|error| Reason::new("inline_rows", format!("rows: {error}")))?,
-    );
+    bytes.extend(postcard::to_allocvec(&table).map_err(|error| Reason::new("inline_rows", format!("rows: {error}")))?);
     Ok(bytes)
 }
 

@@ -49,7 +49,8 @@ pub fn query(graph: &Graph, ledger: &Ledger, tables: &Arc<dyn TableStore>, query
     refuse(query)?;
     let mut context = SQLContext::new();
     for decl in graph.outputs() {
-        let scan = OutputScan { decl: decl.clone(), outputs: recorded(graph, ledger, decl), tables: Arc::clone(tables) };
+        let scan =
+            OutputScan { decl: decl.clone(), outputs: recorded(graph, ledger, decl), tables: Arc::clone(tables) };
         let schema = Some(Arc::new(columns::schema(&decl.columns)));
         let args = ScanArgsAnonymous { schema, name: "output", ..ScanArgsAnonymous::default() };
         let frame = LazyFrame::anonymous_scan(Arc::new(scan), args).map_err(|error| wrong(graph, &error))?;
@@ -119,7 +120,12 @@ fn wrong(graph: &Graph, error: &PolarsError) -> Reason {
     let text = error.to_string();
     let unknown = |marker: &str| {
         let rest = text.split(marker).nth(1)?;
-        Some(rest.trim_matches(|c: char| !c.is_alphanumeric() && c != '_').split(|c: char| !c.is_alphanumeric() && c != '_').next()?.to_owned())
+        Some(
+            rest.trim_matches(|c: char| !c.is_alphanumeric() && c != '_')
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()?
+                .to_owned(),
+        )
     };
     let first_line = text.lines().next().unwrap_or_default();
     if let PolarsError::ColumnNotFound(name) = error {
@@ -146,7 +152,8 @@ mod tests {
         for good in ["select 1", " WITH a as (select 1) select * from a;", "select ';' -- ; drop", "(select 1)"] {
             assert!(refuse(good).is_ok(), "{good}");
         }
-        for bad in ["", ";", "select 1; select 2", "drop table wide", "create table x as select 1", "copy wide to 'x'"] {
+        for bad in ["", ";", "select 1; select 2", "drop table wide", "create table x as select 1", "copy wide to 'x'"]
+        {
             assert!(refuse(bad).is_err_and(|reason| reason.code == "sql_refused"), "{bad}");
         }
     }

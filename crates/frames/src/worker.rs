@@ -144,11 +144,7 @@ pub struct FrameWorker {
 
 impl FrameWorker {
     /// A worker for the assets of a graph.
-    pub fn new(
-        graph: Arc<Graph>,
-        code: HashMap<AssetName, Arc<dyn FrameAsset>>,
-        tables: Arc<dyn TableStore>,
-    ) -> Self {
+    pub fn new(graph: Arc<Graph>, code: HashMap<AssetName, Arc<dyn FrameAsset>>, tables: Arc<dyn TableStore>) -> Self {
         Self { graph, code, tables }
     }
 
@@ -184,7 +180,12 @@ impl Worker for FrameWorker {
             let Some(sink) = sinks.remove(&decl.name) else { continue };
             records.push(sink.finish(tables)?);
             // Sinks refuse other columns: what came through has passed.
-            checks.push(CheckRecord { output: decl.name.clone(), check: "schema".into(), blocking: true, failed: None });
+            checks.push(CheckRecord {
+                output: decl.name.clone(),
+                check: "schema".into(),
+                blocking: true,
+                failed: None,
+            });
         }
         Ok(Product { outputs: records, checks, warnings })
     }

@@ -1,0 +1,294 @@
+//! `clean`: valid rows, sorted by time, one per channel and time; `rejects`: every other row, with its reason's code.
+//!
+//! Rejection does not depend on the order of rows: of equal duplicates one is kept, and where values of one channel
+//! differ at one time all of them are left out.
+
+use crate::channels::{self, CHANNELS, COUNT, Samples};
+use crate::columns::{self as names, RUN};
+use crate::kernels::{hampel, interpolate};
+use crate::settings::{Clean as Settings, Outliers, Tare};
+use crate::simulate::time_text;
+use assets_core::{Fact, Reason};
+use assets_frames::polars::prelude::SortMultipleOptions;
+use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
+use std::collections::BTreeMap;
+
+/// Version of what follows; part of the fingerprint, with those of the kernels it uses.
+pub const VERSION: &str = "clean-1";
+
+/// The columns of `raw` that are read.
+pub const READS: [&str; 8] =
+    ["time", "value", "field", "robot_id", "sensor_type", "time_text", "value_text", "robot_id_text"];
+
+/// Sorts rows into valid and rejected ones.
+pub struct Clean {
+    /// Outliers.
+    pub settings: Settings,
+    /// Allowed ranges.
+    pub limits: BTreeMap<String, [f64; 2]>,
+    /// Offsets of forces.
+    pub tare: Tare,
+}
+
+/// Codes in the order in which the first that holds is given.
+const CODES: [&str; 11] = [
+    "bad_time",
+    "unknown_robot",
+    "unknown_field",
+    "field_sensor_mismatch",
+    "bad_value",
+    "null_value",
+    "not_finite",
+    "duplicate",
+    "conflict",
+    "out_of_range",
+    "outlier",
+];
+
+struct Row {
+    time: i64,
+    value: f64,
+    at: usize,
+}
+
+impl FrameAsset for Clean {
+    fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
+        let raw = inputs.read("raw", &READS)?;
+        let (mut rows, delivered, mut codes) = classify(&raw)?;
+        for (channel, rows) in rows.iter_mut().enumerate() {
+            self.reject_within(channel, rows, &mut codes);
+        }
+        self.subtract_tare(&mut rows);
+        let run = inputs.key(RUN);
+        let clean = clean_frame(run, &rows)?;
+        let rejects = rejects_frame(run, &raw, &codes)?;
+        self.check(&rows, &raw, &clean, &rejects, outputs)?;
+        for (channel, reason) in unavailable(&rows, &delivered) {
+            outputs.unavailable("clean", &CHANNELS[channel].slice(), reason)?;
+        }
+        outputs.write("clean", clean)?;
+        outputs.write("rejects", rejects)
+    }
+}
+
+/// Rows of each channel, how many were delivered for each, and the code of each row that no channel takes.
+type Classified = ([Vec<Row>; COUNT], [u64; COUNT], Vec<Option<u8>>);
+
+fn code(name: &str) -> u8 {
+    u8::try_from(CODES.iter().position(|code| *code == name).unwrap_or(0)).unwrap_or(0)
+}
+
+fn classify(raw: &DataFrame) -> Result<Classified, Reason> {
+    let times = columns::to_times(raw, "time")?;
+    let robots = columns::to_ints(raw, "robot_id")?;
+    let fields = columns::to_texts(raw, "field")?;
+    let sensors = columns::to_texts(raw, "sensor_type")?;
+    let values = raw.column("value").and_then(|c| c.f64()).map_err(|error| frame_error("value", &error))?;
+    let value_texts = columns::to_texts(raw, "value_text")?;
+    let mut rows: [Vec<Row>; COUNT] = Default::default();
+    let mut delivered = [0; COUNT];
+    let mut codes = vec![None; raw.height()];
+    for (at, value) in values.iter().enumerate() {
+        let (field, sensor) = (fields[at].unwrap_or(""), sensors[at].unwrap_or(""));
+        let robot = robots[at].filter(|robot| matches!(robot, 1 | 2));
+        let channel = robot.and_then(|robot| channels::index(robot, sensor, field));
+        if let Some(channel) = channel {
+            delivered[channel] += 1;
+        }
+        codes[at] = Some(match (times[at], robot, channels::sensor_of(field), channel, value) {
+            (None, ..) => code("bad_time"),
+            (_, None, ..) => code("unknown_robot"),
+            (_, _, None, ..) => code("unknown_field"),
+            (_, _, _, None, _) => code("field_sensor_mismatch"),
+            (.., None) if value_texts[at].is_some() => code("bad_value"),
+            (.., None) => code("null_value"),
+            (.., Some(value)) if !value.is_finite() => code("not_finite"),
+            (Some(time), _, _, Some(channel), Some(value)) => {
+                rows[channel].push(Row { time, value, at });
+                codes[at] = None;
+                continue;
+            }
+        });
+    }
+    Ok((rows, delivered, codes))
+}
+
+impl Clean {
+    /// Sorts a channel's rows and takes out duplicates, conflicts, values out of range and outliers.
+    fn reject_within(&self, channel: usize, rows: &mut Vec<Row>, codes: &mut [Option<u8>]) {
+        // Zeros of either sign are equal: the order must not depend on which came first.
+        rows.sort_by(|a, b| (a.time.cmp(&b.time)).then(a.value.total_cmp(&b.value)).then(a.at.cmp(&b.at)));
+        let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
+        let mut conflicts = Vec::new();
+        for row in rows.drain(..) {
+            match kept.last() {
+                Some(last) if last.time == row.time && last.value == row.value => {
+                    codes[row.at] = Some(code("duplicate"))
+                }
+                Some(last) if last.time == row.time => {
+                    conflicts.push(row.time);
+                    kept.push(row);
+                }
+                _ => kept.push(row),
+            }
+        }
+        let [low, high] = self.limits.get(&CHANNELS[channel].column()).copied().unwrap_or([f64::MIN, f64::MAX]);
+        kept.retain(|row| {
+            if conflicts.binary_search(&row.time).is_ok() {
+                codes[row.at] = Some(code("conflict"));
+            } else if row.value < low || row.value > high {
+                codes[row.at] = Some(code("out_of_range"));
+            }
+            codes[row.at].is_none()
+        });
+        if self.settings.outliers == Outliers::Hampel {
+            self.reject_outliers(channel, &mut kept, codes);
+        }
+        *rows = kept;
+    }
+
+    fn reject_outliers(&self, channel: usize, rows: &mut Vec<Row>, codes: &mut [Option<u8>]) {
+        let ts: Vec<i64> = rows.iter().map(|row| row.time).collect();
+        let vs: Vec<f64> = rows.iter().map(|row| row.value).collect();
+        let is_position = CHANNELS[channel].sensor == "encoder";
+        let floor = if is_position { self.settings.resolution_mm } else { self.settings.resolution_n };
+        let window_us = (self.settings.hampel_window_ms * 1000.0) as i64;
+        let outliers = hampel::outliers(&ts, &vs, window_us, self.settings.hampel_k, floor);
+        let mut outliers = outliers.into_iter();
+        rows.retain(|row| {
+            let is_outlier = outliers.next().unwrap_or(false);
+            if is_outlier {
+                codes[row.at] = Some(code("outlier"));
+            }
+            !is_outlier
+        });
+    }
+
+    fn subtract_tare(&self, rows: &mut [Vec<Row>; COUNT]) {
+        let start = rows.iter().filter_map(|rows| rows.first()).map(|row| row.time).min().unwrap_or(0);
+        for (channel, rows) in rows.iter_mut().enumerate().filter(|(i, _)| CHANNELS[*i].sensor == "load_cell") {
+            let offset = match (self.tare.offsets_n.get(&CHANNELS[channel].column()), self.tare.first_s) {
+                (Some(offset), _) => *offset,
+                (None, Some(seconds)) => {
+                    let end = start + (seconds * 1e6) as i64;
+                    let first: Vec<f64> = rows.iter().take_while(|row| row.time <= end).map(|row| row.value).collect();
+                    if first.is_empty() { 0.0 } else { first.iter().sum::<f64>() / first.len() as f64 }
+                }
+                (None, None) => continue,
+            };
+            rows.iter_mut().for_each(|row| row.value -= offset);
+        }
+    }
+
+    fn check(
+        &self,
+        rows: &[Vec<Row>; COUNT],
+        raw: &DataFrame,
+        clean: &DataFrame,
+        rejects: &DataFrame,
+        outputs: &mut Outputs<'_>,
+    ) -> Result<(), Reason> {
+        let sum = clean.height() + rejects.height();
+        let lost = (sum != raw.height()).then(|| {
+            let message = format!("{} valid and rejected rows came of {} delivered ones", sum, raw.height());
+            Reason::new("rows_lost", message).with("rows", sum).with("expected", raw.height())
+        });
+        outputs.check("clean", "rows_accounted_for", lost)?;
+        let unordered = rows.iter().position(|rows| rows.windows(2).any(|pair| pair[0].time >= pair[1].time));
+        let unordered = unordered.map(|channel| {
+            let slice = CHANNELS[channel].slice();
+            Reason::new("time_not_increasing", format!("times of {slice} do not increase")).with("slice", slice)
+        });
+        outputs.check("clean", "time_strictly_increasing_per_channel", unordered)
+    }
+}
+
+/// Channels without a valid row, and why.
+fn unavailable(rows: &[Vec<Row>; COUNT], delivered: &[u64; COUNT]) -> Vec<(usize, Reason)> {
+    let absent = |channel: usize| delivered[channel] == 0;
+    let mut reasons = Vec::new();
+    for channel in (0..COUNT).filter(|channel| rows[*channel].is_empty()) {
+        let about = CHANNELS[channel];
+        let sensor = about.sensor_name();
+        let whole_sensor = (0..COUNT).filter(|c| CHANNELS[*c].sensor_name() == sensor).all(absent);
+        let reason = if whole_sensor {
+            Reason::new("sensor_not_delivered", format!("no row of {sensor} was delivered"))
+        } else if absent(channel) {
+            Reason::new("field_not_delivered", format!("no row of {} of {sensor} was delivered", about.field))
+                .with("field", about.field)
+        } else {
+            let message = format!("all {} rows of {} of {sensor} were rejected", delivered[channel], about.field);
+            Reason::new("all_rejected", message).with("field", about.field).with("rows", delivered[channel])
+        };
+        reasons.push((channel, reason.with("sensor", sensor).with("robot_id", Fact::Count(about.robot))));
+    }
+    reasons
+}
+
+fn clean_frame(run: &str, rows: &[Vec<Row>; COUNT]) -> Result<DataFrame, Reason> {
+    let mut order: Vec<(i64, u8, u32)> = Vec::with_capacity(rows.iter().map(Vec::len).sum());
+    for (channel, rows) in (0..).zip(rows) {
+        order.extend((0..).zip(rows).map(|(i, row)| (row.time, channel, i)));
+    }
+    // Channels are numbered by robot, sensor, field: the declared order within one time.
+    order.sort_unstable();
+    let about = |(_, channel, _): &(i64, u8, u32)| CHANNELS[usize::from(*channel)];
+    columns::frame(vec![
+        columns::constant_text(RUN, run, order.len()),
+        columns::times("time", order.iter().map(|(time, ..)| *time).collect()),
+        columns::ints("robot_id", order.iter().map(|o| Some(about(o).robot))),
+        columns::texts("sensor_type", order.iter().map(|o| Some(about(o).sensor))),
+        columns::texts("field", order.iter().map(|o| Some(about(o).field))),
+        columns::floats("value", order.iter().map(|(_, c, i)| rows[usize::from(*c)][*i as usize].value).collect()),
+    ])
+}
+
+/// `time, value, field, robot_id, sensor_type` of raw rows as the text that was delivered.
+pub fn delivered_texts(raw: &DataFrame) -> Result<Vec<Column>, Reason> {
+    let texts = |name: &str| columns::to_texts(raw, name);
+    let or = |kept: &Option<&str>, usual: Option<String>| kept.map(str::to_owned).or(usual);
+    let times = columns::to_times(raw, "time")?;
+    let times = texts("time_text")?.iter().zip(times).map(|(t, us)| or(t, us.map(time_text))).collect::<Vec<_>>();
+    let values = raw.column("value").and_then(|c| c.f64()).map_err(|error| frame_error("value", &error))?;
+    let values = texts("value_text")?
+        .iter()
+        .zip(values.iter())
+        .map(|(t, v)| or(t, v.map(|v| v.to_string())))
+        .collect::<Vec<_>>();
+    let robots = columns::to_ints(raw, "robot_id")?;
+    let robots =
+        texts("robot_id_text")?.iter().zip(robots).map(|(t, r)| or(t, r.map(|r| r.to_string()))).collect::<Vec<_>>();
+    let column = |name: &str, cells: &[Option<String>]| columns::texts(name, cells.iter().map(Option::as_deref));
+    Ok(vec![
+        column("time", &times),
+        column("value", &values),
+        columns::texts("field", texts("field")?.into_iter()),
+        column("robot_id", &robots),
+        columns::texts("sensor_type", texts("sensor_type")?.into_iter()),
+    ])
+}
+
+fn rejects_frame(run: &str, raw: &DataFrame, codes: &[Option<u8>]) -> Result<DataFrame, Reason> {
+    use assets_frames::polars::prelude::{IdxCa, IdxSize, NewChunkedArray};
+    let wrong = |error| frame_error("rejects", &error);
+    let rejected: Vec<IdxSize> = (0..).zip(codes).filter(|(_, code)| code.is_some()).map(|(at, _)| at).collect();
+    let picked = raw.take(&IdxCa::from_slice("at".into(), &rejected)).map_err(wrong)?;
+    let mut all = vec![columns::constant_text(RUN, run, rejected.len())];
+    all.extend(delivered_texts(&picked)?);
+    all.push(columns::texts("code", codes.iter().flatten().map(|code| Some(CODES[usize::from(*code)]))));
+    sort_rejects(columns::frame(all)?)
+}
+
+/// Rejected rows in an order of their own: which file a row came in, and where in it, does not count.
+pub fn sort_rejects(frame: DataFrame) -> Result<DataFrame, Reason> {
+    let by: Vec<String> = names::rejects().into_iter().map(|column| column.name).collect();
+    // Time first, then as in `clean`.
+    let by = [&by[0], &by[1], &by[4], &by[5], &by[3], &by[2], &by[6]].map(String::as_str);
+    let options = SortMultipleOptions::default().with_maintain_order(true);
+    frame.sort(by, options).map_err(|error| frame_error("rejects", &error))
+}
+
+/// The median period of each channel, µs.
+pub fn periods(samples: &[Samples]) -> Vec<Option<i64>> {
+    samples.iter().map(|samples| interpolate::median_period(&samples.ts)).collect()
+}

@@ -1,0 +1,314 @@
+//! Intake: identifies source files, reads those that changed, and cuts them into slices, one a run. Not an asset: its
+//! results are source records, and rows held until `raw` asks for them.
+//!
+//! Not here: what the rows mean. A row without a usable run id has no step, so it goes to `intake_rejects`; all else
+//! is kept as delivered.
+
+pub mod delivered;
+pub mod reader;
+mod rows;
+pub mod run_id;
+pub mod time;
+
+pub use rows::{Parsed, Reading};
+
+use crate::columns::RUN;
+use assets_core::hash::{ByteHasher, Hasher};
+use assets_core::ledger::Ledger;
+use assets_core::record::{FileStat, SliceRef, SourceRecord};
+use assets_core::source::{Delivery, Identified, Source};
+use assets_core::{AssetName, ContentHash, Fingerprint, ObjectId, Partition, Reason, Step};
+use assets_frames::DataFrame;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A stat younger than this may hide a later write within the clock's grain.
+const STAT_TRUST_NS: i128 = 2_000_000_000;
+
+/// The sources of a project.
+pub struct Intake {
+    /// Patterns, as the settings name them.
+    patterns: Vec<String>,
+    /// What they are relative to.
+    base: PathBuf,
+    reading: Reading,
+    raw: AssetName,
+    rejects: AssetName,
+    /// Rows of slices that were read while identifying, until a step takes them.
+    held: Mutex<HashMap<(String, ContentHash), DataFrame>>,
+    /// One reader a file: steps of several runs ask for the same file at once.
+    files: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+}
+
+/// A listed file.
+struct Listed {
+    name: String,
+    path: PathBuf,
+}
+
+impl Intake {
+    /// Sources by patterns relative to `base`.
+    pub fn new(patterns: Vec<String>, base: PathBuf, reading: Reading, raw: AssetName, rejects: AssetName) -> Self {
+        let (held, files) = (Mutex::default(), Mutex::default());
+        Self { patterns, base, reading, raw, rejects, held, files }
+    }
+
+    fn list(&self) -> Result<Vec<Listed>, Reason> {
+        let mut found = BTreeMap::new();
+        for pattern in &self.patterns {
+            let full = self.base.join(pattern);
+            let bad = |error: &dyn std::fmt::Display| {
+                Reason::new("bad_source_pattern", format!("the source pattern `{pattern}` can't be used: {error}"))
+            };
+            let text = full.to_str().ok_or_else(|| bad(&"it is not UTF-8"))?;
+            // A file whose own name holds `[` or `*` is meant literally.
+            let paths: Vec<PathBuf> = if full.is_file() {
+                vec![full.clone()]
+            } else {
+                glob::glob(text).map_err(|error| bad(&error))?.filter_map(Result::ok).collect()
+            };
+            for path in paths.into_iter().filter(|path| !path.is_dir()) {
+                let name = path.strip_prefix(&self.base).unwrap_or(&path).display().to_string();
+                found.insert(name, path);
+            }
+        }
+        Ok(found.into_iter().map(|(name, path)| Listed { name, path }).collect())
+    }
+
+    /// The record of a file: the known one where its stat says so, else read again.
+    fn examine(&self, file: &Listed, known: Option<&SourceRecord>, rehash: bool) -> SourceRecord {
+        let reading = self.reading.fingerprint();
+        let stat = match fs::metadata(&file.path) {
+            Ok(metadata) => stat_of(&metadata),
+            Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
+        };
+        let same_reading = known.filter(|record| record.reading == reading);
+        if let Some(record) = same_reading.filter(|record| !rehash && record.stat == Some(stat)) {
+            return record.clone();
+        }
+        let trusted = is_old_enough(&stat).then_some(stat);
+        let content = match hash_file(&file.path) {
+            Ok(content) => content,
+            Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
+        };
+        if let Some(record) = same_reading.filter(|r| r.content == Some(content) && r.problem.is_none()) {
+            return SourceRecord { stat: trusted, ..record.clone() };
+        }
+        match self.parse(file) {
+            Ok(parsed) => {
+                let after = fs::metadata(&file.path).map(|metadata| stat_of(&metadata));
+                if after.ok() != Some(stat) {
+                    let message = format!("{} changed while it was read: run the command again", file.name);
+                    let reason = Reason::new("source_changed_while_reading", message);
+                    return self.unreadable(file, known, reason.with("path", file.name.as_str()));
+                }
+                self.keep(&file.name, &parsed);
+                SourceRecord {
+                    path: file.name.clone(),
+                    stat: trusted,
+                    content: Some(content),
+                    reading,
+                    slices: parsed.slices.iter().map(|(slice, _)| slice.clone()).collect(),
+                    problem: None,
+                    warnings: parsed.warnings,
+                    moved_to: None,
+                }
+            }
+            Err(reason) => SourceRecord { stat: trusted, ..self.unreadable(file, known, reason) },
+        }
+    }
+
+    /// A file that can't be read keeps the slices it had: their runs fail until it can, and nothing is forgotten.
+    fn unreadable(&self, file: &Listed, known: Option<&SourceRecord>, reason: Reason) -> SourceRecord {
+        SourceRecord {
+            path: file.name.clone(),
+            stat: None,
+            content: known.and_then(|record| record.content),
+            reading: self.reading.fingerprint(),
+            slices: known.map(|record| record.slices.clone()).unwrap_or_default(),
+            problem: Some(reason),
+            warnings: Vec::new(),
+            moved_to: None,
+        }
+    }
+
+    fn parse(&self, file: &Listed) -> Result<Parsed, Reason> {
+        reader::read(&file.path, &file.name, &self.reading, &self.raw, &self.rejects)
+    }
+
+    fn keep(&self, name: &str, parsed: &Parsed) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for (slice, frame) in &parsed.slices {
+            held.insert((name.to_owned(), slice.hash), frame.clone());
+        }
+    }
+
+    /// The rows of a slice, as delivered; `None` where its file does not hold them any more.
+    pub fn open(&self, slice: &SliceRef) -> Result<Option<DataFrame>, Reason> {
+        let key = (slice.path.clone(), slice.hash);
+        let take = || self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if let Some(frame) = take() {
+            return Ok(Some(frame));
+        }
+        let guard = {
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(files.entry(slice.path.clone()).or_default())
+        };
+        let _one_reader = guard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = take() {
+            return Ok(Some(frame));
+        }
+        let path = self.base.join(&slice.path);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let parsed = self.parse(&Listed { name: slice.path.clone(), path })?;
+        self.keep(&slice.path, &parsed);
+        Ok(take())
+    }
+
+    fn examine_all(&self, files: &[Listed], known: &Ledger, rehash: bool) -> Vec<SourceRecord> {
+        let width = std::thread::available_parallelism().map_or(1, usize::from).min(files.len().max(1));
+        let share = files.len().div_ceil(width).max(1);
+        let one = |file: &Listed| self.examine(file, known.sources().get(&file.name), rehash);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = files
+                .chunks(share)
+                .map(|chunk| scope.spawn(move || chunk.iter().map(one).collect::<Vec<_>>()))
+                .collect();
+            let joined = threads.into_iter().zip(files.chunks(share)).map(|(thread, chunk)| {
+                // A file whose reader panics is a file that can't be read.
+                thread.join().unwrap_or_else(|_| {
+                    let reason = || Reason::new("source_unreadable", "reading it broke the reader: please report it");
+                    chunk.iter().map(|f| self.unreadable(f, known.sources().get(&f.name), reason())).collect()
+                })
+            });
+            joined.flatten().collect()
+        })
+    }
+}
+
+impl Source for Intake {
+    fn identify(&self, known: &Ledger, rehash: bool) -> Result<Identified, Reason> {
+        let files = self.list()?;
+        let records = self.examine_all(&files, known, rehash);
+        let mut identified = Identified { files: files.len(), ..Identified::default() };
+        let here: BTreeSet<&str> = records.iter().map(|record| record.path.as_str()).collect();
+        let new_contents: BTreeMap<ObjectId, &str> = records
+            .iter()
+            .filter(|record| !known.sources().contains_key(&record.path))
+            .filter_map(|record| Some((record.content?, record.path.as_str())))
+            .collect();
+        identified.deliveries.insert(Step::new(&self.rejects, &Partition::none()), Delivery::default());
+        for (path, record) in known.sources() {
+            if here.contains(path.as_str()) {
+                continue;
+            }
+            match record.content.and_then(|content| new_contents.get(&content)) {
+                Some(new) => {
+                    let moved = SourceRecord { moved_to: Some((*new).to_owned()), ..record.clone() };
+                    identified.changed.push(moved);
+                }
+                None => deliver(&mut identified, record, true),
+            }
+        }
+        for record in records {
+            deliver(&mut identified, &record, false);
+            if known.sources().get(&record.path) != Some(&record) {
+                identified.changed.push(record);
+            }
+        }
+        Ok(identified)
+    }
+}
+
+/// Adds what a source delivers to the steps that read it.
+fn deliver(identified: &mut Identified, record: &SourceRecord, vanished: bool) {
+    if let Some(problem) = record.problem.as_ref().filter(|_| !vanished) {
+        identified.problems.push((record.path.clone(), problem.clone()));
+    }
+    identified.warnings.extend(record.warnings.iter().cloned());
+    let mut runs = 0;
+    for slice in &record.slices {
+        let step = Step::new(&slice.asset, &slice.partition);
+        let delivery = identified.deliveries.entry(step).or_default();
+        delivery.slices.push(SliceRef { hash: slice.hash, rows: slice.rows, path: record.path.clone() });
+        if vanished {
+            runs += 1;
+        } else if let Some(problem) = &record.problem {
+            let message = format!("{} could be read before and can't be now: {}", record.path, problem.message);
+            let failure = Reason::new("source_unreadable", message);
+            delivery.failure = Some(failure.with("path", record.path.as_str()).with("cause", problem.code.as_str()));
+        }
+    }
+    if vanished && runs > 0 {
+        let message =
+            format!("{} is not there any more (or no pattern names it); its {runs} runs stay as they are", record.path);
+        let warning =
+            Reason::new("source_vanished", message).with("path", record.path.as_str()).with("runs", runs as usize);
+        for slice in &record.slices {
+            if let Some(delivery) = identified.deliveries.get_mut(&Step::new(&slice.asset, &slice.partition)) {
+                delivery.warnings.push(warning.clone());
+            }
+        }
+        identified.warnings.push(warning);
+    }
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> Reason {
+    Reason::new("source_unreadable", format!("{name} can't be read: {error}")).with("path", name)
+}
+
+fn stat_of(metadata: &fs::Metadata) -> FileStat {
+    FileStat {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        bytes: metadata.size(),
+        mtime_ns: metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec(),
+        ctime_ns: metadata.ctime() * 1_000_000_000 + metadata.ctime_nsec(),
+    }
+}
+
+fn is_old_enough(stat: &FileStat) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128);
+    now - i128::from(stat.ctime_ns.max(stat.mtime_ns)) > STAT_TRUST_NS
+}
+
+fn hash_file(path: &Path) -> std::io::Result<ObjectId> {
+    let mut file = fs::File::open(path)?;
+    let mut hasher = ByteHasher::default();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
+
+/// The partition of a run.
+pub fn run_partition(run: &str) -> Partition {
+    Partition::one(RUN, run)
+}
+
+impl Reading {
+    /// The hash of all that decides how a file is read.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut hasher = Hasher::new("assets.reading.1");
+        hasher.optional(self.timezone.as_ref().map(|zone| zone.name()));
+        hasher.number(self.attributes.len() as u64);
+        self.attributes.iter().for_each(|name| {
+            hasher.text(name);
+        });
+        hasher.number(self.aliases.len() as u64);
+        for (from, to) in &self.aliases {
+            hasher.text(from).text(to);
+        }
+        Fingerprint(hasher.finish())
+    }
+}

@@ -1,0 +1,315 @@
+//! Rows of one file, gathered run by run into columns, and cut into slices with their hashes.
+
+use super::delivered::{self, Delivered};
+use super::time::{self, Parser};
+use super::{run_id, run_partition};
+use crate::columns::{self as names, RUN};
+use assets_core::hash::Hasher;
+use assets_core::record::SliceRecord;
+use assets_core::{AssetName, ContentHash, Kind, Partition, Reason, key};
+use assets_frames::{DataFrame, columns, parts};
+use std::collections::{BTreeMap, HashMap};
+
+/// What decides how a file is read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// For times without a zone.
+    pub timezone: Option<chrono_tz::Tz>,
+    /// Further columns that are kept.
+    pub attributes: Vec<String>,
+    /// Spellings of run ids that mean another.
+    pub aliases: BTreeMap<String, String>,
+}
+
+/// A file, read and cut.
+pub struct Parsed {
+    /// Slices with their rows.
+    pub slices: Vec<(SliceRecord, DataFrame)>,
+    /// What a person should know.
+    pub warnings: Vec<Reason>,
+    /// Rows read.
+    pub rows: u64,
+}
+
+/// One delivered row.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) time: Delivered<'a>,
+    pub(super) value: Delivered<'a>,
+    pub(super) field: &'a str,
+    pub(super) robot: Delivered<'a>,
+    pub(super) run: Delivered<'a>,
+    pub(super) sensor: &'a str,
+}
+
+/// Short texts that repeat: stored once, counted by code.
+#[derive(Default)]
+struct Codes {
+    codes: Vec<u32>,
+    known: HashMap<String, u32>,
+    texts: Vec<String>,
+    last: u32,
+}
+
+impl Codes {
+    fn push(&mut self, text: &str) {
+        if self.texts.get(self.last as usize).is_none_or(|last| last != text) {
+            let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+            self.last = *self.known.entry(text.to_owned()).or_insert_with(|| {
+                self.texts.push(text.to_owned());
+                next
+            });
+        }
+        self.codes.push(self.last);
+    }
+
+    /// As a column; empty text is null where the cell was.
+    fn column(&self, name: &str) -> assets_frames::Column {
+        let text = |code: &u32| self.texts[*code as usize].as_str();
+        columns::texts(name, self.codes.iter().map(|code| Some(text(code)).filter(|text| !text.is_empty())))
+    }
+}
+
+/// Texts that are nearly always absent.
+#[derive(Default)]
+struct Rare(Vec<(usize, String)>);
+
+impl Rare {
+    fn push(&mut self, row: usize, text: Option<&str>) {
+        if let Some(text) = text {
+            self.0.push((row, text.to_owned()));
+        }
+    }
+
+    fn column(&self, name: &str, rows: usize) -> assets_frames::Column {
+        let mut next = self.0.iter().peekable();
+        let texts = (0..rows).map(move |row| next.next_if(|(at, _)| *at == row).map(|(_, text)| text.as_str()));
+        columns::texts(name, texts)
+    }
+}
+
+/// The rows of one run.
+#[derive(Default)]
+struct Run {
+    time: Vec<Option<i64>>,
+    time_text: Rare,
+    value: Vec<Option<f64>>,
+    value_text: Rare,
+    field: Codes,
+    robot: Vec<Option<i64>>,
+    robot_text: Rare,
+    sensor: Codes,
+    attributes: Vec<Codes>,
+    /// The ids as delivered, of rows that have no usable one.
+    ids: Vec<Option<String>>,
+}
+
+/// Gathers rows.
+pub(super) struct Gather<'a> {
+    reading: &'a Reading,
+    runs: Vec<(Option<String>, Run)>,
+    by_id: HashMap<String, usize>,
+    last: Option<(String, usize)>,
+    parser: Parser,
+    no_zone: bool,
+    imprecise: BTreeMap<String, u64>,
+    rows: u64,
+}
+
+impl<'a> Gather<'a> {
+    pub(super) fn new(reading: &'a Reading) -> Self {
+        Self {
+            reading,
+            runs: Vec::new(),
+            by_id: HashMap::new(),
+            last: None,
+            parser: Parser::default(),
+            no_zone: false,
+            imprecise: BTreeMap::new(),
+            rows: 0,
+        }
+    }
+
+    /// The run of a row, by its id as delivered.
+    fn run_of(&mut self, cell: Delivered<'_>) -> usize {
+        if let (Delivered::Text(text), Some((last, at))) = (cell, &self.last)
+            && last == text
+        {
+            return *at;
+        }
+        let id = match cell {
+            Delivered::Text(text) => Some(run_id::of_text(text)),
+            Delivered::Float(value) => run_id::of_float(value),
+            Delivered::Int(value) => Some(run_id::RunId { id: value.to_string().into(), imprecise: false }),
+            Delivered::Unsigned(value) => Some(run_id::RunId { id: value.to_string().into(), imprecise: false }),
+            Delivered::Null | Delivered::Time(_) | Delivered::Local(_) => None,
+        };
+        let (id, imprecise) = id.map_or((String::new(), false), |id| (id.id.into_owned(), id.imprecise));
+        let id = self.reading.aliases.get(&id).cloned().unwrap_or(id);
+        if imprecise {
+            *self.imprecise.entry(id.clone()).or_default() += 1;
+        }
+        // Rows without a usable id share one place, whatever stands in it.
+        let usable = key::usable_key(&id).is_ok();
+        let place = if usable { id } else { String::new() };
+        let next = self.runs.len();
+        let at = *self.by_id.entry(place.clone()).or_insert(next);
+        if at == next {
+            let run = Run {
+                attributes: self.reading.attributes.iter().map(|_| Codes::default()).collect(),
+                ..Run::default()
+            };
+            self.runs.push((usable.then_some(place), run));
+        }
+        if let (Delivered::Text(text), true, false) = (cell, usable, imprecise) {
+            self.last = Some((text.to_owned(), at));
+        }
+        at
+    }
+
+    pub(super) fn push<'r>(&mut self, row: Row<'r>, attributes: impl Iterator<Item = &'r str>) {
+        self.rows += 1;
+        let at = self.run_of(row.run);
+        let (time, time_text) = self.time(row.time);
+        let (id, run) = &mut self.runs[at];
+        let number = run.time.len();
+        run.time.push(time);
+        run.time_text.push(number, time_text);
+        let (value, value_text) = delivered::value(row.value);
+        run.value.push(value);
+        run.value_text.push(number, value_text);
+        let (robot, robot_text) = delivered::integer(row.robot);
+        run.robot.push(robot);
+        run.robot_text.push(number, robot_text);
+        run.field.push(row.field);
+        run.sensor.push(row.sensor);
+        run.attributes.iter_mut().zip(attributes).for_each(|(codes, text)| codes.push(text));
+        if id.is_none() {
+            run.ids.push(as_text(row.run));
+        }
+    }
+
+    fn time<'r>(&mut self, cell: Delivered<'r>) -> (Option<i64>, Option<&'r str>) {
+        let zone = self.reading.timezone.as_ref();
+        let (parsed, text) = match cell {
+            Delivered::Time(us) => return (Some(us), None),
+            Delivered::Local(us) => (time::in_zone(us, zone).unwrap_or(time::Parsed::Bad), None),
+            Delivered::Text("") | Delivered::Null => return (None, None),
+            Delivered::Text(text) => (self.parser.parse(text, zone), Some(text)),
+            Delivered::Float(_) | Delivered::Int(_) | Delivered::Unsigned(_) => return (None, None),
+        };
+        match parsed {
+            time::Parsed::Time { us, usual } => (Some(us), text.filter(|_| !usual)),
+            time::Parsed::NoZone => {
+                self.no_zone = true;
+                (None, text)
+            }
+            time::Parsed::Bad => (None, text),
+        }
+    }
+
+    /// Cuts what was gathered into slices.
+    pub(super) fn finish(self, name: &str, raw: &AssetName, rejects: &AssetName) -> Result<Parsed, Reason> {
+        if self.no_zone {
+            let message = format!("{name} holds times without a zone: set `timezone` in assets.toml, such as \"UTC\"");
+            return Err(Reason::new("timezone_needed", message).with("path", name));
+        }
+        if self.rows == 0 {
+            return Err(Reason::new("no_rows", format!("{name} has a header and no rows")).with("path", name));
+        }
+        let warnings = self.imprecise.iter().map(|(id, rows)| {
+            let message = format!(
+                "{name}: the run id {id} was delivered as a float beyond 2^53: different runs may have become one"
+            );
+            Reason::new("imprecise_run_id", message).with("path", name).with("run", id.as_str()).with("rows", *rows)
+        });
+        let warnings = warnings.collect();
+        let mut slices = Vec::new();
+        for (id, run) in &self.runs {
+            slices.push(match id {
+                Some(id) => slice(raw, run_partition(id), run.raw_frame(id, &self.reading.attributes)?, &[RUN])?,
+                None => slice(rejects, Partition::none(), run.rejects_frame()?, &[])?,
+            });
+        }
+        slices.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
+        Ok(Parsed { slices, warnings, rows: self.rows })
+    }
+}
+
+fn slice(
+    asset: &AssetName,
+    partition: Partition,
+    frame: DataFrame,
+    without: &[&str],
+) -> Result<(SliceRecord, DataFrame), Reason> {
+    let kinds: Vec<(&str, Kind)> = frame
+        .columns()
+        .iter()
+        .map(|column| (column.name().as_str(), kind_of(column)))
+        .filter(|(name, _)| !without.contains(name))
+        .collect();
+    let hashes = parts::hash_columns(&frame, &kinds)?;
+    let mut hasher = Hasher::new("assets.slice.1");
+    for ((name, _), hash) in kinds.iter().zip(hashes) {
+        hasher.text(name).bytes(hash.0.as_bytes());
+    }
+    let record = SliceRecord {
+        asset: asset.clone(),
+        partition,
+        hash: ContentHash(hasher.finish()),
+        rows: frame.height() as u64,
+    };
+    Ok((record, frame))
+}
+
+fn kind_of(column: &assets_frames::Column) -> Kind {
+    use assets_frames::polars::prelude::DataType;
+    match column.dtype() {
+        DataType::Float64 => Kind::Float,
+        DataType::Int64 => Kind::Int,
+        DataType::Datetime(..) => Kind::Time,
+        _ => Kind::Text,
+    }
+}
+
+fn as_text(cell: Delivered<'_>) -> Option<String> {
+    match cell {
+        Delivered::Null => None,
+        Delivered::Text(text) => Some(text.to_owned()),
+        Delivered::Float(value) => Some(value.to_string()),
+        Delivered::Int(value) | Delivered::Time(value) | Delivered::Local(value) => Some(value.to_string()),
+        Delivered::Unsigned(value) => Some(value.to_string()),
+    }
+}
+
+impl Run {
+    /// The rows as `raw` has them, without the column that names the source.
+    fn raw_frame(&self, id: &str, attributes: &[String]) -> Result<DataFrame, Reason> {
+        let rows = self.time.len();
+        let mut all = vec![
+            columns::constant_text(RUN, id, rows),
+            columns::maybe_times("time", self.time.iter().copied()),
+            columns::maybe_floats("value", self.value.iter().copied()),
+            self.field.column("field"),
+            columns::ints("robot_id", self.robot.iter().copied()),
+            self.sensor.column("sensor_type"),
+        ];
+        all.extend(attributes.iter().zip(&self.attributes).map(|(name, codes)| codes.column(name)));
+        all.push(self.time_text.column("time_text", rows));
+        all.push(self.value_text.column("value_text", rows));
+        all.push(self.robot_text.column("robot_id_text", rows));
+        columns::frame(all)
+    }
+
+    /// The rows as `intake_rejects` has them.
+    fn rejects_frame(&self) -> Result<DataFrame, Reason> {
+        let rows = self.time.len();
+        let raw = self.raw_frame("", &[])?;
+        let delivered = crate::clean::delivered_texts(&raw)?;
+        let mut all = vec![columns::texts(RUN, self.ids.iter().map(Option::as_deref))];
+        all.extend(delivered);
+        all.push(columns::constant_text("code", "bad_run_id", rows));
+        debug_assert_eq!(all.len(), names::rejects().len(), "the columns of `rejects`");
+        columns::frame(all)
+    }
+}

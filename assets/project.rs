@@ -1,0 +1,318 @@
+//! A project on this machine: its settings file, its sources, its store. The one place that names concrete backends.
+
+use crate::columns::RUN;
+use crate::pipeline::{self, Pipeline};
+use crate::recording;
+use crate::settings::Settings;
+use crate::simulate::Options;
+use assets_cli::app::{App, Failure, Holder, OpenOptions, Project, ReadStore, SimulateOptions, Simulated, WriteStore};
+use assets_core::catalog::{Catalog, CatalogError, Past, Records};
+use assets_core::compute::{Packer, Worker};
+use assets_core::graph::Graph;
+use assets_core::ledger::Ledger;
+use assets_core::record::{OutputRecord, StepRecord};
+use assets_core::source::Source;
+use assets_core::table::Table;
+use assets_core::table_store::{Object, Staged, TableFile, TableStore, TableStoreError};
+use assets_core::{AssetName, Fingerprint, ObjectId, Reason, RecordId, Step, suggest};
+use assets_frames::worker::{FramePacker, read_output};
+use assets_frames::{FrameWorker, parquet, small, sql};
+use assets_store::{FolderTables, Reader, Store, StoreError, Wait, Writer};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The settings file's usual name.
+pub const SETTINGS_FILE: &str = "assets.toml";
+
+/// The program `assets` around the telemetry pipeline.
+pub struct Telemetry;
+
+fn failed(exit: u8) -> impl Fn(Reason) -> Failure {
+    move |reason| Failure { reason, help: None, exit }
+}
+
+fn store_failure(error: &StoreError) -> Failure {
+    Failure { reason: error.reason(), help: None, exit: if error.transient() { 4 } else { 3 } }
+}
+
+impl App for Telemetry {
+    fn open(&self, options: &OpenOptions) -> Result<Box<dyn Project>, Failure> {
+        let config = find_settings(options)?;
+        let (settings, base) = match &config {
+            Some(path) => {
+                let text = fs::read_to_string(path).map_err(|error| {
+                    let message = format!("{} can't be read: {error}", path.display());
+                    Failure::usage(Reason::new("settings_unreadable", message))
+                })?;
+                let settings = Settings::parse(&text, path).map_err(Failure::usage)?;
+                let base = path.parent().map(Path::to_owned).unwrap_or_default();
+                (settings, if base.as_os_str().is_empty() { PathBuf::from(".") } else { base })
+            }
+            None => (Settings::default(), PathBuf::from(".")),
+        };
+        let store = options.store.clone().unwrap_or_else(|| base.join(&settings.store));
+        // `--source` is relative to where the person is; the file's are relative to the file.
+        let (sources, from) = if options.sources.is_empty() {
+            (settings.sources.clone(), base)
+        } else {
+            (options.sources.clone(), PathBuf::from("."))
+        };
+        let pipeline = pipeline::pipeline(&settings, sources, from)
+            .map_err(|error| Failure::usage(Reason::new("bad_graph", error.to_string())))?;
+        Ok(Box::new(Opened { pipeline, store, config, workers: settings.workers }))
+    }
+
+    fn init(&self, folder: &Path, sources: &[String]) -> Result<PathBuf, Failure> {
+        let path = folder.join(SETTINGS_FILE);
+        let io = |error: std::io::Error| {
+            failed(3)(Reason::new("io_error", format!("{} can't be written: {error}", path.display())))
+        };
+        fs::create_dir_all(folder).map_err(io)?;
+        if path.exists() {
+            let message = format!("{} is there already", path.display());
+            return Err(Failure::usage(Reason::new("settings_exist", message)).help("edit it, or remove it first"));
+        }
+        let defaults = Settings::default().sources;
+        fs::write(&path, settings_file(if sources.is_empty() { &defaults } else { sources })).map_err(io)?;
+        Ok(path)
+    }
+
+    fn simulate(&self, options: &SimulateOptions) -> Result<Simulated, Failure> {
+        let defaults = Options::default();
+        let asked = Options {
+            runs: options.runs,
+            seconds: options.seconds,
+            seed: options.seed,
+            noise_mm: options.noise.unwrap_or(defaults.noise_mm),
+            defects: options.defects,
+            demo: options.demo,
+            ..defaults
+        };
+        let written = recording::write(&asked, &options.out).map_err(failed(3))?;
+        Ok(Simulated { files: written.files, rows: written.rows, runs: written.runs })
+    }
+}
+
+/// The file that was named, or the nearest one here or in a parent folder.
+fn find_settings(options: &OpenOptions) -> Result<Option<PathBuf>, Failure> {
+    if let Some(path) = &options.config {
+        if path.is_file() {
+            return Ok(Some(path.clone()));
+        }
+        let reason = Reason::new("no_settings", format!("there is no settings file {}", path.display()));
+        return Err(Failure::usage(reason).help("`assets init` writes one"));
+    }
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    for (up, folder) in here.ancestors().enumerate() {
+        if folder.join(SETTINGS_FILE).is_file() {
+            // A relative path where possible: it is shown to people.
+            let relative: PathBuf = std::iter::repeat_n("..", up).collect();
+            return Ok(Some(relative.join(SETTINGS_FILE)));
+        }
+    }
+    if options.sources.is_empty() {
+        let reason = Reason::new("no_settings", format!("there is no {SETTINGS_FILE} here or in a parent folder"));
+        let help = "`assets init` writes one; `assets demo` makes a whole example; or name files with --source";
+        return Err(Failure::usage(reason).help(help));
+    }
+    Ok(None)
+}
+
+struct Opened {
+    pipeline: Pipeline,
+    store: PathBuf,
+    config: Option<PathBuf>,
+    workers: Option<usize>,
+}
+
+impl Project for Opened {
+    fn graph(&self) -> &Graph {
+        &self.pipeline.graph
+    }
+
+    fn source(&self) -> &dyn Source {
+        self.pipeline.intake.as_ref()
+    }
+
+    fn store_path(&self) -> &Path {
+        &self.store
+    }
+
+    fn config_path(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    fn workers(&self) -> Option<usize> {
+        self.workers
+    }
+
+    fn reader(&self) -> Result<Box<dyn ReadStore>, Failure> {
+        let reader = Store::open_reader(&self.store).map_err(|error| store_failure(&error))?;
+        let tables = reader.tables();
+        Ok(Box::new(Reading { reader, tables }))
+    }
+
+    fn writer(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Box<dyn WriteStore>, Failure> {
+        let wait = if wait { Wait::Forever } else { Wait::No };
+        let mut told = |holder: &assets_store::Holder| {
+            on_wait(&Holder { process: holder.pid, command: holder.command.clone(), since_us: holder.started_us });
+        };
+        let writer = Store::open_writer(&self.store, wait, &mut told).map_err(|error| store_failure(&error))?;
+        let tables = Arc::new(writer.tables());
+        Ok(Box::new(Writing { writer, tables }))
+    }
+
+    fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker> {
+        Arc::new(FrameWorker::new(Arc::clone(&self.pipeline.graph), self.pipeline.code.clone(), tables))
+    }
+
+    fn packer(&self, tables: Arc<dyn TableStore>) -> Box<dyn Packer> {
+        Box::new(FramePacker::new(tables))
+    }
+
+    fn headline(&self) -> Option<(AssetName, Vec<String>)> {
+        let columns = [
+            RUN,
+            "start_time",
+            "runtime_s",
+            "sessions",
+            "distance_1_mm",
+            "distance_2_mm",
+            "distance_mm",
+            "v1_mean_mm_s",
+            "f1_peak_n",
+            "rejected_share",
+        ];
+        Some((AssetName::new("stats").ok()?, columns.map(str::to_owned).to_vec()))
+    }
+
+    fn read(
+        &self,
+        tables: &dyn TableStore,
+        output: &OutputRecord,
+        columns: &[String],
+        head: Option<usize>,
+    ) -> Result<Table, Failure> {
+        let decl = self.pipeline.graph.output(output.name.as_str());
+        let names: Vec<&str> = decl.into_iter().flat_map(|o| &o.columns).map(|c| c.name.as_str()).collect();
+        if let Some(unknown) = columns.iter().find(|column| !names.contains(&column.as_str())) {
+            let hint = suggest::hint(unknown, names.iter().copied());
+            let message = format!("{} has no column `{unknown}`{hint}", output.name);
+            return Err(Failure::usage(Reason::new("unknown_column", message)));
+        }
+        let wanted: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let wanted = (!wanted.is_empty()).then_some(wanted.as_slice());
+        let frame = read_output(tables, output, wanted, head).map_err(failed(3))?;
+        small::to_table(&frame).map_err(failed(3))
+    }
+
+    fn sql(&self, tables: Arc<dyn TableStore>, ledger: &Ledger, query: &str) -> Result<Table, Failure> {
+        sql::query(&self.pipeline.graph, ledger, &tables, query).map_err(Failure::usage)
+    }
+
+    fn write_parquet(&self, table: &Table, path: &Path) -> Result<(), Failure> {
+        let frame = small::from_table(table).map_err(failed(3))?;
+        parquet::write_file(&frame, path).map_err(failed(3))
+    }
+}
+
+struct Reading {
+    reader: Reader,
+    tables: FolderTables,
+}
+
+impl Records for Reading {
+    fn ledger(&self) -> Result<Ledger, CatalogError> {
+        self.reader.ledger()
+    }
+
+    fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {
+        self.reader.by_fingerprint(step, fingerprint)
+    }
+
+    fn history(&self, step: &Step) -> Result<Vec<Past>, CatalogError> {
+        self.reader.history(step)
+    }
+
+    fn of_object(&self, object: &ObjectId) -> Result<Vec<RecordId>, CatalogError> {
+        self.reader.of_object(object)
+    }
+
+    fn of_build(&self, build: &str) -> Result<Vec<Step>, CatalogError> {
+        self.reader.of_build(build)
+    }
+
+    fn with_reason(&self, code: &str) -> Result<Vec<Step>, CatalogError> {
+        self.reader.with_reason(code)
+    }
+}
+
+impl TableStore for Reading {
+    fn stage(&self) -> Result<Box<dyn Staged>, TableStoreError> {
+        self.tables.stage()
+    }
+
+    fn open(&self, object: &ObjectId) -> Result<Object, TableStoreError> {
+        self.tables.open(object)
+    }
+
+    fn contains(&self, object: &ObjectId) -> bool {
+        self.tables.contains(object)
+    }
+
+    fn publish(&self, table: &TableFile, object: &ObjectId) -> Result<(), TableStoreError> {
+        self.tables.publish(table, object)
+    }
+
+    fn is_published(&self, table: &TableFile) -> bool {
+        self.tables.is_published(table)
+    }
+
+    fn folder(&self, output: &AssetName) -> Option<PathBuf> {
+        self.tables.folder(output)
+    }
+}
+
+impl ReadStore for Reading {
+    fn records(&self) -> &dyn Records {
+        self
+    }
+
+    fn tables(&self) -> &dyn TableStore {
+        self
+    }
+}
+
+struct Writing {
+    writer: Writer,
+    tables: Arc<FolderTables>,
+}
+
+impl WriteStore for Writing {
+    fn catalog(&self) -> &dyn Catalog {
+        &self.writer
+    }
+
+    fn tables(&self) -> Arc<dyn TableStore> {
+        Arc::clone(&self.tables) as Arc<dyn TableStore>
+    }
+
+    fn all_published(&self) -> bool {
+        self.writer.published().is_some_and(|mark| mark == self.writer.position())
+    }
+
+    fn mark_published(&self) -> Result<(), Failure> {
+        let position = self.writer.position();
+        if self.writer.published().as_ref() == Some(&position) {
+            return Ok(());
+        }
+        self.writer.set_published(&position).map_err(|error| store_failure(&error))
+    }
+}
+
+/// A settings file in which every setting is there with its default, commented out.
+pub fn settings_file(sources: &[String]) -> String {
+    let sources: Vec<String> = sources.iter().map(|source| format!("{source:?}")).collect();
+    include_str!("assets.toml.txt").replace("@SOURCES@", &sources.join(", "))
+}

@@ -1,0 +1,298 @@
+//! The arguments as a person types them, with the help texts. What they mean is decided by the verbs.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Parses the arguments, or says what is wrong with them.
+pub(crate) fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(args)
+}
+
+const SELECT_HELP: &str = "A SELECT is an asset or output (`wide`), with all it is made from (`+wide`), with all that \
+is made from it (`wide+`), or within a distance (`1+wide+2`). Nothing named means every asset.";
+
+/// Keeps derived datasets true: makes again what is stale, and only that, and says why.
+#[derive(Debug, Parser)]
+#[command(name = "assets", version, arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = "The first minute:  assets demo\n\
+In your folder:    assets init, then name your files in assets.toml, then assets materialize\n\n\
+Exit codes: 0 all asked for is fresh now; 1 some step failed or is blocked, or a source can't be read; 2 wrong usage;\n\
+3 the store is unusable; 4 only transient failures, trying again may help; 130 interrupted.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Flags of every verb")]
+pub(crate) struct Global {
+    /// The settings file; default: `assets.toml` here or in a parent folder
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder of the store; default: what the settings say
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Input files, as a pattern; replaces the sources of the settings; repeatable
+    #[arg(long, global = true, value_name = "GLOB")]
+    pub(crate) source: Vec<String>,
+    /// Read every source again instead of trusting size and time of the file
+    #[arg(long, global = true)]
+    pub(crate) rehash: bool,
+    /// Answer in JSON on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress and no hints
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colors; `auto` heeds NO_COLOR and whether a terminal listens
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+/// When to use colors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Simulate data into a new folder, make everything, show the result: the first minute
+    Demo(DemoArgs),
+    /// Write realistic data with known truth
+    Simulate(SimulateArgs),
+    /// Write a commented assets.toml
+    Init(InitArgs),
+    /// Make what is stale
+    Materialize(MaterializeArgs),
+    /// Show what materialize would do, and why
+    Plan(ScopeArgs),
+    /// Show the state of every asset for every run
+    Status(ScopeArgs),
+    /// Show the whole chain of reasons behind one step
+    Why(StepArgs),
+    /// Show what an asset came from, down to source files, and what depends on it
+    Lineage(LineageArgs),
+    /// Show the assets and who reads whom
+    Graph(GraphArgs),
+    /// List the runs: rows, states, last made, from which files
+    Runs(RunsArgs),
+    /// List what is wrong, why, and what it costs
+    Errors(ScopeArgs),
+    /// Show rows of a table
+    Show(ShowArgs),
+    /// Ask in SQL; every asset and output is a table
+    Sql(SqlArgs),
+    /// List where published tables and sources are
+    Files(ScopeArgs),
+    /// Show the recorded checks
+    Check(ScopeArgs),
+}
+
+/// A selection of steps.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = SELECT_HELP.to_owned() + "\n\nExamples:\n  assets plan\n  assets status wide features --run 7582\n  \
+assets errors +stats --run '75*'\n  assets files stats --json")]
+pub(crate) struct ScopeArgs {
+    /// Assets; default: all
+    #[arg(value_name = "SELECT")]
+    pub(crate) select: Vec<String>,
+    /// Runs: an exact id, a unique beginning of one, or a pattern; repeatable; default: all
+    #[arg(long = "run", alias = "partition", value_name = "RUN")]
+    pub(crate) runs: Vec<String>,
+}
+
+/// `materialize`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = SELECT_HELP.to_owned() + "\n\nExamples:\n  assets materialize\n  \
+assets materialize stats --run 7582\n  assets materialize wide+ --force --jobs 4\n  assets materialize --dry-run")]
+pub(crate) struct MaterializeArgs {
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    /// Take the published inputs as they are instead of making stale ancestors too
+    #[arg(long)]
+    pub(crate) only: bool,
+    /// Make the selected assets again even where they are fresh
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Only show the plan
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Steps made at the same time; default: the settings', else one a core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Fail instead of waiting while another process builds
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// `demo`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets demo\n  assets demo /tmp/try --seconds 60")]
+pub(crate) struct DemoArgs {
+    /// A new or empty folder, or an earlier demo
+    #[arg(value_name = "DIR", default_value = "assets-demo")]
+    pub(crate) dir: PathBuf,
+    /// Length of each simulated run
+    #[arg(long, value_name = "S", default_value_t = 600.0, value_parser = positive)]
+    pub(crate) seconds: f64,
+}
+
+/// `simulate`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets simulate data\n  assets simulate data/day.csv --runs 10 --seconds 300 \
+--defects\n  assets simulate data --seed 7 --noise 0.002")]
+pub(crate) struct SimulateArgs {
+    /// A folder, or a `.csv` or `.parquet` file
+    #[arg(value_name = "OUT")]
+    pub(crate) out: PathBuf,
+    /// Number of runs
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Length of each run
+    #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = positive)]
+    pub(crate) seconds: f64,
+    /// Add rows with every known trap
+    #[arg(long)]
+    pub(crate) defects: bool,
+    /// Standard deviation of the noise of positions, in mm
+    #[arg(long, value_name = "MM", value_parser = not_negative)]
+    pub(crate) noise: Option<f64>,
+    /// Seed of the random generator: equal seeds give equal files
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// `init`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets init\n  assets init project --source 'data/*.parquet'")]
+pub(crate) struct InitArgs {
+    /// Where to; made if it does not exist
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+/// `why`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets why stats --run 7582\n  assets why wide --run 7582 --json")]
+pub(crate) struct StepArgs {
+    /// An asset or output
+    #[arg(value_name = "ASSET")]
+    pub(crate) asset: String,
+    /// The run: an exact id or a unique beginning of one
+    #[arg(long = "run", alias = "partition", value_name = "RUN")]
+    pub(crate) run: Option<String>,
+}
+
+/// How to draw a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    Tree,
+    Dot,
+    Mermaid,
+    Json,
+}
+
+/// `lineage`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets lineage stats --run 7582\n  \
+assets lineage wide --run 7582 --format dot | dot -Tsvg > wide.svg")]
+pub(crate) struct LineageArgs {
+    #[command(flatten)]
+    pub(crate) step: StepArgs,
+    /// How to draw it
+    #[arg(long, value_name = "FORMAT", default_value = "tree")]
+    pub(crate) format: GraphFormat,
+}
+
+/// `graph`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets graph\n  assets graph --format mermaid")]
+pub(crate) struct GraphArgs {
+    /// How to draw it
+    #[arg(long, value_name = "FORMAT", default_value = "tree")]
+    pub(crate) format: GraphFormat,
+}
+
+/// `runs`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets runs\n  assets runs --run '75*' --json")]
+pub(crate) struct RunsArgs {
+    /// Runs: an exact id, a unique beginning of one, or a pattern; repeatable; default: all
+    #[arg(long = "run", alias = "partition", value_name = "RUN")]
+    pub(crate) runs: Vec<String>,
+}
+
+/// `show`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets show stats\n  \
+assets show wide --run 7582 --head 5 --columns time,x_1,y_1\n  assets show rejects --run 7582 --json")]
+pub(crate) struct ShowArgs {
+    /// An asset or output
+    #[arg(value_name = "ASSET")]
+    pub(crate) asset: String,
+    /// Runs: an exact id, a unique beginning of one, or a pattern; repeatable; default: all
+    #[arg(long = "run", alias = "partition", value_name = "RUN")]
+    pub(crate) runs: Vec<String>,
+    /// Rows to show
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) head: usize,
+    /// Columns to show, separated by commas
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+}
+
+/// How to write a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormat {
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}
+
+/// `sql`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets sql 'select * from stats'\n  \
+assets sql 'select run_uuid, count(*) as n from wide group by run_uuid' --format csv\n  \
+assets sql 'select * from features' --format parquet --output features.parquet")]
+pub(crate) struct SqlArgs {
+    /// One `select` or `with`
+    #[arg(value_name = "QUERY")]
+    pub(crate) query: String,
+    /// How to write the answer; default: table
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<TableFormat>,
+    /// Write to this file instead of stdout
+    #[arg(long, short, value_name = "F")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    not_negative(text).and_then(|n| if n > 0.0 { Ok(n) } else { Err("it has to be more than 0".to_owned()) })
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err("it has to be a number, 0 or more".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_declared_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

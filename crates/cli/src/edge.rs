@@ -1,0 +1,120 @@
+//! The edge: errors of every layer become one shape, and are told once, on stderr or as one JSON object.
+
+use crate::app::Failure;
+use crate::out::{Out, style_stderr};
+use assets_core::Reason;
+use assets_core::catalog::CatalogError;
+use assets_core::select::SelectError;
+use assets_engine::{EngineError, ScopeError};
+use clap::error::{ContextKind, ErrorKind};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::io::Write;
+
+/// Wrong data or code.
+pub(crate) const DATA: u8 = 1;
+/// Wrong usage.
+pub(crate) const USAGE: u8 = 2;
+/// The store can't be used.
+pub(crate) const STORE: u8 = 3;
+/// Trying again may help.
+pub(crate) const TRANSIENT: u8 = 4;
+
+impl From<ScopeError> for Failure {
+    fn from(error: ScopeError) -> Self {
+        let failure = Self::usage(Reason::new(error.code(), error.to_string()));
+        match error {
+            ScopeError::UnknownRun { .. } => failure.help("`assets runs` lists them"),
+            ScopeError::Select(SelectError::Unknown { .. }) => failure.help("`assets graph` lists them"),
+            _ => failure,
+        }
+    }
+}
+
+impl From<SelectError> for Failure {
+    fn from(error: SelectError) -> Self {
+        ScopeError::from(error).into()
+    }
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let transient = error.is_transient();
+        let help = transient.then(|| "this may pass: run the command again".to_owned());
+        Self { reason: error.reason(), help, exit: if transient { TRANSIENT } else { STORE } }
+    }
+}
+
+/// Sources that can't even be listed.
+pub(crate) fn unlisted(reason: Reason) -> Failure {
+    let usage = reason.code.contains("pattern") || reason.code.contains("setting");
+    Failure { reason, help: None, exit: if usage { USAGE } else { DATA } }
+}
+
+/// A file that can't be written or read by the command line itself.
+pub(crate) fn file_failure(path: &std::path::Path, error: &std::io::Error) -> Failure {
+    let reason = Reason::new("io_error", format!("{}: {error}", path.display()));
+    Failure { reason: reason.with("path", path.display().to_string()), help: None, exit: USAGE }
+}
+
+/// `{code, message, help, …facts}`.
+pub(crate) fn failure_json(failure: &Failure) -> Value {
+    let mut object = match failure.reason.to_json() {
+        Value::Object(object) => object,
+        other => return other,
+    };
+    object.insert("help".to_owned(), json!(failure.help));
+    object.into()
+}
+
+/// Tells an error.
+pub(crate) fn report(out: &Out, failure: &Failure) {
+    if out.json {
+        out.json_line(&failure_json(failure));
+        return;
+    }
+    let label = format!("error[{}]:", failure.reason.code);
+    out.error(&format!("{} {}", style_stderr().red().bold().apply_to(label), failure.reason.message));
+    if let Some(help) = &failure.help {
+        out.error(&format!("{} {help}", style_stderr().cyan().apply_to("help:")));
+    }
+}
+
+/// Tells what is wrong with the arguments, or prints the help or version that was asked for.
+pub(crate) fn refused(error: &clap::Error, args: &[OsString]) -> u8 {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return 0;
+    }
+    if !args.iter().any(|arg| arg == "--json") {
+        let _ = error.print();
+        return USAGE;
+    }
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let message = lines.next().unwrap_or("wrong usage").trim_start_matches("error: ").to_owned();
+    let help = lines.collect::<Vec<_>>().join("; ");
+    let mut reason = Reason::new(usage_code(error.kind()), message);
+    if let Some(argument) = error.get(ContextKind::InvalidArg) {
+        reason = reason.with("argument", argument.to_string());
+    }
+    let failure = Failure { reason, help: (!help.is_empty()).then_some(help), exit: USAGE };
+    let _ = writeln!(std::io::stdout(), "{}", failure_json(&failure));
+    USAGE
+}
+
+fn usage_code(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::UnknownArgument => "unknown_argument",
+        ErrorKind::InvalidSubcommand => "unknown_verb",
+        ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand => "missing_argument",
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => "invalid_value",
+        _ => "wrong_usage",
+    }
+}

@@ -1,0 +1,94 @@
+//! Events as bars on a terminal: one over all, one an asset while there are few. indicatif lives here alone.
+
+use super::{Progress, lines};
+use crate::out::style_stderr;
+use assets_core::AssetName;
+use assets_core::record::Outcome;
+use assets_engine::Event;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+
+/// More assets than this get no bar each.
+const BARS: usize = 12;
+
+/// Draws bars on stderr, and takes them away at the end.
+pub(crate) struct Bars {
+    all: MultiProgress,
+    total: Option<ProgressBar>,
+    assets: BTreeMap<AssetName, ProgressBar>,
+}
+
+impl Bars {
+    pub(crate) fn new() -> Self {
+        Self { all: MultiProgress::new(), total: None, assets: BTreeMap::new() }
+    }
+
+    fn planned(&mut self, assets: &[(AssetName, u64, u64)]) {
+        let to_make: Vec<_> = assets.iter().filter(|(_, _, make)| *make > 0).collect();
+        let sum: u64 = to_make.iter().map(|(_, _, make)| make).sum();
+        if sum == 0 {
+            return;
+        }
+        let width = to_make.iter().map(|(name, ..)| name.as_str().len()).max().unwrap_or(0).max(5);
+        if to_make.len() <= BARS {
+            for (name, _, make) in to_make {
+                let bar = self.all.add(ProgressBar::new(*make));
+                bar.set_style(style("  {prefix} {bar:24.cyan/black.bright} {pos}/{len}"));
+                bar.set_prefix(format!("{:<width$}", name.as_str()));
+                bar.tick();
+                self.assets.insert(name.clone(), bar);
+            }
+        }
+        let total = self.all.add(ProgressBar::new(sum));
+        total.set_style(style("  {prefix} {bar:24.green/black.bright} {pos}/{len} steps, {per_sec}, {eta} to go"));
+        total.set_prefix(format!("{:<width$}", "total"));
+        total.enable_steady_tick(std::time::Duration::from_millis(200));
+        self.total = Some(total);
+    }
+
+    fn say(&self, line: &str) {
+        // Nobody to tell: the terminal is gone.
+        let _ = self.all.println(line);
+    }
+
+    fn clear(&mut self) {
+        self.assets.values().chain(&self.total).for_each(ProgressBar::finish_and_clear);
+        self.assets.clear();
+        self.total = None;
+    }
+}
+
+impl Progress for Bars {
+    fn event(&mut self, event: &Event) {
+        let warning = style_stderr().yellow().apply_to("warning:");
+        match event {
+            Event::Warning(reason) => self.say(&format!("{warning} {}", reason.message)),
+            Event::Source { path, reason } => self.say(&format!("{warning} {path}: {}", reason.message)),
+            Event::Planned(assets) => self.planned(assets),
+            Event::Step(step) => {
+                self.assets.get(&step.step.asset).into_iter().chain(&self.total).for_each(|bar| bar.inc(1));
+                if step.outcome == Outcome::Failed {
+                    self.say(&lines::step_line(step));
+                }
+            }
+            Event::Publishing { .. } => {
+                if let Some(total) = &self.total {
+                    total.set_prefix("publishing");
+                }
+            }
+            Event::Finished { .. } => self.clear(),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("━━─")
+}

@@ -1,0 +1,117 @@
+//! An opened project with what is recorded and delivered now: what every reading verb starts from.
+
+use crate::app::{App, Failure, OpenOptions, Project, ReadStore};
+use crate::args::{Global, ScopeArgs};
+use crate::edge;
+use crate::out::Out;
+use assets_core::ledger::Ledger;
+use assets_core::select;
+use assets_core::source::Identified;
+use assets_core::{Partition, Reason, Step};
+use assets_engine::plan::{Plan, all_partitions};
+use assets_engine::scope::resolve_run;
+use assets_engine::{Scope, World};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Flags of every verb that decide what is opened.
+pub(crate) fn open_options(global: &Global) -> OpenOptions {
+    OpenOptions { config: global.config.clone(), store: global.store.clone(), sources: global.source.clone() }
+}
+
+/// All that a question is answered from.
+pub(crate) struct Session {
+    pub(crate) project: Box<dyn Project>,
+    pub(crate) reader: Arc<dyn ReadStore>,
+    pub(crate) ledger: Ledger,
+    pub(crate) sources: Identified,
+}
+
+impl Session {
+    /// Opens the project, folds the records, and identifies the sources in memory.
+    pub(crate) fn open(app: &dyn App, global: &Global) -> Result<Self, Failure> {
+        let mut session = Self::recorded(app, global)?;
+        let sources = session.project.source().identify(&session.ledger, global.rehash);
+        session.sources = sources.map_err(edge::unlisted)?;
+        Ok(session)
+    }
+
+    /// The same without looking at the sources.
+    pub(crate) fn recorded(app: &dyn App, global: &Global) -> Result<Self, Failure> {
+        let project = app.open(&open_options(global))?;
+        let reader: Arc<dyn ReadStore> = Arc::from(project.reader()?);
+        let ledger = reader.records().ledger()?;
+        Ok(Self { project, reader, ledger, sources: Identified::default() })
+    }
+
+    /// What a plan is made from.
+    pub(crate) fn world(&self) -> World<'_> {
+        World {
+            graph: self.project.graph(),
+            ledger: &self.ledger,
+            sources: &self.sources,
+            records: self.reader.records(),
+            tables: self.reader.tables(),
+        }
+    }
+
+    /// Every partition that was ever delivered; where the sources were not looked at, those recorded.
+    pub(crate) fn known(&self) -> BTreeSet<Partition> {
+        let mut known = all_partitions(&self.world());
+        if !known.is_empty() {
+            return known;
+        }
+        known.extend(self.ledger.steps().map(|(step, _)| step.partition.clone()).filter(|p| !p.is_none()));
+        known
+    }
+
+    /// The steps that are asked for, with all they are made from.
+    pub(crate) fn scope(&self, args: &ScopeArgs) -> Result<Scope, Failure> {
+        let mut scope = Scope::new(self.project.graph(), &args.select, false)?;
+        scope.restrict(&self.known(), &args.runs)?;
+        Ok(scope)
+    }
+
+    /// The plan for a scope.
+    pub(crate) fn plan(&self, scope: &Scope) -> Plan {
+        assets_engine::plan::plan(&self.world(), scope)
+    }
+
+    /// The one step that an asset or output and a run mean, and a scope that holds it with its ancestors.
+    pub(crate) fn step(&self, asset: &str, run: Option<&str>) -> Result<(Step, Scope), Failure> {
+        let graph = self.project.graph();
+        let name = select::resolve(graph, asset)?;
+        let mut scope = Scope::new(graph, &[name.to_string()], false)?;
+        if graph.asset(name.as_str()).is_some_and(|asset| asset.dimensions.is_empty()) {
+            return Ok((Step::new(&name, &Partition::none()), scope));
+        }
+        let known = self.known();
+        let Some(run) = run else {
+            let message = format!("{name} has a table a run: say which one with --run");
+            return Err(Failure::usage(Reason::new("run_needed", message)).help("`assets runs` lists them"));
+        };
+        let fits = resolve_run(&known, run)?;
+        let [partition] = fits.as_slice() else {
+            let message = format!("`{run}` fits {} runs: this verb answers for one", fits.len());
+            return Err(Failure::usage(Reason::new("ambiguous_run", message)).help("write the whole id"));
+        };
+        scope.partitions = Some(BTreeSet::from([partition.clone()]));
+        Ok((Step::new(&name, partition), scope))
+    }
+
+    /// Tells what the sources warn about, for a person.
+    pub(crate) fn warn(&self, out: &Out) {
+        if out.json {
+            return;
+        }
+        self.sources.warnings.iter().for_each(|warning| out.warn(&warning.message));
+        match self.sources.problems.len() {
+            0 => {}
+            1 => out.warn("a source can't be read: see `assets errors`"),
+            n => out.warn(&format!("{n} sources can't be read: see `assets errors`")),
+        }
+        if self.sources.files == 0 && self.ledger.is_empty() {
+            out.hint("no file matches the sources of the settings, and nothing is recorded yet");
+        }
+    }
+}

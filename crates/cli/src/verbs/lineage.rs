@@ -1,0 +1,172 @@
+//! `assets lineage`: what a step came from, down to source files, and what depends on it.
+
+use crate::app::{App, Failure};
+use crate::args::{Global, GraphFormat, LineageArgs};
+use crate::out::Out;
+use crate::render::tree::Tree;
+use crate::render::{number, words};
+use crate::session::Session;
+use crate::verbs::graph::{self, Drawing};
+use assets_core::record::SliceRef;
+use assets_core::{AssetName, Partition, Step, select};
+use assets_engine::Scope;
+use assets_engine::plan::Plan;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// A step with all around it.
+struct Lineage<'a> {
+    session: &'a Session,
+    plan: Plan,
+    asset: AssetName,
+    /// `None`: the assets alone, of no run in particular.
+    partition: Option<Partition>,
+}
+
+pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &LineageArgs) -> Result<u8, Failure> {
+    let session = Session::open(app, global)?;
+    let graph = session.project.graph();
+    let asset = select::resolve(graph, &args.step.asset)?;
+    let unpartitioned = graph.asset(asset.as_str()).is_some_and(|asset| asset.dimensions.is_empty());
+    let partition = match &args.step.run {
+        None if !unpartitioned => None,
+        run => Some(session.step(&args.step.asset, run.as_deref())?.0.partition),
+    };
+    let mut scope = Scope::new(graph, &[format!("+{asset}+")], false)?;
+    scope.partitions = Some(partition.iter().filter(|p| !p.is_none()).cloned().collect());
+    let lineage = Lineage { session: &session, plan: session.plan(&scope), asset, partition };
+    match if out.json { GraphFormat::Json } else { args.format } {
+        GraphFormat::Tree => lineage.text(out),
+        GraphFormat::Json => out.json(&lineage.json()),
+        GraphFormat::Dot => out.text(&graph::dot(&lineage.drawing())),
+        GraphFormat::Mermaid => out.text(&graph::mermaid(&lineage.drawing())),
+    }
+    Ok(0)
+}
+
+impl Lineage<'_> {
+    /// The step of an asset that belongs to this lineage.
+    fn step(&self, asset: &AssetName) -> Option<Step> {
+        let decl = self.session.project.graph().asset(asset.as_str())?;
+        let of = self.partition.as_ref()?;
+        let keys = of.keys().filter(|(dimension, _)| decl.dimensions.iter().any(|d| d == dimension));
+        Some(Step::new(asset, &Partition::many(keys)))
+    }
+
+    /// Slices of sources that an asset's table was made from; those delivered now where it was never made.
+    fn slices(&self, asset: &AssetName) -> Vec<SliceRef> {
+        let Some(step) = self.step(asset) else { return Vec::new() };
+        match self.session.ledger.newest(&step) {
+            Some(record) => record.recipe.slices.clone(),
+            None => self.session.sources.deliveries.get(&step).map(|d| d.slices.clone()).unwrap_or_default(),
+        }
+    }
+
+    fn parents(&self, asset: &AssetName) -> Vec<AssetName> {
+        self.session.project.graph().parents(asset.as_str())
+    }
+
+    fn label(&self, asset: &AssetName) -> String {
+        let Some(step) = self.step(asset) else { return words::bold(asset) };
+        let state = self.plan.get(&step).map(|planned| format!("  {}", words::state(planned.verdict.state)));
+        let made = self.session.ledger.newest(&step).map(|record| {
+            let rows: u64 = record.outputs.first().map_or(0, |output| output.rows);
+            let hash: String = record.content_hash().to_string().chars().take(12).collect();
+            words::dim(format!("  {} rows, {hash}", number::count(rows)))
+        });
+        format!("{}{}{}", words::bold(&step), state.unwrap_or_default(), made.unwrap_or_default())
+    }
+
+    fn up(&self, asset: &AssetName, told: &mut BTreeSet<AssetName>) -> Tree {
+        if !told.insert(asset.clone()) {
+            return Tree::new(format!("{asset} {}", words::dim("(see above)")));
+        }
+        let mut tree = Tree::new(self.label(asset));
+        tree.children = self.parents(asset).iter().map(|parent| self.up(parent, told)).collect();
+        for slice in self.slices(asset) {
+            tree.children.push(Tree::new(format!("{}  {} rows", words::safe(&slice.path), number::count(slice.rows))));
+        }
+        let reads_sources = self.session.project.graph().asset(asset.as_str()).is_some_and(|a| a.reads_sources);
+        if reads_sources && self.partition.is_none() {
+            tree.children.push(Tree::new("the sources"));
+        }
+        tree
+    }
+
+    fn down(&self, asset: &AssetName, told: &mut BTreeSet<AssetName>) -> Tree {
+        if !told.insert(asset.clone()) {
+            return Tree::new(format!("{asset} {}", words::dim("(see above)")));
+        }
+        let children = self.session.project.graph().children(asset.as_str());
+        let children = children.iter().map(|child| self.down(child, told)).collect();
+        Tree { text: self.label(asset), children }
+    }
+
+    fn text(&self, out: &Out) {
+        out.text(&self.up(&self.asset, &mut BTreeSet::new()).render());
+        let mut down = self.down(&self.asset, &mut BTreeSet::new());
+        if down.children.is_empty() {
+            out.line(&format!("nothing depends on {}", self.asset));
+        } else {
+            down.text = format!("what depends on {}", self.asset);
+            out.text(&down.render());
+        }
+    }
+
+    fn around(&self) -> (Vec<AssetName>, Vec<AssetName>) {
+        let graph = self.session.project.graph();
+        (graph.ancestors(self.asset.as_str(), usize::MAX), graph.descendants(self.asset.as_str(), usize::MAX))
+    }
+
+    fn drawing(&self) -> Drawing {
+        let (up, down) = self.around();
+        let all: Vec<AssetName> = up.into_iter().chain([self.asset.clone()]).chain(down).collect();
+        let label = |asset: &AssetName| match self.step(asset) {
+            Some(step) => step.to_string(),
+            None => asset.to_string(),
+        };
+        let mut drawing = Drawing { boxes: all.iter().map(|a| (label(a), false)).collect(), arrows: Vec::new() };
+        for (to, asset) in all.iter().enumerate() {
+            for parent in self.parents(asset) {
+                drawing.arrows.extend(all.iter().position(|a| *a == parent).map(|from| (from, to)));
+            }
+            for slice in self.slices(asset) {
+                let path = (slice.path, true);
+                let from = drawing.boxes.iter().position(|b| *b == path).unwrap_or_else(|| {
+                    drawing.boxes.push(path);
+                    drawing.boxes.len() - 1
+                });
+                drawing.arrows.push((from, to));
+            }
+        }
+        drawing
+    }
+
+    fn node(&self, asset: &AssetName) -> Value {
+        let step = self.step(asset);
+        let record = step.as_ref().and_then(|step| self.session.ledger.newest(step));
+        let state = step.as_ref().and_then(|step| self.plan.get(step)).map(|planned| planned.verdict.state.name());
+        json!({
+            "asset": asset.as_str(),
+            "run": step.as_ref().and_then(|step| step.partition.run()),
+            "reads": self.parents(asset).iter().map(AssetName::as_str).collect::<Vec<_>>(),
+            "state": state,
+            "rows": record.and_then(|record| record.outputs.first()).map(|output| output.rows),
+            "content_hash": record.map(|record| record.content_hash().to_string()),
+        })
+    }
+
+    fn json(&self) -> Value {
+        let (up, down) = self.around();
+        let sources = up.iter().chain([&self.asset]).flat_map(|asset| {
+            self.slices(asset).into_iter().map(move |slice| {
+                json!({"asset": asset.as_str(), "path": slice.path, "rows": slice.rows, "hash": slice.hash.to_string()})
+            })
+        });
+        let mut object = self.node(&self.asset);
+        object["sources"] = sources.collect();
+        object["upstream"] = up.iter().map(|asset| self.node(asset)).collect();
+        object["downstream"] = down.iter().map(|asset| self.node(asset)).collect();
+        object
+    }
+}

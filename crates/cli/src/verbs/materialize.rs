@@ -1,0 +1,201 @@
+//! `assets materialize`: makes what is stale, and says what became of it.
+
+use crate::app::{App, Failure, Project, WriteStore};
+use crate::args::{Global, MaterializeArgs};
+use crate::edge;
+use crate::interrupt::{self, Requests};
+use crate::out::Out;
+use crate::progress::{self, tally::Tally};
+use crate::render::{number, time, words};
+use crate::session;
+use assets_core::source::Identified;
+use assets_engine::build::Backends;
+use assets_engine::pool::{Pool, now_us};
+use assets_engine::{BuildOptions, BuildSummary, Scope, World, materialize};
+use std::ffi::OsString;
+
+/// Failures that are listed one by one.
+const LISTED: usize = 20;
+
+pub(crate) fn run(
+    app: &dyn App,
+    out: &Out,
+    global: &Global,
+    args: &MaterializeArgs,
+    argv: &[OsString],
+) -> Result<u8, Failure> {
+    if args.dry_run {
+        return super::plan::dry_run(app, out, global, args);
+    }
+    let project = app.open(&session::open_options(global))?;
+    let (summary, tally) = make(out, project.as_ref(), global.rehash, args, &trigger(argv))?;
+    if !out.json {
+        answer(out, &summary, &tally);
+    }
+    Ok(exit_code(&summary))
+}
+
+/// The command line, as a build's record keeps it.
+pub(crate) fn trigger(argv: &[OsString]) -> String {
+    let words = argv.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    std::iter::once("assets".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// One build, from the lock to the last published view.
+pub(crate) fn make(
+    out: &Out,
+    project: &dyn Project,
+    rehash: bool,
+    args: &MaterializeArgs,
+    trigger: &str,
+) -> Result<(BuildSummary, Tally), Failure> {
+    // What is named wrongly should not wait for another build.
+    let scope = Scope::new(project.graph(), &args.scope.select, args.only)?;
+    let store = project.writer(!args.no_wait, &mut |holder| {
+        let since = time::moment(holder.since_us);
+        out.error(&format!("waiting for process {} ({}), which builds since {since}", holder.process, holder.command));
+    })?;
+    let ledger = store.catalog().ledger()?;
+    let sources = project.source().identify(&ledger, rehash).map_err(edge::unlisted)?;
+    let tables = store.tables();
+    let mut scope = Scope { force: args.force, ..scope };
+    let catalog = store.catalog();
+    let world =
+        World { graph: project.graph(), ledger: &ledger, sources: &sources, records: catalog, tables: &*tables };
+    scope.restrict(&assets_engine::plan::all_partitions(&world), &args.scope.runs)?;
+    build(out, project, store.as_ref(), &sources, &scope, args, trigger)
+}
+
+fn build(
+    out: &Out,
+    project: &dyn Project,
+    store: &dyn WriteStore,
+    sources: &Identified,
+    scope: &Scope,
+    args: &MaterializeArgs,
+    trigger: &str,
+) -> Result<(BuildSummary, Tally), Failure> {
+    let tables = store.tables();
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let width = args.jobs.map(usize::from).or_else(|| project.workers()).unwrap_or_else(cores);
+    let pool = Pool::new(width, project.worker(store.tables()));
+    let pool = pool.map_err(|reason| Failure { reason, help: None, exit: edge::TRANSIENT })?;
+    let packer = project.packer(store.tables());
+    let backends = Backends {
+        graph: project.graph(),
+        catalog: store.catalog(),
+        tables: tables.as_ref(),
+        executor: &pool,
+        packer: packer.as_ref(),
+    };
+    let now = now_us();
+    let options = BuildOptions {
+        id: format!("{}-{}", time::iso(now, 6), std::process::id()),
+        trigger: trigger.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        all_published: store.all_published(),
+    };
+    let mut tally = Tally::default();
+    let mut watcher = progress::choose(out);
+    let requests = Requests::listen();
+    let summary = materialize(backends, sources, scope, &options, requests.cancel(), &mut |event| {
+        tally.event(&event);
+        watcher.event(&event);
+    })?;
+    if summary.counts.made + summary.counts.reused > 0 || !store.all_published() {
+        store.mark_published()?;
+    }
+    Ok((summary, tally))
+}
+
+/// 0 where all that was asked for is fresh now.
+pub(crate) fn exit_code(summary: &BuildSummary) -> u8 {
+    let counts = &summary.counts;
+    if summary.interrupted {
+        interrupt::EXIT
+    } else if counts.failed + counts.blocked == 0 {
+        if summary.source_problems > 0 { edge::DATA } else { 0 }
+    } else if counts.failed > 0 && summary.only_transient && summary.source_problems == 0 {
+        edge::TRANSIENT
+    } else {
+        edge::DATA
+    }
+}
+
+/// The answer for a person.
+pub(crate) fn answer(out: &Out, summary: &BuildSummary, tally: &Tally) {
+    out.line(&summary_line(summary));
+    if tally.files == 0 {
+        out.hint("no file matches the sources: see `sources` in assets.toml, or use --source");
+    }
+    for (path, reason) in tally.sources.iter().take(LISTED) {
+        out.line(&format!("source {path}: {} ({})", words::safe(&reason.message), reason.code));
+    }
+    failures(out, tally);
+    for (count, message) in tally.unavailable.values() {
+        out.hint(&format!("{} null throughout: {message}", number::plural(*count, "column")));
+    }
+    if !tally.unavailable.is_empty() || !tally.failed.is_empty() || !tally.sources.is_empty() {
+        out.hint("`assets errors` tells all of it");
+    }
+}
+
+fn failures(out: &Out, tally: &Tally) {
+    for (step, reason) in tally.failed.iter().take(LISTED) {
+        let blocks: Vec<String> = tally.blocked_by(step).iter().map(ToString::to_string).collect();
+        let blocks = if blocks.is_empty() { String::new() } else { format!("; blocks {}", blocks.join(", ")) };
+        let word = words::state(assets_core::freshness::State::Failed);
+        out.line(&format!("{word} {step}: {} ({}){blocks}", words::safe(&reason.message), reason.code));
+    }
+    if tally.failed.len() > LISTED {
+        out.line(&format!("… and {} further failures", tally.failed.len() - LISTED));
+    }
+    // Blocked by something outside this build: nothing above explains it.
+    let unexplained = tally.blocked.iter().filter(|(_, reason)| reason.code == "input_not_made");
+    for (step, reason) in unexplained.take(LISTED) {
+        let word = words::state(assets_core::freshness::State::Blocked);
+        out.line(&format!("{word} {step}: {} ({})", words::safe(&reason.message), reason.code));
+    }
+}
+
+fn summary_line(summary: &BuildSummary) -> String {
+    let counts = &summary.counts;
+    let time = number::seconds(summary.seconds);
+    if counts.total() == 0 && !summary.interrupted {
+        return format!("nothing to make: no steps ({time})");
+    }
+    if counts.fresh == counts.total() && !summary.interrupted {
+        let steps = number::plural(usize::try_from(counts.fresh).unwrap_or(usize::MAX), "step");
+        return format!("everything is fresh: {steps}, nothing to do ({time})");
+    }
+    let mut line = format!("made {}, reused {}, fresh {}", counts.made, counts.reused, counts.fresh);
+    for (name, count) in [("failed", counts.failed), ("blocked", counts.blocked), ("cancelled", counts.cancelled)] {
+        if count > 0 {
+            line += &format!(", {name} {count}");
+        }
+    }
+    let interrupted = if summary.interrupted { ", interrupted" } else { "" };
+    format!("{line} in {time}{interrupted}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assets_core::record::Counts;
+
+    fn summary(counts: Counts, only_transient: bool, source_problems: usize) -> BuildSummary {
+        BuildSummary { counts, seconds: 2.1, interrupted: false, source_problems, only_transient }
+    }
+
+    #[test]
+    fn lines_and_exit_codes() {
+        let fresh = summary(Counts { fresh: 20, ..Counts::default() }, true, 0);
+        assert_eq!(summary_line(&fresh), "everything is fresh: 20 steps, nothing to do (2.1 s)");
+        assert_eq!(exit_code(&fresh), 0);
+        let failed = Counts { made: 3, failed: 1, blocked: 2, ..Counts::default() };
+        assert_eq!(summary_line(&summary(failed, false, 0)), "made 3, reused 0, fresh 0, failed 1, blocked 2 in 2.1 s");
+        assert_eq!(exit_code(&summary(failed, false, 0)), 1);
+        assert_eq!(exit_code(&summary(failed, true, 0)), 4);
+        assert_eq!(exit_code(&summary(Counts::default(), true, 1)), 1);
+    }
+}

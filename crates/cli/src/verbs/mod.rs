@@ -1,0 +1,17 @@
+//! One file a verb.
+
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod errors;
+pub(crate) mod files;
+pub(crate) mod graph;
+pub(crate) mod init;
+pub(crate) mod lineage;
+pub(crate) mod materialize;
+pub(crate) mod plan;
+pub(crate) mod runs;
+pub(crate) mod show;
+pub(crate) mod simulate;
+pub(crate) mod sql;
+pub(crate) mod status;
+pub(crate) mod why;

@@ -1,0 +1,159 @@
+//! `assets plan`: what materialize would do, each step with its reasons, and how long it may take.
+
+use crate::app::{App, Failure};
+use crate::args::{Global, MaterializeArgs, ScopeArgs};
+use crate::out::Out;
+use crate::render::{number, words};
+use crate::session::Session;
+use assets_core::AssetName;
+use assets_core::freshness::State;
+use assets_core::graph::Graph;
+use assets_engine::plan::{Plan, PlannedStep};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap};
+
+/// Runs that are named one by one.
+const NAMED: usize = 12;
+/// More groups of one asset and state than this are told together by their codes.
+const GROUPS: usize = 8;
+
+pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -> Result<u8, Failure> {
+    dry_run(app, out, global, &MaterializeArgs { scope: args.clone(), ..MaterializeArgs::default() })
+}
+
+/// The plan of a materialize with these flags.
+pub(crate) fn dry_run(app: &dyn App, out: &Out, global: &Global, args: &MaterializeArgs) -> Result<u8, Failure> {
+    let session = Session::open(app, global)?;
+    let mut scope = session.scope(&args.scope)?;
+    if args.only {
+        scope.assets.clone_from(&scope.selected);
+    }
+    (scope.only, scope.force) = (args.only, args.force);
+    let plan = session.plan(&scope);
+    let estimate = estimate(&session, &plan);
+    if out.json {
+        out.json(&plan_json(session.project.graph(), &plan, estimate));
+    } else {
+        session.warn(out);
+        plan_text(out, &plan, estimate);
+    }
+    Ok(0)
+}
+
+/// Seconds of work, from the median of each asset's recorded times; `None` where nothing to make was ever timed.
+fn estimate(session: &Session, plan: &Plan) -> Option<f64> {
+    let mut spans: HashMap<&AssetName, Vec<f64>> = HashMap::new();
+    for (step, tip) in session.ledger.steps() {
+        if let Some(record) = tip.record().filter(|record| record.reuses.is_none()) {
+            spans.entry(&step.asset).or_default().push(record.span.seconds());
+        }
+    }
+    let median = |asset: &AssetName| {
+        let mut seconds = spans.get(asset)?.clone();
+        seconds.sort_by(f64::total_cmp);
+        seconds.get(seconds.len() / 2).copied()
+    };
+    let to_make = plan.steps.iter().filter(|planned| computes(planned.verdict.state));
+    let known: Vec<f64> = to_make.filter_map(|planned| median(&planned.step.asset)).collect();
+    (!known.is_empty()).then(|| known.iter().sum())
+}
+
+/// States in which a build calls the asset's code.
+fn computes(state: State) -> bool {
+    matches!(state, State::Stale | State::Maybe | State::Failed)
+}
+
+fn plan_json(graph: &Graph, plan: &Plan, estimate: Option<f64>) -> Value {
+    let counts = plan.counts();
+    let counts: Map<String, Value> =
+        State::ALL.iter().map(|state| (state.name().into(), counts.get(state).copied().unwrap_or(0).into())).collect();
+    let steps: Vec<Value> = plan.steps.iter().map(|planned| step_json(graph, planned)).collect();
+    json!({"steps": steps, "counts": counts, "estimated_seconds": estimate})
+}
+
+fn step_json(graph: &Graph, planned: &PlannedStep) -> Value {
+    let reasons: Vec<Value> = planned.verdict.reasons.iter().map(assets_core::Reason::to_json).collect();
+    let output = graph.output(planned.step.asset.as_str()).filter(|_| computes(planned.verdict.state));
+    let columns: Vec<&str> = output.into_iter().flat_map(|o| &o.columns).map(|column| column.name.as_str()).collect();
+    json!({
+        "asset": planned.step.asset.as_str(),
+        "run": planned.step.partition.run(),
+        "state": planned.verdict.state.name(),
+        "reasons": reasons,
+        "columns": columns,
+    })
+}
+
+struct Group<'a> {
+    asset: &'a AssetName,
+    state: State,
+    why: String,
+    steps: Vec<&'a PlannedStep>,
+}
+
+/// Steps of an asset that are alike, in the order of the plan.
+fn groups(plan: &Plan) -> Vec<Group<'_>> {
+    let mut distinct: BTreeMap<(&AssetName, State), std::collections::BTreeSet<String>> = BTreeMap::new();
+    for planned in &plan.steps {
+        distinct.entry((&planned.step.asset, planned.verdict.state)).or_default().insert(sentences(planned));
+    }
+    let mut at: HashMap<(&AssetName, State, String), usize> = HashMap::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for planned in &plan.steps {
+        let (asset, state) = (&planned.step.asset, planned.verdict.state);
+        let many = distinct.get(&(asset, state)).is_some_and(|all| all.len() > GROUPS);
+        let key = if many { codes(planned) } else { sentences(planned) };
+        let index = *at.entry((asset, state, key)).or_insert_with(|| {
+            groups.push(Group { asset, state, why: sentences(planned), steps: Vec::new() });
+            groups.len() - 1
+        });
+        let group = &mut groups[index];
+        if many && group.steps.len() == 1 && group.why != sentences(planned) {
+            group.why += " (and alike)";
+        }
+        group.steps.push(planned);
+    }
+    groups
+}
+
+fn sentences(planned: &PlannedStep) -> String {
+    planned.verdict.reasons.iter().map(|reason| words::safe(&reason.message)).collect::<Vec<_>>().join("; ")
+}
+
+fn codes(planned: &PlannedStep) -> String {
+    planned.verdict.reasons.iter().map(|reason| reason.code.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn plan_text(out: &Out, plan: &Plan, estimate: Option<f64>) {
+    let groups = groups(plan);
+    let width = groups.iter().map(|group| group.asset.as_str().len()).max().unwrap_or(0);
+    let mut per_asset: HashMap<&AssetName, usize> = HashMap::new();
+    plan.steps.iter().for_each(|planned| *per_asset.entry(&planned.step.asset).or_default() += 1);
+    for group in &groups {
+        let runs: Vec<String> = group.steps.iter().filter_map(|planned| planned.step.partition.run()).collect();
+        let how_many = if runs.is_empty() { String::new() } else { number::plural(runs.len(), "run") };
+        let word = words::state_style(group.state).apply_to(format!("{:<8}", group.state.name()));
+        let line = format!("{:<width$}  {how_many:>9}  {word}  {}", group.asset.as_str(), group.why);
+        out.line(line.trim_end());
+        let part_of_it = per_asset.get(group.asset).is_some_and(|all| *all > runs.len());
+        if part_of_it && group.state != State::Fresh && !runs.is_empty() && runs.len() <= NAMED {
+            out.line(&words::dim(format!("{:width$}             {}", "", runs.join(" "))));
+        }
+    }
+    out.line(&total(plan, estimate));
+}
+
+fn total(plan: &Plan, estimate: Option<f64>) -> String {
+    let steps = number::plural(plan.steps.len(), "step");
+    if plan.steps.is_empty() {
+        return "no steps: no source has delivered anything yet".to_owned();
+    }
+    if plan.is_fresh() {
+        return format!("everything is fresh: {steps}, nothing to do");
+    }
+    let counts = plan.counts();
+    let counts: Vec<String> =
+        State::ALL.iter().filter_map(|state| counts.get(state).map(|n| format!("{n} {}", state.name()))).collect();
+    let estimate = estimate.map(|seconds| format!("; about {} of work", number::seconds(seconds))).unwrap_or_default();
+    format!("{steps}: {}{estimate}", counts.join(", "))
+}

@@ -1,0 +1,102 @@
+//! `assets status`: runs × assets, and the state of each.
+
+use crate::app::{App, Failure};
+use crate::args::{Global, ScopeArgs};
+use crate::out::Out;
+use crate::render::grid::{Grid, Look};
+use crate::render::number;
+use crate::session::Session;
+use assets_core::freshness::State;
+use assets_core::{AssetName, Partition};
+use assets_engine::plan::{Plan, PlannedStep};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// With more runs than this, those where everything is fresh are only counted.
+const ALL_ROWS: usize = 40;
+
+type Rows<'a> = BTreeMap<&'a Partition, BTreeMap<&'a AssetName, &'a PlannedStep>>;
+
+pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -> Result<u8, Failure> {
+    let session = Session::open(app, global)?;
+    let scope = session.scope(args)?;
+    let plan = session.plan(&scope);
+    let mut rows: Rows<'_> = BTreeMap::new();
+    for planned in plan.steps.iter().filter(|planned| scope.is_selected(&planned.step.asset)) {
+        rows.entry(&planned.step.partition).or_default().insert(&planned.step.asset, planned);
+    }
+    if out.json {
+        let runs: Vec<Value> = rows.iter().map(|(run, row)| row_json(&session, run, row, &scope.selected)).collect();
+        out.json(&json!({"runs": runs}));
+        return Ok(0);
+    }
+    session.warn(out);
+    if rows.is_empty() {
+        out.line("no runs: no source has delivered anything yet");
+        return Ok(0);
+    }
+    text(out, &rows, &scope.selected);
+    hints(out, &plan);
+    Ok(0)
+}
+
+fn row_json(
+    session: &Session,
+    run: &Partition,
+    row: &BTreeMap<&AssetName, &PlannedStep>,
+    order: &[AssetName],
+) -> Value {
+    let mut assets = Map::new();
+    for (asset, planned) in order.iter().filter_map(|asset| row.get(asset).map(|planned| (asset, planned))) {
+        let mut cell = Map::new();
+        cell.insert("state".into(), planned.verdict.state.name().into());
+        if let Some(record) = session.ledger.newest(&planned.step) {
+            cell.insert("content_hash".into(), record.content_hash().to_string().into());
+        }
+        if let Some(reason) = planned.verdict.reasons.first() {
+            cell.insert("reason".into(), reason.to_json());
+        }
+        assets.insert(asset.to_string(), cell.into());
+    }
+    json!({"run": run.run(), "assets": assets})
+}
+
+fn text(out: &Out, rows: &Rows<'_>, order: &[AssetName]) {
+    let headers: Vec<&str> = std::iter::once("run").chain(order.iter().map(AssetName::as_str)).collect();
+    let mut grid = Grid::new(&headers);
+    let fresh = |row: &BTreeMap<_, &PlannedStep>| row.values().all(|planned| planned.verdict.state == State::Fresh);
+    let mut left_out = 0;
+    for (run, row) in rows {
+        if rows.len() > ALL_ROWS && fresh(row) {
+            left_out += 1;
+            continue;
+        }
+        let name = run.run().map_or_else(|| ("(no run)".to_owned(), Look::Dim), |run| (run, Look::Plain));
+        let cells = order.iter().map(|asset| match row.get(asset) {
+            Some(planned) => (planned.verdict.state.name().to_owned(), Look::State(planned.verdict.state)),
+            None => (String::new(), Look::Plain),
+        });
+        grid.row(std::iter::once(name).chain(cells).collect());
+    }
+    if left_out < rows.len() {
+        out.text(&grid.render());
+    }
+    if left_out > 0 {
+        let rest = if left_out < rows.len() { "further runs" } else { "runs" };
+        out.line(&format!("{} {rest} where everything is fresh", number::count(left_out as u64)));
+    }
+}
+
+fn hints(out: &Out, plan: &Plan) {
+    let counts = plan.counts();
+    let has = |state| counts.get(&state).is_some_and(|n| *n > 0);
+    if has(State::Stale) || has(State::Maybe) || has(State::Reusable) {
+        out.hint(
+            "stale: to be made; maybe: depends on how an input comes out; reusable: an older table is right again",
+        );
+        out.hint("`assets plan` says why, `assets materialize` makes them");
+    }
+    if has(State::Failed) || has(State::Blocked) {
+        out.hint("`assets errors` says what failed and what it blocks");
+    }
+}

@@ -1,0 +1,110 @@
+//! `assets why`: the whole chain of reasons behind one step.
+
+use crate::app::{App, Failure};
+use crate::args::{Global, StepArgs};
+use crate::out::Out;
+use crate::render::tree::Tree;
+use crate::render::{number, time, words};
+use crate::session::Session;
+use assets_core::{Reason, StepRecord};
+use assets_engine::inspect::{self, Why};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &StepArgs) -> Result<u8, Failure> {
+    let session = Session::open(app, global)?;
+    let (step, scope) = session.step(&args.asset, args.run.as_deref())?;
+    let plan = session.plan(&scope);
+    let Some(why) = inspect::why(&session.world(), &plan, &step) else {
+        let message = format!("nothing is known of {step}");
+        return Err(Failure::usage(Reason::new("unknown_step", message)).help("`assets status` shows what there is"));
+    };
+    if out.json {
+        out.json(&why_json(&why));
+    } else {
+        session.warn(out);
+        out.text(&tree(&why).render());
+    }
+    Ok(0)
+}
+
+fn tree(why: &Why) -> Tree {
+    let mut text = format!("{} is {}", words::bold(&why.step), words::state(why.state));
+    for reason in &why.reasons {
+        text += &format!("\n{} {}", words::safe(&reason.message), words::dim(format!("({})", reason.code)));
+    }
+    if let Some(record) = &why.newest {
+        text += &format!("\n{}", words::dim(made(record)));
+        for (reason, columns) in unavailable(record) {
+            text += &format!("\nnull: {}: {}", listed(&columns), words::safe(&reason));
+        }
+    }
+    Tree { text, children: why.inputs.iter().map(tree).collect() }
+}
+
+fn made(record: &StepRecord) -> String {
+    let verb = if record.reuses.is_some() { "taken again" } else { "made" };
+    let took = number::seconds(record.span.seconds());
+    let because: Vec<String> = record.because.iter().map(|reason| words::safe(&reason.message)).collect();
+    let because = if because.is_empty() { String::new() } else { format!(", because {}", because.join("; ")) };
+    format!("last {verb} {} in {took} by build {}{because}", time::moment(record.span.end_us), record.build)
+}
+
+/// Columns that are null throughout, by the sentence that says why.
+fn unavailable(record: &StepRecord) -> BTreeMap<String, Vec<String>> {
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for output in &record.outputs {
+        for column in &output.unavailable {
+            let name = if output.name == record.step.asset {
+                column.column.clone()
+            } else {
+                format!("{}.{}", output.name, column.column)
+            };
+            groups.entry(column.reason.message.clone()).or_default().push(name);
+        }
+    }
+    groups
+}
+
+/// At most twelve names.
+pub(crate) fn listed(names: &[String]) -> String {
+    match names.get(..12) {
+        Some(first) if names.len() > 12 => format!("{} and {} more", first.join(", "), names.len() - 12),
+        _ => names.join(", "),
+    }
+}
+
+fn why_json(why: &Why) -> Value {
+    let reasons = |reasons: &[Reason]| reasons.iter().map(Reason::to_json).collect::<Vec<_>>();
+    let made = why.newest.as_ref().map(|record| {
+        json!({
+            "at": time::iso(record.span.end_us, 6),
+            "seconds": record.span.seconds(),
+            "build": record.build,
+            "reused": record.reuses.is_some(),
+            "because": reasons(&record.because),
+        })
+    });
+    let columns = why.newest.iter().flat_map(|record| &record.outputs).flat_map(|output| {
+        output.unavailable.iter().map(|column| {
+            json!({
+                "output": output.name.as_str(),
+                "column": column.column,
+                "code": column.reason.code,
+                "message": column.reason.message,
+            })
+        })
+    });
+    let mut object = json!({
+        "asset": why.step.asset.as_str(),
+        "run": why.step.partition.run(),
+        "state": why.state.name(),
+        "reasons": reasons(&why.reasons),
+        "unavailable": columns.collect::<Vec<_>>(),
+        "inputs": why.inputs.iter().map(why_json).collect::<Vec<_>>(),
+    });
+    if let Some(made) = made {
+        object["made"] = made;
+    }
+    object
+}

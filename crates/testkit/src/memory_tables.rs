@@ -1,0 +1,172 @@
+//! A table store in memory, which can lose objects on demand. For tests.
+
+use assets_core::hash::{ByteHasher, ObjectId};
+use assets_core::key::AssetName;
+use assets_core::reason::Reason;
+use assets_core::table_store::{Object, Staged, TableFile, TableStore, TableStoreError};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+#[derive(Debug, Default)]
+struct Inner {
+    objects: HashMap<ObjectId, Arc<[u8]>>,
+    published: BTreeMap<TableFile, Arc<[u8]>>,
+    puts: usize,
+    publications: usize,
+}
+
+/// Objects and published tables; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryTables(Arc<Mutex<Inner>>);
+
+impl MemoryTables {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is published there.
+    pub fn published(&self, table: &TableFile) -> Option<Arc<[u8]>> {
+        self.inner().published.get(table).cloned()
+    }
+
+    /// Every published table's place, sorted.
+    pub fn published_files(&self) -> Vec<TableFile> {
+        self.inner().published.keys().cloned().collect()
+    }
+
+    /// Forgets an object, as if someone had deleted its file; true if it was there.
+    pub fn lose(&self, object: &ObjectId) -> bool {
+        self.inner().objects.remove(object).is_some()
+    }
+
+    /// How many objects there are.
+    pub fn objects(&self) -> usize {
+        self.inner().objects.len()
+    }
+
+    /// How many times bytes were put.
+    pub fn puts(&self) -> usize {
+        self.inner().puts
+    }
+
+    /// How many times a table was published.
+    pub fn publications(&self) -> usize {
+        self.inner().publications
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, object: &ObjectId) -> Result<Arc<[u8]>, TableStoreError> {
+        self.inner().objects.get(object).cloned().ok_or_else(|| TableStoreError {
+            reason: Reason::new("object_missing", format!("the object {object} is missing"))
+                .with("object", object.to_string()),
+            transient: false,
+            missing: true,
+        })
+    }
+}
+
+fn check(table: &TableFile) -> Result<(), TableStoreError> {
+    let stem = table.stem.as_str();
+    if stem.is_empty() || stem == "." || stem == ".." || stem.contains(['/', '\0']) {
+        let reason = Reason::new("bad_table_name", format!("`{stem}` can't be the name of a table's file"));
+        return Err(TableStoreError { reason: reason.with("name", stem), transient: false, missing: false });
+    }
+    Ok(())
+}
+
+struct StagedBytes {
+    tables: MemoryTables,
+    bytes: Vec<u8>,
+}
+
+impl Write for StagedBytes {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.bytes.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Staged for StagedBytes {
+    fn put(self: Box<Self>) -> Result<(ObjectId, u64), TableStoreError> {
+        let mut hasher = ByteHasher::default();
+        hasher.update(&self.bytes);
+        let (object, length) = (hasher.finish(), self.bytes.len() as u64);
+        let mut inner = self.tables.inner();
+        inner.puts += 1;
+        inner.objects.entry(object).or_insert_with(|| self.bytes.as_slice().into());
+        Ok((object, length))
+    }
+
+    fn publish(self: Box<Self>, table: &TableFile) -> Result<u64, TableStoreError> {
+        check(table)?;
+        let mut inner = self.tables.inner();
+        inner.publications += 1;
+        inner.published.insert(table.clone(), self.bytes.as_slice().into());
+        Ok(self.bytes.len() as u64)
+    }
+}
+
+impl TableStore for MemoryTables {
+    fn stage(&self) -> Result<Box<dyn Staged>, TableStoreError> {
+        Ok(Box::new(StagedBytes { tables: self.clone(), bytes: Vec::new() }))
+    }
+
+    fn open(&self, object: &ObjectId) -> Result<Object, TableStoreError> {
+        self.get(object).map(Object::Bytes)
+    }
+
+    fn contains(&self, object: &ObjectId) -> bool {
+        self.inner().objects.contains_key(object)
+    }
+
+    fn publish(&self, table: &TableFile, object: &ObjectId) -> Result<(), TableStoreError> {
+        check(table)?;
+        let bytes = self.get(object)?;
+        let mut inner = self.inner();
+        inner.publications += 1;
+        inner.published.insert(table.clone(), bytes);
+        Ok(())
+    }
+
+    fn is_published(&self, table: &TableFile) -> bool {
+        self.inner().published.contains_key(table)
+    }
+
+    fn folder(&self, _: &AssetName) -> Option<PathBuf> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance;
+
+    #[test]
+    fn passes_the_suite() {
+        conformance::table_store(&|| Box::new(MemoryTables::new()));
+    }
+
+    #[test]
+    fn a_lost_object_is_a_miss_and_what_is_published_stays() {
+        let tables = MemoryTables::new();
+        let mut staged = tables.stage().unwrap();
+        staged.write_all(b"rows").unwrap();
+        let (object, _) = staged.put().unwrap();
+        let table = TableFile { output: AssetName::new("wide").unwrap(), stem: "r1".into() };
+        tables.publish(&table, &object).unwrap();
+        assert!(tables.lose(&object) && !tables.contains(&object));
+        assert!(tables.publish(&table, &object).unwrap_err().missing);
+        assert_eq!(tables.published(&table).as_deref(), Some(&b"rows"[..]));
+        assert_eq!((tables.objects(), tables.puts(), tables.publications()), (0, 1, 1));
+    }
+}

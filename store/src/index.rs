@@ -1,0 +1,433 @@
+//! The catalog: an index of the journal in sled, for questions about what was. sled lives here alone.
+//!
+//! It is never the truth. Whatever is odd about it (another format, damage, a panic inside sled, a machine that went
+//! down while it was open, more folded than the journal holds) has one answer: it is deleted and folded again.
+//!
+//! Keys are postcard, whose fields delimit themselves, so that no step's key begins another's; numbers in keys are
+//! big-endian, so that they sort. `catalog/state` stands beside sled's files and says whether these can be trusted.
+
+use crate::codec;
+use crate::error::{StoreError, reading};
+use crate::files;
+use crate::journal::{self, End, Ends};
+use crate::reader::{codes, distinct, step_and_build};
+use assets_core::catalog::Past;
+use assets_core::hash::{Digest, Fingerprint, ObjectId, RecordId};
+use assets_core::key::Step;
+use assets_core::record::{Entry, StepRecord};
+use serde::Serialize;
+use sled::{Batch, Db, Tree};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const VERSION: &str = "assets catalog 1";
+const CACHE_BYTES: u64 = 64 << 20;
+/// Entries folded at once: enough that sled's cost per batch vanishes, few enough for memory.
+const FOLD_ENTRIES: usize = 1000;
+const COUNT: &[u8] = b"count";
+
+/// Why the index can't be used. The journal answers instead.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IndexError {
+    #[error(transparent)]
+    Sled(#[from] sled::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("it does not belong to this journal")]
+    Foreign,
+    #[error("an entry is missing or can't be understood")]
+    Damaged,
+    #[error("it panicked")]
+    Panicked,
+}
+
+type Result<T> = std::result::Result<T, IndexError>;
+
+/// Runs something in sled, which panics on some damage.
+fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(IndexError::Panicked))
+}
+
+/// The open index.
+pub(crate) struct Index {
+    folder: PathBuf,
+    /// `None` only while it is dropped.
+    trees: Option<Trees>,
+    broken: AtomicBool,
+}
+
+struct Trees {
+    db: Db,
+    records: Tree,
+    history: Tree,
+    fingerprint: Tree,
+    object: Tree,
+    build: Tree,
+    reason: Tree,
+    mark: Tree,
+}
+
+impl Index {
+    /// Opens the index and folds in what it lacks of the journal, which is whole up to `ends`. Makes it anew if it
+    /// can't be trusted.
+    pub(crate) fn open(root: &Path, ends: &Ends) -> Result<Self> {
+        let folder = root.join("catalog");
+        if trusted(&folder)
+            && let Ok(index) = Self::try_open(&folder, root, ends)
+        {
+            return Ok(index);
+        }
+        remove(&folder)?;
+        Self::try_open(&folder, root, ends)
+    }
+
+    fn try_open(folder: &Path, root: &Path, ends: &Ends) -> Result<Self> {
+        files::create_folder(folder)?;
+        write_state(folder, &format!("open {}", boot_id()))?;
+        let trees = guarded(|| Trees::open(folder))?;
+        let index = Self { folder: folder.to_owned(), trees: Some(trees), broken: AtomicBool::new(false) };
+        match guarded(|| index.trees().catch_up(&root.join("journal"), ends)) {
+            Ok(()) => Ok(index),
+            Err(error) => {
+                index.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    fn trees(&self) -> &Trees {
+        self.trees.as_ref().expect("taken by drop alone")
+    }
+
+    /// Never to be trusted again: the next one to open it makes it anew.
+    pub(crate) fn give_up(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Folds in one committed batch, whose frame ends at `end` of `segment`.
+    pub(crate) fn fold(&self, batch: &[Entry], segment: &str, end: End) -> Result<()> {
+        guarded(|| {
+            let trees = self.trees();
+            let mut pending = Pending::new(trees.count()?);
+            batch.iter().for_each(|entry| pending.add(entry));
+            pending.apply(trees, segment, end)
+        })
+    }
+
+    /// As `Records::by_fingerprint`.
+    pub(crate) fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>> {
+        guarded(|| {
+            let trees = self.trees();
+            let prefix = key(step, &[fingerprint.0.as_bytes()]);
+            let ids = trees.fingerprint.scan_prefix(prefix).values().rev();
+            ids.map(|id| Ok(trees.record(&id?)?.1)).collect()
+        })
+    }
+
+    /// As `Records::history`.
+    pub(crate) fn history(&self, step: &Step) -> Result<Vec<Past>> {
+        guarded(|| {
+            let trees = self.trees();
+            let pasts = trees.history.scan_prefix(key(step, &[])).values().rev();
+            pasts.map(|value| trees.past(&value?)).collect()
+        })
+    }
+
+    /// As `Records::of_object`.
+    pub(crate) fn of_object(&self, object: &ObjectId) -> Result<Vec<RecordId>> {
+        guarded(|| {
+            let keys = self.trees().object.scan_prefix(object.0.as_bytes()).keys();
+            keys.map(|key| record_id(&key?[32..])).collect()
+        })
+    }
+
+    /// As `Records::of_build`.
+    pub(crate) fn of_build(&self, build: &str) -> Result<Vec<Step>> {
+        guarded(|| {
+            let steps = self.trees().build.scan_prefix(key(build, &[])).values();
+            let steps = steps.map(|step| postcard::from_bytes(&step?).map_err(|_| IndexError::Damaged));
+            Ok(distinct(steps.collect::<Result<_>>()?))
+        })
+    }
+
+    /// As `Records::with_reason`.
+    pub(crate) fn with_reason(&self, code: &str) -> Result<Vec<Step>> {
+        guarded(|| {
+            let prefix = key(code, &[]);
+            let keys = self.trees().reason.scan_prefix(&prefix).keys();
+            let steps = keys.map(|key| postcard::from_bytes(&key?[prefix.len()..]).map_err(|_| IndexError::Damaged));
+            let mut steps = steps.collect::<Result<Vec<Step>>>()?;
+            steps.sort();
+            Ok(steps)
+        })
+    }
+}
+
+impl Drop for Index {
+    /// Makes it durable, then vouches for its files as they are.
+    fn drop(&mut self) {
+        let trees = self.trees.take();
+        let closed = guarded(|| {
+            if let Some(trees) = &trees {
+                trees.db.flush()?;
+            }
+            drop(trees);
+            Ok(())
+        });
+        let vouched = closed.and_then(|()| {
+            // sled's own flush does not reach the disk.
+            let files = sled_files(&self.folder, true)?;
+            if self.broken.load(Ordering::Relaxed) {
+                return Err(IndexError::Damaged);
+            }
+            Ok(write_state(&self.folder, &format!("closed {files}"))?)
+        });
+        if vouched.is_err() {
+            let _ = std::fs::remove_file(self.folder.join("state"));
+        }
+    }
+}
+
+impl Trees {
+    fn open(folder: &Path) -> Result<Self> {
+        let db = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?;
+        Ok(Self {
+            records: db.open_tree("records")?,
+            history: db.open_tree("history")?,
+            fingerprint: db.open_tree("fingerprint")?,
+            object: db.open_tree("object")?,
+            build: db.open_tree("build")?,
+            reason: db.open_tree("reason")?,
+            mark: db.open_tree("mark")?,
+            db,
+        })
+    }
+
+    fn catch_up(&self, journal: &Path, ends: &Ends) -> Result<()> {
+        for key in self.mark.iter().keys() {
+            let key = key?;
+            let known = std::str::from_utf8(&key).is_ok_and(|name| ends.contains_key(name));
+            if key != COUNT && !known {
+                return Err(IndexError::Foreign);
+            }
+        }
+        for (name, end) in ends {
+            let marked = self.mark.get(name)?.map(|value| End::from_value(&value)).transpose()?.unwrap_or_default();
+            if marked == *end {
+                continue;
+            }
+            if marked.offset >= end.offset {
+                return Err(IndexError::Foreign);
+            }
+            self.fold_segment(journal, name, marked, *end)?;
+        }
+        Ok(())
+    }
+
+    /// Folds in what lies between the mark and `until`. Reads from the beginning, to see that the frame at the mark
+    /// is the one that was folded.
+    fn fold_segment(&self, journal: &Path, name: &str, marked: End, until: End) -> Result<()> {
+        let mut pending = Pending::new(self.count()?);
+        let (mut at_mark, mut failed) = (marked.crc == 0, None);
+        let (reached, _) = journal::read_segment(journal, name, &mut |entries, end| {
+            if end.offset <= marked.offset {
+                at_mark |= end == marked;
+                return true;
+            }
+            if !at_mark {
+                return false;
+            }
+            entries.iter().for_each(|entry| pending.add(entry));
+            if pending.entries >= FOLD_ENTRIES || end.offset >= until.offset {
+                let next = Pending::new(pending.count);
+                failed = std::mem::replace(&mut pending, next).apply(self, name, end).err();
+            }
+            failed.is_none() && end.offset < until.offset
+        })?;
+        match failed {
+            Some(error) => Err(error),
+            None if reached != until => Err(IndexError::Foreign),
+            None if until.crc == 0 => {
+                // A segment without a frame.
+                self.mark.insert(name, until.to_value())?;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// How many entries were folded: the number of the next one.
+    fn count(&self) -> Result<u64> {
+        let Some(value) = self.mark.get(COUNT)? else { return Ok(0) };
+        let bytes = value.as_ref().try_into().map_err(|_| IndexError::Damaged)?;
+        Ok(u64::from_be_bytes(bytes))
+    }
+
+    fn record(&self, id: &[u8]) -> Result<(RecordId, Arc<StepRecord>)> {
+        let value = self.records.get(id)?.ok_or(IndexError::Damaged)?;
+        match codec::decode(&value) {
+            Ok(Entry::Step(record)) => Ok((record_id(id)?, Arc::from(record))),
+            _ => Err(IndexError::Damaged),
+        }
+    }
+
+    /// A record is told by its id, an attempt by itself.
+    fn past(&self, value: &[u8]) -> Result<Past> {
+        if value.len() == 16 {
+            let (id, record) = self.record(value)?;
+            return Ok(Past::Record(id, record));
+        }
+        match codec::decode(value) {
+            Ok(Entry::Attempt(attempt)) => Ok(Past::Attempt(attempt)),
+            _ => Err(IndexError::Damaged),
+        }
+    }
+}
+
+/// Entries on their way into the trees.
+struct Pending {
+    count: u64,
+    entries: usize,
+    records: Batch,
+    history: Batch,
+    fingerprint: Batch,
+    object: Batch,
+    build: Batch,
+    reason: Batch,
+}
+
+impl Pending {
+    fn new(count: u64) -> Self {
+        let batch = Batch::default;
+        Self {
+            count,
+            entries: 0,
+            records: batch(),
+            history: batch(),
+            fingerprint: batch(),
+            object: batch(),
+            build: batch(),
+            reason: batch(),
+        }
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        let number = self.count.to_be_bytes();
+        match entry {
+            Entry::Step(record) => {
+                let (id, generation) = (record.id(), record.generation.to_be_bytes());
+                let id = id.0.as_bytes();
+                self.records.insert(id, codec::encode(entry));
+                self.history.insert(key(&record.step, &[&generation, &[0], &number]), id);
+                let fingerprint = record.fingerprint.0.as_bytes();
+                self.fingerprint.insert(key(&record.step, &[fingerprint, &generation, &number]), id);
+                for object in record.objects() {
+                    self.object.insert([&object.0.as_bytes()[..], id].concat(), &[]);
+                }
+            }
+            Entry::Attempt(attempt) => {
+                let after = attempt.after_generation.to_be_bytes();
+                self.history.insert(key(&attempt.step, &[&after, &[1], &number]), codec::encode(entry));
+            }
+            Entry::Begin(_) | Entry::Source(_) | Entry::End(_) => {}
+        }
+        if let Some((step, build)) = step_and_build(entry) {
+            let step = key(step, &[]);
+            for code in codes(entry) {
+                self.reason.insert(key(code, &[&step]), &[]);
+            }
+            self.build.insert(key(build, &[&number]), step);
+        }
+        self.count += 1;
+        self.entries += 1;
+    }
+
+    /// Records first, so that nothing ever points to one that isn't there; the mark last, so that it never says too
+    /// much.
+    fn apply(self, trees: &Trees, segment: &str, end: End) -> Result<()> {
+        trees.records.apply_batch(self.records)?;
+        trees.history.apply_batch(self.history)?;
+        trees.fingerprint.apply_batch(self.fingerprint)?;
+        trees.object.apply_batch(self.object)?;
+        trees.build.apply_batch(self.build)?;
+        trees.reason.apply_batch(self.reason)?;
+        let mut mark = Batch::default();
+        mark.insert(segment, end.to_value());
+        mark.insert(COUNT, &self.count.to_be_bytes());
+        Ok(trees.mark.apply_batch(mark)?)
+    }
+}
+
+impl End {
+    fn to_value(self) -> Vec<u8> {
+        [&self.offset.to_be_bytes()[..], &self.crc.to_be_bytes()].concat()
+    }
+
+    fn from_value(value: &[u8]) -> Result<Self> {
+        let (offset, crc) = value.split_first_chunk().ok_or(IndexError::Damaged)?;
+        let crc = crc.try_into().map_err(|_| IndexError::Damaged)?;
+        Ok(Self { offset: u64::from_be_bytes(*offset), crc: u32::from_be_bytes(crc) })
+    }
+}
+
+fn key<T: Serialize + ?Sized>(head: &T, tail: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = postcard::to_stdvec(head).expect("names always encode");
+    tail.iter().for_each(|part| bytes.extend_from_slice(part));
+    bytes
+}
+
+fn record_id(bytes: &[u8]) -> Result<RecordId> {
+    Ok(RecordId(Digest::from_bytes(bytes.try_into().map_err(|_| IndexError::Damaged)?)))
+}
+
+/// Whether sled's files are of this version and either as they were when they were closed, or left open by a process
+/// that was killed, on a machine that has been up ever since: what such a process wrote is all there.
+fn trusted(folder: &Path) -> bool {
+    let Ok(state) = std::fs::read_to_string(folder.join("state")) else { return false };
+    let Some(state) = state.strip_prefix(VERSION).and_then(|rest| rest.strip_prefix('\n')) else { return false };
+    match state.trim_end().split_once(' ') {
+        Some(("open", boot)) => boot == boot_id() && boot != "unknown",
+        Some(("closed", files)) => sled_files(folder, false).is_ok_and(|found| found == files),
+        _ => false,
+    }
+}
+
+fn write_state(folder: &Path, state: &str) -> std::result::Result<(), StoreError> {
+    files::replace(&folder.join("state"), &folder.join("state.tmp"), format!("{VERSION}\n{state}\n").as_bytes())
+}
+
+/// Names one uninterrupted run of this machine.
+fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
+}
+
+/// Name, size and time of each of sled's files; puts them on disk as well, if asked to.
+fn sled_files(folder: &Path, sync: bool) -> std::result::Result<String, StoreError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(reading(folder))? {
+        let path = entry.map_err(reading(folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let metadata = path.metadata().map_err(reading(&path))?;
+        if name.starts_with("state") || !metadata.is_file() {
+            continue;
+        }
+        if sync {
+            std::fs::File::open(&path).and_then(|file| file.sync_all()).map_err(reading(&path))?;
+        }
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        found.push(format!("{name}:{}:{}", metadata.len(), modified.map_or(0, |time| time.as_nanos())));
+    }
+    found.sort();
+    Ok(found.join(" "))
+}
+
+/// Removes the index, whatever stands in its place.
+fn remove(folder: &Path) -> std::result::Result<(), StoreError> {
+    if folder.is_dir() {
+        return std::fs::remove_dir_all(folder).map_err(crate::error::writing(folder));
+    }
+    files::remove_if_there(folder)
+}

@@ -1,0 +1,338 @@
+//! The truth: append-only segments `journal/<sequence>-<pid>.log`, one per writing process. A segment is a header of
+//! eight bytes, then frames: length (u32 LE), CRC-32 of the payload (u32 LE), payload. One frame holds one batch, so that a
+//! batch is there as a whole or not at all; in it each entry stands with its length (u32 LE).
+//!
+//! Reading stops at a segment's first bad frame, without error: it is what a killed process or a power cut leaves.
+//! Nothing is ever appended behind one, because every process writes a segment of its own.
+
+use crate::codec::{self, CodecError};
+use crate::error::{StoreError, reading, writing};
+use crate::files::sync_folder;
+use assets_core::record::Entry;
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufReader, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"ASSETSJ1";
+const FRAME_HEADER_BYTES: u64 = 8;
+const MAX_FRAME_BYTES: u64 = 256 << 20;
+
+/// The end of a segment that can't be read: a frame written only in part, or damaged, and all behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Torn {
+    /// The segment's file name.
+    pub segment: String,
+    /// Where the bad frame begins.
+    pub offset: u64,
+    /// How many bytes are not read.
+    pub bytes: u64,
+}
+
+/// How far a segment is whole: where its last good frame ends, and that frame's checksum (0 before the first).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) offset: u64,
+    pub(crate) crc: u32,
+}
+
+/// The segments of a journal by name (their names sort as their sequence), and how far each is whole.
+pub(crate) type Ends = BTreeMap<String, End>;
+
+/// Names of the segments, in order. A journal that does not exist is empty.
+pub(crate) fn segments(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(reading(folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(reading(folder))?;
+        names.extend(entry.file_name().to_str().filter(|name| sequence(name).is_some()).map(str::to_owned));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The number in a segment's name; `None` for other files.
+fn sequence(name: &str) -> Option<u64> {
+    let (number, pid) = name.strip_suffix(".log")?.split_once('-')?;
+    (number.len() == 20 && pid.parse::<u32>().is_ok()).then(|| number.parse().ok())?
+}
+
+/// Reads every whole frame of every segment in order.
+pub(crate) fn read(folder: &Path, each: &mut dyn FnMut(Entry)) -> Result<(Ends, Vec<Torn>), StoreError> {
+    let (mut ends, mut torn) = (Ends::new(), Vec::new());
+    for name in segments(folder)? {
+        let mut frame = |entries: Vec<Entry>, _| {
+            entries.into_iter().for_each(&mut *each);
+            true
+        };
+        let (end, tail) = read_segment(folder, &name, &mut frame)?;
+        torn.extend(tail);
+        ends.insert(name, end);
+    }
+    Ok((ends, torn))
+}
+
+/// Reads the frames of one segment, giving each with where it ends, until `each` says false.
+pub(crate) fn read_segment(
+    folder: &Path,
+    name: &str,
+    each: &mut dyn FnMut(Vec<Entry>, End) -> bool,
+) -> Result<(End, Option<Torn>), StoreError> {
+    let path = folder.join(name);
+    let file = File::open(&path).map_err(reading(&path))?;
+    let length = file.metadata().map_err(reading(&path))?.len();
+    let mut input = BufReader::with_capacity(1 << 16, file);
+    let torn = |offset| Torn { segment: name.to_owned(), offset, bytes: length - offset };
+    let mut end = End { offset: MAGIC.len() as u64, crc: 0 };
+    if !check_header(&mut input, &path)? {
+        return Ok((End::default(), Some(torn(0))));
+    }
+    while end.offset < length {
+        let Some((payload, crc)) = read_frame(&mut input, length - end.offset, &path)? else {
+            return Ok((end, Some(torn(end.offset))));
+        };
+        let entries = unpack(&payload, &path, end.offset)?;
+        end = End { offset: end.offset + FRAME_HEADER_BYTES + payload.len() as u64, crc };
+        if !each(entries, end) {
+            break;
+        }
+    }
+    Ok((end, None))
+}
+
+/// False where there is no whole header, as after a process that was killed right away.
+fn check_header(input: &mut impl Read, path: &Path) -> Result<bool, StoreError> {
+    let mut header = [0; MAGIC.len()];
+    if !fill(input, &mut header, path)? {
+        return Ok(false);
+    }
+    if header != *MAGIC && header.starts_with(b"ASSETSJ") {
+        let found = String::from_utf8_lossy(&header).into_owned();
+        let expected = String::from_utf8_lossy(MAGIC).into_owned();
+        return Err(StoreError::Format { path: path.to_owned(), found, expected });
+    }
+    Ok(header == *MAGIC)
+}
+
+/// The next payload and its checksum; `None` for a bad frame.
+fn read_frame(input: &mut impl Read, remaining: u64, path: &Path) -> Result<Option<(Vec<u8>, u32)>, StoreError> {
+    let (mut length, mut crc) = ([0; 4], [0; 4]);
+    if remaining < FRAME_HEADER_BYTES || !fill(input, &mut length, path)? || !fill(input, &mut crc, path)? {
+        return Ok(None);
+    }
+    let (length, crc) = (u64::from(u32::from_le_bytes(length)), u32::from_le_bytes(crc));
+    // An empty payload has the checksum 0: a tail of zeros, which a power cut can leave, would look like frames.
+    if length == 0 || length > MAX_FRAME_BYTES || length > remaining - FRAME_HEADER_BYTES {
+        return Ok(None);
+    }
+    let mut payload = vec![0; usize::try_from(length).expect("at most MAX_FRAME_BYTES")];
+    let whole = fill(input, &mut payload, path)? && crc32fast::hash(&payload) == crc;
+    Ok(whole.then_some((payload, crc)))
+}
+
+/// False where the file ends before.
+fn fill(input: &mut impl Read, buffer: &mut [u8], path: &Path) -> Result<bool, StoreError> {
+    match input.read_exact(buffer) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(reading(path)(error)),
+    }
+}
+
+fn unpack(payload: &[u8], path: &Path, offset: u64) -> Result<Vec<Entry>, StoreError> {
+    let malformed = |problem: String| StoreError::Malformed { path: path.to_owned(), offset, problem };
+    let mut entries = Vec::new();
+    let mut rest = payload;
+    while !rest.is_empty() {
+        let (length, after) = rest.split_first_chunk().ok_or_else(|| malformed("half a length".into()))?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let (entry, after) = after.split_at_checked(length).ok_or_else(|| malformed("half an entry".into()))?;
+        entries.push(codec::decode(entry).map_err(|error| match error {
+            CodecError::Version(version) => StoreError::Format {
+                path: path.to_owned(),
+                found: format!("entry version {version}"),
+                expected: format!("entry version {}", codec::VERSION),
+            },
+            error @ CodecError::Malformed(_) => malformed(error.to_string()),
+        })?);
+        rest = after;
+    }
+    Ok(entries)
+}
+
+/// A batch as a frame with its checksum; the batch's size if it is too large for one.
+fn frame(batch: &[Entry]) -> Result<(Vec<u8>, u32), usize> {
+    let mut frame = vec![0; FRAME_HEADER_BYTES as usize];
+    for entry in batch {
+        let bytes = codec::encode(entry);
+        let length = u32::try_from(bytes.len()).map_err(|_| bytes.len())?;
+        frame.extend_from_slice(&length.to_le_bytes());
+        frame.extend_from_slice(&bytes);
+    }
+    let payload = &frame[FRAME_HEADER_BYTES as usize..];
+    let (length, crc) = (payload.len(), crc32fast::hash(payload));
+    if length as u64 > MAX_FRAME_BYTES {
+        return Err(length);
+    }
+    frame[..4].copy_from_slice(&u32::try_from(length).expect("at most MAX_FRAME_BYTES").to_le_bytes());
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+    Ok((frame, crc))
+}
+
+/// Appends. Exists once, under the writer's lock.
+pub(crate) struct Appender {
+    folder: PathBuf,
+    ends: Ends,
+    next: u64,
+    open: Option<(String, File)>,
+    broken: Option<PathBuf>,
+}
+
+impl Appender {
+    /// Continues a journal that was read up to `ends`. Creates nothing yet.
+    pub(crate) fn new(folder: &Path, ends: Ends) -> Self {
+        let next = ends.keys().next_back().and_then(|name| sequence(name)).map_or(1, |last| last + 1);
+        Self { folder: folder.to_owned(), ends, next, open: None, broken: None }
+    }
+
+    /// How far each segment is whole.
+    pub(crate) fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// Appends a batch; when this returns, it is on disk. On failure nothing of it is read ever again.
+    pub(crate) fn append(&mut self, batch: &[Entry]) -> Result<(String, End), StoreError> {
+        if let Some(path) = &self.broken {
+            return Err(StoreError::Broken { path: path.clone() });
+        }
+        let (bytes, crc) = frame(batch).map_err(|bytes| StoreError::TooLarge { path: self.folder.clone(), bytes })?;
+        let (name, mut file) = match self.open.take() {
+            Some(open) => open,
+            None => self.create()?,
+        };
+        let path = self.folder.join(&name);
+        let before = self.ends.get(&name).map_or(MAGIC.len() as u64, |end| end.offset);
+        if let Err(error) = file.write_all(&bytes).and_then(|()| file.sync_data()) {
+            // After a failed sync nobody knows what the disk has. The segment stays closed either way.
+            if undo(&file, before).is_err() {
+                self.broken = Some(path.clone());
+            }
+            return Err(writing(&path)(error));
+        }
+        let end = End { offset: before + bytes.len() as u64, crc };
+        self.ends.insert(name.clone(), end);
+        self.open = Some((name.clone(), file));
+        Ok((name, end))
+    }
+
+    fn create(&mut self) -> Result<(String, File), StoreError> {
+        let name = format!("{:020}-{}.log", self.next, std::process::id());
+        let path = self.folder.join(&name);
+        self.next += 1;
+        let mut file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(writing(&path))?;
+        let written = file.write_all(MAGIC).and_then(|()| file.sync_all()).map_err(writing(&path));
+        if let Err(error) = written.and_then(|()| sync_folder(&self.folder)) {
+            // An empty segment does no harm if it can't be removed.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok((name, file))
+    }
+}
+
+fn undo(file: &File, length: u64) -> std::io::Result<()> {
+    file.set_len(length)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assets_testkit::conformance::examples;
+
+    fn all(folder: &Path) -> (Vec<Entry>, Vec<Torn>) {
+        let mut entries = Vec::new();
+        let (_, torn) = read(folder, &mut |entry| entries.push(entry)).unwrap();
+        (entries, torn)
+    }
+
+    fn filled(folder: &Path, batches: &[&[Entry]]) -> (String, End) {
+        let (ends, _) = read(folder, &mut |_| ()).unwrap();
+        let mut appender = Appender::new(folder, ends);
+        batches.iter().map(|batch| appender.append(batch).unwrap()).last().unwrap()
+    }
+
+    #[test]
+    fn reading_stops_at_the_first_bad_frame_wherever_it_was_cut() {
+        let entries = examples();
+        let made = tempfile::tempdir().unwrap();
+        let (name, _) = filled(made.path(), &[&entries[..2], &entries[2..]]);
+        let bytes = fs::read(made.path().join(&name)).unwrap();
+        let first = 8 + frame(&entries[..2]).unwrap().0.len();
+        for cut in first..bytes.len() {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(&name), &bytes[..cut]).unwrap();
+            let (found, torn) = all(folder.path());
+            assert_eq!(found, entries[..2], "cut at {cut}");
+            let expected = Torn { segment: name.clone(), offset: first as u64, bytes: (cut - first) as u64 };
+            assert_eq!(torn, if cut == first { vec![] } else { vec![expected] });
+            // The next process goes on in a segment of its own.
+            filled(folder.path(), &[&entries[2..]]);
+            assert_eq!(all(folder.path()).0, entries);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_zeros_and_absurd_lengths_are_bad_frames() {
+        let entries = examples();
+        let folder = tempfile::tempdir().unwrap();
+        let (name, end) = filled(folder.path(), &[&entries[..1], &entries[1..]]);
+        let path = folder.path().join(&name);
+        let good = fs::read(&path).unwrap();
+        let mut flipped = good.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        fs::write(&path, flipped).unwrap();
+        assert_eq!(all(folder.path()).0, entries[..1]);
+        for tail in [&[0; 64][..], &[0xff; 64]] {
+            fs::write(&path, [&good, tail].concat()).unwrap();
+            let torn = Torn { segment: name.clone(), offset: end.offset, bytes: 64 };
+            assert_eq!(all(folder.path()), (entries.clone(), vec![torn]));
+        }
+    }
+
+    #[test]
+    fn a_segment_of_another_version_is_refused_and_half_a_header_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("00000000000000000007-1.log");
+        fs::write(&path, b"ASSE").unwrap();
+        assert_eq!(all(folder.path()).1.len(), 1);
+        assert!(filled(folder.path(), &[&examples()]).0.starts_with("00000000000000000008-"));
+        fs::write(&path, b"ASSETSJ2").unwrap();
+        let error = read(folder.path(), &mut |_| ()).unwrap_err();
+        assert_eq!(error.code(), "store_format");
+        assert!(error.to_string().contains("ASSETSJ2"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_append_leaves_nothing_and_says_so_for_good_if_it_could_not_be_undone() {
+        let entries = examples();
+        let folder = tempfile::tempdir().unwrap();
+        let mut appender = Appender::new(folder.path(), Ends::new());
+        let (name, end) = appender.append(&entries[..1]).unwrap();
+        let path = folder.path().join(&name);
+        // Part of a frame, then cut back.
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(&[1, 2, 3]).unwrap();
+        undo(&file, end.offset).unwrap();
+        assert_eq!(all(folder.path()), (entries[..1].to_vec(), vec![]));
+        // A file that can be neither written nor cut.
+        appender.open = Some((name, File::open(&path).unwrap()));
+        assert!(appender.append(&entries[1..]).is_err());
+        assert_eq!(appender.append(&entries[1..]).unwrap_err().code(), "journal_broken");
+        assert_eq!(all(folder.path()).0, entries[..1]);
+    }
+}
