@@ -302,7 +302,9 @@ impl Settings {
 }
 
 fn parse_reason(error: &toml::de::Error, text: &str, path: &Path) -> Reason {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+    let line = error
+        .span()
+        .map(|span| text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1);
     let place = line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()));
     let message = error.message();
     let mut quoted = message.split('`').skip(1).step_by(2);

@@ -219,7 +219,7 @@ fn savgol_windows_shift_inward_but_not_past_a_pause() {
     // Two bursts, none of whose samples has a whole window.
     let ts: Vec<i64> = (0..12).map(|i| i * 10_000 + if i >= 6 { 1_000_000 } else { 0 }).collect();
     assert_eq!(savgol::windows(&ts, 250_000), [vec![0..6; 6], vec![6..12; 6]].concat());
-    assert_eq!(savgol::windows(&[], 250_000), []);
+    assert!(savgol::windows(&[], 250_000).is_empty());
     assert_eq!(savgol::windows(&[3], 250_000), vec![0..1; 1]);
 }
 

@@ -1,5 +1,9 @@
 //! One test binary: linking is what tests cost.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod cli;
+mod engine;
+mod harness;
 mod kernels;
+mod pipeline;
 mod simulate;

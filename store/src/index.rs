@@ -4,13 +4,14 @@
 //! down while it was open, more folded than the journal holds) has one answer: it is deleted and folded again.
 //!
 //! Keys are postcard, whose fields delimit themselves, so that no step's key begins another's; numbers in keys are
-//! big-endian, so that they sort. `catalog/state` stands beside sled's files and says whether these can be trusted.
+//! big-endian, so that they sort. Not here: whether sled's files can be believed (`trust`).
 
 use crate::codec;
-use crate::error::{StoreError, reading};
+use crate::error::StoreError;
 use crate::files;
 use crate::journal::{self, End, Ends};
 use crate::reader::{codes, distinct, step_and_build};
+use crate::trust;
 use assets_core::catalog::Past;
 use assets_core::hash::{Digest, Fingerprint, ObjectId, RecordId};
 use assets_core::key::Step;
@@ -22,7 +23,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const VERSION: &str = "assets catalog 1";
 const CACHE_BYTES: u64 = 64 << 20;
 /// Entries folded at once: enough that sled's cost per batch vanishes, few enough for memory.
 const FOLD_ENTRIES: usize = 1000;
@@ -74,18 +74,18 @@ impl Index {
     /// can't be trusted.
     pub(crate) fn open(root: &Path, ends: &Ends) -> Result<Self> {
         let folder = root.join("catalog");
-        if trusted(&folder)
+        if trust::trusted(&folder)
             && let Ok(index) = Self::try_open(&folder, root, ends)
         {
             return Ok(index);
         }
-        remove(&folder)?;
+        trust::remove(&folder)?;
         Self::try_open(&folder, root, ends)
     }
 
     fn try_open(folder: &Path, root: &Path, ends: &Ends) -> Result<Self> {
         files::create_folder(folder)?;
-        write_state(folder, &format!("open {}", boot_id()))?;
+        trust::opened(folder)?;
         let trees = guarded(|| Trees::open(folder))?;
         let index = Self { folder: folder.to_owned(), trees: Some(trees), broken: AtomicBool::new(false) };
         match guarded(|| index.trees().catch_up(&root.join("journal"), ends)) {
@@ -177,15 +177,13 @@ impl Drop for Index {
             Ok(())
         });
         let vouched = closed.and_then(|()| {
-            // sled's own flush does not reach the disk.
-            let files = sled_files(&self.folder, true)?;
             if self.broken.load(Ordering::Relaxed) {
                 return Err(IndexError::Damaged);
             }
-            Ok(write_state(&self.folder, &format!("closed {files}"))?)
+            Ok(trust::closed(&self.folder)?)
         });
         if vouched.is_err() {
-            let _ = std::fs::remove_file(self.folder.join("state"));
+            trust::withdraw(&self.folder);
         }
     }
 }
@@ -380,54 +378,4 @@ fn key<T: Serialize + ?Sized>(head: &T, tail: &[&[u8]]) -> Vec<u8> {
 
 fn record_id(bytes: &[u8]) -> Result<RecordId> {
     Ok(RecordId(Digest::from_bytes(bytes.try_into().map_err(|_| IndexError::Damaged)?)))
-}
-
-/// Whether sled's files are of this version and either as they were when they were closed, or left open by a process
-/// that was killed, on a machine that has been up ever since: what such a process wrote is all there.
-fn trusted(folder: &Path) -> bool {
-    let Ok(state) = std::fs::read_to_string(folder.join("state")) else { return false };
-    let Some(state) = state.strip_prefix(VERSION).and_then(|rest| rest.strip_prefix('\n')) else { return false };
-    match state.trim_end().split_once(' ') {
-        Some(("open", boot)) => boot == boot_id() && boot != "unknown",
-        Some(("closed", files)) => sled_files(folder, false).is_ok_and(|found| found == files),
-        _ => false,
-    }
-}
-
-fn write_state(folder: &Path, state: &str) -> std::result::Result<(), StoreError> {
-    files::replace(&folder.join("state"), &folder.join("state.tmp"), format!("{VERSION}\n{state}\n").as_bytes())
-}
-
-/// Names one uninterrupted run of this machine.
-fn boot_id() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    id.map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
-}
-
-/// Name, size and time of each of sled's files; puts them on disk as well, if asked to.
-fn sled_files(folder: &Path, sync: bool) -> std::result::Result<String, StoreError> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(reading(folder))? {
-        let path = entry.map_err(reading(folder))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let metadata = path.metadata().map_err(reading(&path))?;
-        if name.starts_with("state") || !metadata.is_file() {
-            continue;
-        }
-        if sync {
-            std::fs::File::open(&path).and_then(|file| file.sync_all()).map_err(reading(&path))?;
-        }
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        found.push(format!("{name}:{}:{}", metadata.len(), modified.map_or(0, |time| time.as_nanos())));
-    }
-    found.sort();
-    Ok(found.join(" "))
-}
-
-/// Removes the index, whatever stands in its place.
-fn remove(folder: &Path) -> std::result::Result<(), StoreError> {
-    if folder.is_dir() {
-        return std::fs::remove_dir_all(folder).map_err(crate::error::writing(folder));
-    }
-    files::remove_if_there(folder)
 }

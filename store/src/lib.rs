@@ -2,7 +2,9 @@
 //! are published of them. Implements core's seams `Records`, `Catalog` and `TableStore`.
 //!
 //! Not here: what a table is, what is stale, what is made when. Formats on disk: `format` (this file), `journal`,
-//! `codec`, `index`; each has a version that is checked on open.
+//! `codec`, `trust` (of the index); each has a version that is checked on open.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod codec;
 mod error;
@@ -14,6 +16,7 @@ mod objects;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod writer;
 
 pub use error::StoreError;

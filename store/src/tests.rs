@@ -291,3 +291,49 @@ fn the_mark_says_what_is_published_until_the_tables_or_the_journal_change() {
     second.set_published(&second.position()).unwrap();
     assert_eq!(second.published(), Some(second.position()));
 }
+
+/// What a killed process leaves: everything it wrote, nothing closed.
+#[test]
+fn a_store_whose_writer_was_killed_goes_on() {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for path in files(from) {
+            let target = to.join(path.file_name().unwrap());
+            if path.is_dir() { copy(&path, &target) } else { fs::copy(&path, &target).map(|_| ()).unwrap() }
+        }
+    }
+    let (folder, twin) = filled();
+    let alive = writer(folder.path());
+    let more = |run: &str| vec![Entry::Step(Box::new(record(&step("wide", run), None, "n", "b9")))];
+    for run in 0..50 {
+        alive.commit(more(&run.to_string())).unwrap();
+        twin.commit(more(&run.to_string())).unwrap();
+        if run % 10 == 9 {
+            let killed = tempfile::tempdir().unwrap();
+            copy(folder.path(), killed.path());
+            assert!(fs::read_to_string(killed.path().join("catalog/state")).unwrap().contains("\nopen "));
+            conformance::records(&twin, &writer(killed.path()));
+        }
+    }
+}
+
+#[test]
+fn commits_of_many_threads_are_all_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = writer(folder.path());
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let writer = &writer;
+            scope.spawn(move || {
+                for run in 0..10 {
+                    let step = step("wide", &format!("{thread}-{run}"));
+                    let entry = Entry::Step(Box::new(record(&step, None, "n", "b1")));
+                    assert_eq!(writer.commit(vec![entry]).unwrap(), Commit::Committed);
+                    assert_eq!(writer.history(&step).unwrap().len(), 1);
+                }
+            });
+        }
+    });
+    assert_eq!(writer.of_build("b1").unwrap().len(), 40);
+    conformance::records(&writer, &reader(folder.path()));
+}

@@ -95,7 +95,7 @@ impl Graph {
             nodes.update_edge(from, to, ());
         });
         let order = match toposort(&nodes, None) {
-            Ok(order) => order.into_iter().map(|node| nodes[node].name.clone()).collect(),
+            Ok(_) => declared_order(&nodes),
             Err(cycle) => return Err(GraphError::Cycle(cycle_path(&nodes, cycle.node_id()))),
         };
         Ok(Self { nodes, order, by_name, producer })
@@ -208,6 +208,24 @@ fn check_columns(asset: &AssetDecl, input: &crate::InputDecl, writer: &AssetDecl
             hint: suggest::hint(column, declared),
         }),
     }
+}
+
+/// Topological, and as declared wherever the edges leave a choice: people read assets in the order they wrote.
+fn declared_order(nodes: &DiGraph<AssetDecl, ()>) -> Vec<AssetName> {
+    let mut waiting: Vec<usize> =
+        nodes.node_indices().map(|node| nodes.neighbors_directed(node, Direction::Incoming).count()).collect();
+    let mut ready: BTreeSet<NodeIndex> = nodes.node_indices().filter(|node| waiting[node.index()] == 0).collect();
+    let mut order = Vec::with_capacity(nodes.node_count());
+    while let Some(node) = ready.pop_first() {
+        order.push(nodes[node].name.clone());
+        for reader in nodes.neighbors_directed(node, Direction::Outgoing) {
+            waiting[reader.index()] -= 1;
+            if waiting[reader.index()] == 0 {
+                ready.insert(reader);
+            }
+        }
+    }
+    order
 }
 
 /// The circle through `start`, ending where it began.

@@ -290,7 +290,7 @@ fn history_can_be_asked(catalog: &dyn Catalog) {
 
     let (r2, r10, stats) = (step("wide", "r2"), step("wide", "r10"), step("stats", "r1"));
     assert_eq!(catalog.of_build("b1").expect("answers"), [r1.clone(), r2.clone(), r10.clone()]);
-    assert_eq!(catalog.of_build("b3").expect("answers"), [stats.clone()]);
+    assert_eq!(catalog.of_build("b3").expect("answers"), std::slice::from_ref(&stats));
     assert!(catalog.of_build("b").expect("answers").is_empty());
     let with = |code: &str| catalog.with_reason(code).expect("answers");
     assert_eq!(with("boom"), [stats, r1.clone(), r10.clone(), r2.clone()], "sorted");
