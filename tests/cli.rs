@@ -103,5 +103,5 @@ fn answers_for_scripts_have_their_shapes() {
     let empty = Project::new();
     assert_eq!(empty.run(&["sql", "select count(*) n from wide", "--format", "csv"]).stdout, "n\n0\n");
     let help = project.run(&["materialize", "--help"]);
-    assert!(help.stdout.contains("assets materialize features --run"), "{help:?}");
+    assert!(help.stdout.contains("assets materialize stats --run 7582"), "{help:?}");
 }

@@ -7,26 +7,26 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A folder with settings, sources and a store.
-pub struct Project {
-    pub dir: tempfile::TempDir,
+pub(crate) struct Project {
+    pub(crate) dir: tempfile::TempDir,
 }
 
 /// What a call printed and how it ended.
 #[derive(Debug)]
-pub struct Output {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Output {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Output {
     /// The one JSON value on stdout.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
     /// `outcome → "asset of run"` of every step that was not fresh; the log of a build.
-    pub fn log(&self) -> BTreeMap<String, BTreeSet<String>> {
+    pub(crate) fn log(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut log: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for line in self.lines().into_iter().filter(|line| line["event"] == "step") {
             let step = format!("{} of {}", line["asset"].as_str().unwrap(), line["run"].as_str().unwrap_or("-"));
@@ -35,17 +35,17 @@ impl Output {
         log
     }
 
-    pub fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         self.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
     }
 
-    pub fn finished(&self) -> Value {
+    pub(crate) fn finished(&self) -> Value {
         self.lines().into_iter().rfind(|line| line["event"] == "finished").unwrap_or_else(|| panic!("{self:?}"))
     }
 }
 
 /// A log: (outcome, assets, runs), … as `Output::log` gives it.
-pub fn log(parts: &[(&str, &str, &str)]) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn log(parts: &[(&str, &str, &str)]) -> BTreeMap<String, BTreeSet<String>> {
     let mut log: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (outcome, assets, runs) in parts {
         for asset in assets.split(' ') {
@@ -56,41 +56,41 @@ pub fn log(parts: &[(&str, &str, &str)]) -> BTreeMap<String, BTreeSet<String>> {
     log
 }
 
-pub const PER_RUN: &str = "raw clean wide features stats";
-pub const HEADER: &str = "time,value,field,cell_id,robot_id,run_uuid,sensor_type\n";
+pub(crate) const PER_RUN: &str = "raw clean wide features stats";
+pub(crate) const HEADER: &str = "time,value,field,cell_id,robot_id,run_uuid,sensor_type\n";
 /// 2022-11-23T20:40:00Z.
-pub const BASE_US: i64 = 1_669_236_000_000_000;
+pub(crate) const BASE_US: i64 = 1_669_236_000_000_000;
 
 impl Project {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let project = Self { dir: tempfile::tempdir().unwrap() };
         std::fs::create_dir(project.path("data")).unwrap();
         project.settings("");
         project
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn settings(&self, text: &str) {
+    pub(crate) fn settings(&self, text: &str) {
         let text = format!("sources = [\"data/*\"]\n{text}");
         std::fs::write(self.path("assets.toml"), text).unwrap();
     }
 
     /// Writes a source, by rename as careful writers do.
-    pub fn source(&self, name: &str, text: &str) {
+    pub(crate) fn source(&self, name: &str, text: &str) {
         std::fs::write(self.path("incoming"), text).unwrap();
         std::fs::rename(self.path("incoming"), self.path("data").join(name)).unwrap();
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_assets"));
         command.args(args).current_dir(self.dir.path()).env("NO_COLOR", "1").stdin(Stdio::null());
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         let output = self.command(args).output().unwrap();
         Output {
             code: output.status.code().unwrap_or(-1),
@@ -100,19 +100,19 @@ impl Project {
     }
 
     /// `materialize --json` with further arguments.
-    pub fn build(&self, args: &[&str]) -> Output {
+    pub(crate) fn build(&self, args: &[&str]) -> Output {
         self.run(&[&["materialize", "--json"], args].concat())
     }
 
     /// A query's rows.
-    pub fn sql(&self, query: &str) -> Vec<Value> {
+    pub(crate) fn sql(&self, query: &str) -> Vec<Value> {
         let output = self.run(&["sql", query, "--format", "json"]);
         assert_eq!(output.code, 0, "{output:?}");
         output.json().as_array().unwrap().clone()
     }
 
     /// (asset, run) → content hash.
-    pub fn hashes(&self) -> BTreeMap<(String, String), String> {
+    pub(crate) fn hashes(&self) -> BTreeMap<(String, String), String> {
         let status = self.run(&["status", "--json"]).json();
         let mut hashes = BTreeMap::new();
         for row in status["runs"].as_array().unwrap() {
@@ -127,14 +127,14 @@ impl Project {
 }
 
 /// A row.
-pub fn row(ms: i64, value: &str, field: &str, robot: &str, run: &str) -> String {
+pub(crate) fn row(ms: i64, value: &str, field: &str, robot: &str, run: &str) -> String {
     let sensor = if field.starts_with('f') { "load_cell" } else { "encoder" };
     let time = assets::simulate::time_text(BASE_US + ms * 1000);
     format!("{time},{value},{field},7,{robot},{run},{sensor}\n")
 }
 
 /// A small complete run: encoders every 12 ms, load cells every 10 ms, phases of their own.
-pub fn run_rows(run: &str, seconds: f64) -> String {
+pub(crate) fn run_rows(run: &str, seconds: f64) -> String {
     let mut text = String::new();
     let end = (seconds * 1000.0) as i64;
     for robot in [1, 2] {

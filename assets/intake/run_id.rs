@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn floats_are_written_out() {
-        let float = of_float(7.582293080991470e18).expect("finite");
+        let float = of_float(7.58229308099147e18).expect("finite");
         assert_eq!((float.id.as_ref(), float.imprecise), ("7582293080991470000", true));
         assert_eq!(of_float(7.0).expect("finite").id, "7");
         assert_eq!(of_float(f64::NAN), None);

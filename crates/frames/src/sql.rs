@@ -128,9 +128,10 @@ fn wrong(graph: &Graph, error: &PolarsError) -> Reason {
         )
     };
     let first_line = text.lines().next().unwrap_or_default();
-    if let PolarsError::ColumnNotFound(name) = error {
-        let name = name.to_string();
-        let name = name.split_whitespace().next().unwrap_or_default().trim_matches(['"', '\'', ':', '`']).to_owned();
+    if let PolarsError::ColumnNotFound(text) = error {
+        let text = text.to_string();
+        // `unable to find column "nope"; valid columns: […]`, or the bare name.
+        let name = text.split('"').nth(1).unwrap_or(&text).to_owned();
         let columns = graph.outputs().flat_map(|o| &o.columns).map(|c| c.name.as_str());
         return Reason::new("sql_error", format!("there is no column `{name}`{}", suggest::hint(&name, columns)));
     }

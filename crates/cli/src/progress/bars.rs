@@ -63,7 +63,7 @@ impl Progress for Bars {
         let warning = style_stderr().yellow().apply_to("warning:");
         match event {
             Event::Warning(reason) => self.say(&format!("{warning} {}", reason.message)),
-            Event::Source { path, reason } => self.say(&format!("{warning} {path}: {}", reason.message)),
+            Event::Source { reason, .. } => self.say(&format!("{warning} {}", reason.message)),
             Event::Planned(assets) => self.planned(assets),
             Event::Step(step) => {
                 self.assets.get(&step.step.asset).into_iter().chain(&self.total).for_each(|bar| bar.inc(1));

@@ -45,7 +45,7 @@ impl Progress for Lines<'_> {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Warning(reason) => self.out.warn(&reason.message),
-            Event::Source { path, reason } => self.out.warn(&format!("{path}: {}", reason.message)),
+            Event::Source { reason, .. } => self.out.warn(&reason.message),
             Event::Planned(assets) => {
                 self.to_make = assets.iter().map(|(_, _, make)| make).sum();
                 self.begun = Instant::now();

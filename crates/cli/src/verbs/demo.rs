@@ -98,14 +98,23 @@ fn places(out: &Out, project: &dyn Project) -> Result<(), Failure> {
 fn next(out: &Out, project: &dyn Project, dir: &Path, config: &Path) {
     let table = project.headline().map(|(output, _)| output).or_else(|| project.graph().order().last().cloned());
     let table = table.map(|name| name.to_string()).unwrap_or_default();
-    let with = format!("assets --config {}", quoted(config));
+    let with = format!("{} --config {}", program(), quoted(config));
     out.hint(&format!("\nnext (or leave --config out after: cd {}):", quoted(dir)));
     let sql = format!("sql \"select * from {table}\"");
     let lineage = format!("lineage {table} --format mermaid");
     for command in [sql.as_str(), "status", "errors", lineage.as_str()] {
         out.hint(&format!("  {with} {command}"));
     }
-    out.hint("change a value in assets.toml, then: assets plan, assets materialize");
+    out.hint("change a value in assets.toml, then: plan, materialize");
+}
+
+/// How to call this program: by its name where the shell finds it, else by its path (as after `cargo run`).
+fn program() -> String {
+    let Ok(own) = std::env::current_exe() else { return "assets".to_owned() };
+    let name = own.file_name().unwrap_or_default();
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).any(|folder| folder.join(name).is_file());
+    if found { name.to_string_lossy().into_owned() } else { quoted(&own) }
 }
 
 fn quoted(path: &Path) -> String {
