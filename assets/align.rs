@@ -6,10 +6,13 @@ use crate::clean::periods;
 use crate::kernels::{interpolate, resample};
 use crate::sessions::Session;
 use crate::settings::{Method, OnGap, Wide};
+use assets_core::Reason;
 use std::ops::Range;
 
 /// Median periods of a channel that make a long gap where nothing is set.
 const GAP_PERIODS: i64 = 5;
+/// Bins of a session: a month at 1 ms has 2.6 billion and is a mistake; a week at 10 ms has 60 million.
+const GRID_BINS_MAX: i64 = 100_000_000;
 
 /// One session's rows.
 #[derive(Debug, Clone)]
@@ -30,9 +33,12 @@ pub struct Alignment<'a> {
 
 impl<'a> Alignment<'a> {
     /// The axis that the settings ask for.
-    pub fn new(samples: &'a [Samples], sessions: &'a [Session], settings: &'a Wide) -> Self {
-        let axes = sessions.iter().map(|session| axis(samples, session, settings)).collect();
-        Self { samples, sessions, settings, axes, max_gap_us: max_gaps(samples, settings) }
+    ///
+    /// # Errors
+    /// `grid_too_fine` where a session would have more bins than any table should have rows.
+    pub fn new(samples: &'a [Samples], sessions: &'a [Session], settings: &'a Wide) -> Result<Self, Reason> {
+        let axes = sessions.iter().map(|session| axis(samples, session, settings)).collect::<Result<_, _>>()?;
+        Ok(Self { samples, sessions, settings, axes, max_gap_us: max_gaps(samples, settings) })
     }
 
     /// The time of every row, µs, strictly increasing.
@@ -112,7 +118,7 @@ fn micros(ms: f64) -> i64 {
 }
 
 /// The longest gap of each channel that counts as carried.
-fn max_gaps(samples: &[Samples], settings: &Wide) -> Vec<i64> {
+pub fn max_gaps(samples: &[Samples], settings: &Wide) -> Vec<i64> {
     let own = |period: Option<i64>| period.map_or(i64::MAX, |period| period.saturating_mul(GAP_PERIODS));
     match settings.max_gap_ms {
         Some(ms) => vec![micros(ms); samples.len()],
@@ -120,10 +126,15 @@ fn max_gaps(samples: &[Samples], settings: &Wide) -> Vec<i64> {
     }
 }
 
-fn axis(samples: &[Samples], session: &Session, settings: &Wide) -> Axis {
-    match settings.method {
+fn axis(samples: &[Samples], session: &Session, settings: &Wide) -> Result<Axis, Reason> {
+    Ok(match settings.method {
         Method::Linear | Method::Previous => Axis { times: session.times.clone(), sample_rows: Vec::new() },
         Method::Grid => {
+            let bins = (session.stop - session.start) / micros(settings.grid_ms);
+            if bins > GRID_BINS_MAX {
+                let message = format!("a grid of {} ms cuts a session into {bins} bins", settings.grid_ms);
+                return Err(Reason::new("grid_too_fine", message).with("bins", bins).with("most", GRID_BINS_MAX));
+            }
             let times = resample::grid_bins(session.start, session.stop, micros(settings.grid_ms));
             Axis { times, sample_rows: Vec::new() }
         }
@@ -138,5 +149,5 @@ fn axis(samples: &[Samples], session: &Session, settings: &Wide) -> Axis {
             all.iter().zip(rows).for_each(|((_, channel), row)| sample_rows[*channel as usize].push(row));
             Axis { times, sample_rows }
         }
-    }
+    })
 }

@@ -55,8 +55,11 @@ impl FrameAsset for Clean {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
         let raw = inputs.read("raw", &READS)?;
         let (mut rows, delivered, mut codes) = classify(&raw)?;
+        let texts = ["time_text", "value_text", "robot_id_text"].map(|name| columns::to_texts(&raw, name));
+        let [times, values, robots] = texts;
+        let texts = [times?, values?, robots?];
         for (channel, rows) in rows.iter_mut().enumerate() {
-            self.reject_within(channel, rows, &mut codes);
+            self.reject_within(channel, rows, &texts, &mut codes);
         }
         self.subtract_tare(&mut rows);
         let run = inputs.key(RUN);
@@ -115,9 +118,20 @@ fn classify(raw: &DataFrame) -> Result<Classified, Reason> {
 
 impl Clean {
     /// Sorts a channel's rows and takes out duplicates, conflicts, values out of range and outliers.
-    fn reject_within(&self, channel: usize, rows: &mut Vec<Row>, codes: &mut [Option<u8>]) {
-        // Zeros of either sign are equal: the order must not depend on which came first.
-        rows.sort_by(|a, b| (a.time.cmp(&b.time)).then(a.value.total_cmp(&b.value)).then(a.at.cmp(&b.at)));
+    fn reject_within(
+        &self,
+        channel: usize,
+        rows: &mut Vec<Row>,
+        texts: &[Vec<Option<&str>>; 3],
+        codes: &mut [Option<u8>],
+    ) {
+        // Which of equal duplicates is kept must not depend on which came first: zeros of either sign are equal, and
+        // so are two spellings of a number.
+        let spelling = |row: &Row| texts.each_ref().map(|texts| texts[row.at]);
+        rows.sort_by(|a, b| {
+            let order = a.time.cmp(&b.time).then(a.value.total_cmp(&b.value));
+            order.then_with(|| spelling(a).cmp(&spelling(b))).then(a.at.cmp(&b.at))
+        });
         let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
         let mut conflicts = Vec::new();
         for row in rows.drain(..) {

@@ -123,7 +123,7 @@ impl Features {
     ) -> Result<BTreeMap<String, Vec<f64>>, Reason> {
         let samples = channels::read(inputs)?;
         let sessions = sessions::split(&samples, &self.sessions);
-        let alignment = Alignment::new(&samples, &sessions, &self.wide);
+        let alignment = Alignment::new(&samples, &sessions, &self.wide)?;
         let method = self.derivative.kernel();
         let mut derived = BTreeMap::new();
         for robot in [1, 2] {

@@ -3,7 +3,7 @@
 use crate::clean::{self, Clean};
 use crate::columns::{self as names, RUN};
 use crate::features::{self, Features};
-use crate::intake::{Intake, Reading};
+use crate::intake::{Intake, Reading, run_id};
 use crate::raw::{self, IntakeRejects, Raw};
 use crate::settings::{DerivativeMethod, Method, Outliers, Settings};
 use crate::stats::{self, Stats};
@@ -46,7 +46,12 @@ pub fn pipeline(settings: &Settings, sources: Vec<String>, base: PathBuf) -> Res
     let reading = Reading {
         timezone: settings.timezone.as_deref().and_then(|zone| zone.parse().ok()),
         attributes: settings.run_attributes.clone(),
-        aliases: settings.run_alias.clone(),
+        // Either spelling of a float's text names the same run.
+        aliases: settings
+            .run_alias
+            .iter()
+            .map(|(from, to)| (run_id::of_text(from).id.into_owned(), to.clone()))
+            .collect(),
     };
     let intake = Arc::new(Intake::new(sources, base, reading, name("raw"), name("intake_rejects")));
     let graph = Arc::new(Graph::new(vec![

@@ -208,7 +208,11 @@ impl Project for Opened {
     }
 
     fn sql(&self, tables: Arc<dyn TableStore>, ledger: &Ledger, query: &str) -> Result<Table, Failure> {
-        sql::query(&self.pipeline.graph, ledger, &tables, query).map_err(Failure::usage)
+        sql::query(&self.pipeline.graph, ledger, &tables, query).map_err(|reason| match reason.code.as_str() {
+            "sql_error" | "sql_refused" => Failure::usage(reason),
+            // The query is right; a table that it needs is not there or can't be read.
+            _ => failed(1)(reason).help("`assets materialize` makes again what is lost"),
+        })
     }
 
     fn write_parquet(&self, table: &Table, path: &Path) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use assets_core::record::SliceRef;
 use assets_core::{ColumnDecl, Reason};
 use assets_frames::polars::prelude::{IntoLazy, col, lit};
 use assets_frames::{DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Version of what follows; part of the fingerprint.
@@ -23,9 +24,9 @@ impl FrameAsset for Raw {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
         let mut rows = 0;
         for slice in inputs.slices() {
-            let frame = match self.intake.open(slice)? {
+            let frame = match self.intake.open(inputs.partition(), slice)? {
                 Some(frame) => self.with_source(frame, slice)?,
-                None => from_previous(inputs, slice)?,
+                None => self.vanished(inputs, slice)?,
             };
             rows += frame.height() as u64;
             outputs.write("raw", frame)?;
@@ -46,21 +47,33 @@ impl Raw {
         let order: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
         frame.select(order).map_err(|error| frame_error("raw", &error))
     }
+
+    /// Rows that no source delivers any more, from the last table: what was known is not forgotten. An attribute that
+    /// was not kept then is null.
+    fn vanished(&self, inputs: &Inputs<'_>, slice: &SliceRef) -> Result<DataFrame, Reason> {
+        let previous = inputs.previous("raw").ok_or_else(|| gone(slice))??;
+        let wrong = |error| frame_error("the last raw table", &error);
+        let mut frame =
+            previous.lazy().filter(col("source").eq(lit(slice.hash.to_string()))).collect().map_err(wrong)?;
+        let rows = usize::try_from(slice.rows).unwrap_or(usize::MAX);
+        if frame.height() < rows || !frame.height().is_multiple_of(rows.max(1)) {
+            return Err(gone(slice));
+        }
+        // Copies of one file are slices with one hash: each is one of the equal stretches.
+        frame = frame.head(Some(rows));
+        for column in &self.columns {
+            if frame.get_column_index(&column.name).is_none() {
+                let nulls = columns::texts(&column.name, (0..rows).map(|_| None));
+                frame.with_column(nulls).map_err(wrong)?;
+            }
+        }
+        frame.select(self.columns.iter().map(|column| column.name.as_str())).map_err(wrong)
+    }
 }
 
-/// Rows that no source delivers any more, from the last table: what was known is not forgotten.
-fn from_previous(inputs: &Inputs<'_>, slice: &SliceRef) -> Result<DataFrame, Reason> {
-    let gone = || {
-        let message = format!("{} is not there any more, and its rows were never stored", slice.path);
-        Reason::new("source_vanished", message).with("path", slice.path.as_str())
-    };
-    let previous = inputs.previous("raw").ok_or_else(gone)??;
-    let frame = previous
-        .lazy()
-        .filter(col("source").eq(lit(slice.hash.to_string())))
-        .collect()
-        .map_err(|error| frame_error("the last raw table", &error))?;
-    if frame.height() as u64 == slice.rows { Ok(frame) } else { Err(gone()) }
+fn gone(slice: &SliceRef) -> Reason {
+    let message = format!("{} is not there any more, and its rows were never stored", slice.path);
+    Reason::new("source_vanished", message).with("path", slice.path.as_str())
 }
 
 /// `intake_rejects`: rows of all sources that have no usable run id.
@@ -72,14 +85,47 @@ pub struct IntakeRejects {
 impl FrameAsset for IntakeRejects {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
         let mut all = columns::empty(&names::rejects());
+        let mut vanished = Vec::new();
         for slice in inputs.slices() {
-            // Rows of a source that is gone can't be told apart here: they leave with it.
-            if let Some(frame) = self.intake.open(slice)? {
-                all.vstack_mut(&frame).map_err(|error| frame_error("intake_rejects", &error))?;
+            match self.intake.open(inputs.partition(), slice)? {
+                Some(frame) => drop(all.vstack_mut(&frame).map_err(|error| frame_error("intake_rejects", &error))?),
+                None => vanished.push(slice),
             }
+        }
+        if let Some(first) = vanished.first() {
+            let rest = without(inputs.previous("intake_rejects").ok_or_else(|| gone(first))??, &all)?;
+            let expected: u64 = vanished.iter().map(|slice| slice.rows).sum();
+            if rest.height() as u64 != expected {
+                return Err(gone(first));
+            }
+            all.vstack_mut(&rest).map_err(|error| frame_error("intake_rejects", &error))?;
         }
         let sorted = crate::clean::sort_rejects(all)?;
         debug_assert!(sorted.column(RUN).is_ok(), "the columns of `rejects`");
         outputs.write("intake_rejects", sorted)
     }
+}
+
+/// The rows of `from` that are not among `these`, each counted once: what vanished sources brought.
+fn without(from: DataFrame, these: &DataFrame) -> Result<DataFrame, Reason> {
+    use assets_frames::polars::prelude::{BooleanChunked, NewChunkedArray};
+    let keys = |frame: &DataFrame| -> Result<Vec<Vec<Option<String>>>, Reason> {
+        let columns: Vec<Vec<Option<&str>>> =
+            names::rejects().iter().map(|column| columns::to_texts(frame, &column.name)).collect::<Result<_, _>>()?;
+        Ok((0..frame.height()).map(|row| columns.iter().map(|c| c[row].map(str::to_owned)).collect()).collect())
+    };
+    let mut present: HashMap<Vec<Option<String>>, usize> = HashMap::new();
+    keys(these)?.into_iter().for_each(|key| *present.entry(key).or_default() += 1);
+    let keep: Vec<bool> = keys(&from)?
+        .into_iter()
+        .map(|key| match present.get_mut(&key) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        })
+        .collect();
+    let mask = BooleanChunked::from_slice("keep".into(), &keep);
+    from.filter(&mask).map_err(|error| frame_error("intake_rejects", &error))
 }

@@ -34,7 +34,9 @@ impl Session {
 /// Splits a run. The threshold is at least 5 median periods of the slowest channel, so that a thinned recording is not
 /// cut into single samples.
 pub fn split(samples: &[Samples], settings: &Settings) -> Vec<Session> {
-    let slowest = periods(samples).into_iter().flatten().max().unwrap_or(0);
+    // Two samples have one distance, which is no period.
+    let timed = periods(samples).into_iter().zip(samples).filter(|(_, samples)| samples.ts.len() >= 3);
+    let slowest = timed.filter_map(|(period, _)| period).max().unwrap_or(0);
     let threshold = ((settings.session_gap_s * 1e6) as i64).max(slowest.saturating_mul(5));
     let mut times: Vec<i64> = samples.iter().flat_map(|samples| samples.ts.iter().copied()).collect();
     times.sort_unstable();

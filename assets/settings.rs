@@ -291,7 +291,10 @@ impl Settings {
         }
         let taken = crate::columns::stats(&[]);
         let raw = crate::columns::raw(&[]);
-        for name in &self.run_attributes {
+        for (at, name) in self.run_attributes.iter().enumerate() {
+            if self.run_attributes[..at].contains(name) {
+                return bad("run_attributes".into(), format!("run_attributes: `{name}` is there twice"));
+            }
             let is_taken = taken.iter().chain(&raw).any(|column| column.name == *name);
             if is_taken || name.is_empty() {
                 return bad("run_attributes".into(), format!("run_attributes: `{name}` is a column already"));

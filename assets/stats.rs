@@ -1,9 +1,8 @@
 //! `stats`: one row per run: when, how long, how far, how fast, how hard; how much was left out; and the reason of
 //! whatever is null.
 
-use crate::align::Alignment;
+use crate::align;
 use crate::channels::{self, CHANNELS, Samples};
-use crate::clean::periods;
 use crate::columns::{self as names, RUN};
 use crate::features::{Native, native, norm};
 use crate::kernels::{interpolate, path, summary};
@@ -176,11 +175,10 @@ impl Stats {
     }
 
     fn gaps(&self, samples: &[Samples], sessions: &[Session], row: &mut Row) {
-        let alignment = Alignment::new(samples, &[], &self.wide);
-        debug_assert_eq!(periods(samples).len(), CHANNELS.len(), "one period a channel");
+        let max_gaps = align::max_gaps(samples, &self.wide);
         let mut gaps = Vec::new();
         for (session, channel) in sessions.iter().flat_map(|s| (0..CHANNELS.len()).map(move |c| (s, c))) {
-            gaps.extend(interpolate::long_gaps(session.ts(samples, channel), alignment.max_gap_us(channel)));
+            gaps.extend(interpolate::long_gaps(session.ts(samples, channel), max_gaps[channel]));
         }
         let longest = gaps.iter().map(|(start, stop)| stop - start).max().unwrap_or(0);
         row.insert("gaps".into(), Cell::Int(Some(gaps.len() as i64)));

@@ -30,7 +30,7 @@ impl FrameAsset for Wide {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
         let samples = channels::read(inputs)?;
         let sessions = sessions::split(&samples, &self.sessions);
-        let alignment = Alignment::new(&samples, &sessions, &self.settings);
+        let alignment = Alignment::new(&samples, &sessions, &self.settings)?;
         let times = alignment.times();
         let rows = alignment.session_rows();
         check_times(&times, outputs)?;

@@ -7,3 +7,4 @@ mod harness;
 mod kernels;
 mod pipeline;
 mod simulate;
+mod tidy;

@@ -22,6 +22,11 @@ fn a_run_alone_then_the_rest_then_nothing() {
     let first = project.build(&["features", "--run", "00"]);
     assert_eq!((first.code, first.log()), (0, log(&[("made", "raw clean wide features", "007")])));
     let rest = project.build(&[]);
+    // Both runs hold the same rows: each table says whose they are.
+    for table in ["raw", "clean", "wide", "features"] {
+        let counts = project.sql(&format!("select run_uuid, count(*) n from {table} group by run_uuid"));
+        assert!(counts.len() == 2 && counts[0]["n"] == counts[1]["n"], "{table} {counts:?}");
+    }
     let expected =
         log(&[("made", "stats", "007"), ("made", PER_RUN, "12405186538561671661"), ("made", "intake_rejects", "-")]);
     assert_eq!(rest.log(), expected);
@@ -192,6 +197,7 @@ fn a_pause_makes_two_sessions_and_its_jump_is_no_distance() {
     let stats = project.sql("select sessions, distance_1_mm, runtime_s, active_s from stats")[0].clone();
     assert_eq!((&stats["sessions"], &stats["distance_1_mm"]), (&Value::from(2), &Value::from(398.0)));
     assert_eq!(stats["runtime_s"], 72.388);
+    assert_eq!(stats["active_s"], 4.776);
     let rows = project.sql("select count(*) n, max(abs(vx_1)) v from features")[0].clone();
     assert_eq!(rows["n"], 400);
     assert!(rows["v"].as_f64() < Some(84.0), "1 mm in 12 ms, and no jump: {rows}");
@@ -266,6 +272,60 @@ fn two_builds_share_a_store() {
         made += last["made"].as_u64().unwrap();
     }
     assert_eq!(made, 11, "each step once");
+}
+
+#[test]
+fn a_run_that_leaves_its_file_is_not_forgotten() {
+    let project = two_runs();
+    project.build(&[]);
+    project.source("a.csv", &format!("{HEADER}{}", run_rows("007", 1.0)));
+    let left = project.build(&[]);
+    assert_eq!(left.log(), log(&[("made", PER_RUN, "12405186538561671661")]));
+    let counts = project.sql("select count(*) n from raw where run_uuid = '12405186538561671661'");
+    assert_eq!(counts[0]["n"], 0, "its rows are gone, and its tables say so");
+    assert_eq!(project.build(&[]).log(), log(&[]));
+}
+
+#[test]
+fn what_vanished_sources_brought_stays() {
+    let project = Project::new();
+    let rows = format!("{HEADER}{}{}", run_rows("r", 0.2), row(1, "1", "x", "1", ""));
+    project.source("a.csv", &rows);
+    project.source("copy.csv", &rows);
+    project.build(&[]);
+    let raw = project.sql("select count(*) n from raw")[0]["n"].clone();
+    for name in ["a.csv", "copy.csv"] {
+        std::fs::remove_file(project.path("data").join(name)).unwrap();
+    }
+    let late = format!("{HEADER}{}{}", row(500, "1", "x", "1", "r"), row(2, "2", "x", "1", ".."));
+    project.source("late.csv", &late);
+    let build = project.build(&[]);
+    assert_eq!((build.code, &build.finished()["failed"]), (0, &Value::from(0)), "{build:?}");
+    assert_eq!(project.sql("select count(*) n from raw")[0]["n"], raw.as_i64().unwrap() + 1);
+    assert_eq!(project.sql("select count(*) n from intake_rejects")[0]["n"], 3);
+}
+
+#[test]
+fn spellings_of_duplicates_and_the_order_of_rows_change_nothing() {
+    let rows = [row(12, "5", "x", "1", "r"), row(12, "5.0", "x", "1", "r"), row(24, "6", "x", "1", "r")];
+    let hashes = [[0, 1, 2], [2, 1, 0], [1, 0, 2]].map(|order| {
+        let project = Project::new();
+        project.source("a.csv", &format!("{HEADER}{}", order.map(|i| rows[i].clone()).concat()));
+        project.build(&[]);
+        let mut hashes = project.hashes();
+        hashes.remove(&("raw".to_owned(), "r".to_owned()));
+        hashes
+    });
+    assert!(hashes[0] == hashes[1] && hashes[1] == hashes[2]);
+}
+
+#[test]
+fn sql_limits_count_over_all_runs() {
+    let project = two_runs();
+    project.build(&[]);
+    assert_eq!(project.sql("select * from wide limit 1").len(), 1);
+    assert_eq!(project.sql("select count(*) n from (select time from wide limit 3) a")[0]["n"], 3);
+    assert_eq!(project.sql("select run_uuid from stats limit 5").len(), 2);
 }
 
 /// The real recording, where it is at hand; skipped where it is not.

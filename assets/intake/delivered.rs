@@ -1,5 +1,9 @@
 //! Cells as they were delivered, and when their text can be had back from the typed value.
 
+use super::time;
+use crate::simulate::time_text;
+use std::borrow::Cow;
+
 /// A cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Delivered<'a> {
@@ -20,7 +24,7 @@ pub enum Delivered<'a> {
 }
 
 /// A number and, where its usual text differs from the delivered one, that.
-pub type Typed<'a, T> = (Option<T>, Option<&'a str>);
+pub type Typed<'a, T> = (Option<T>, Option<Cow<'a, str>>);
 
 /// A measured value. NaN and infinities stay what they are.
 pub fn value(cell: Delivered<'_>) -> Typed<'_, f64> {
@@ -31,11 +35,27 @@ pub fn value(cell: Delivered<'_>) -> Typed<'_, f64> {
         Delivered::Text("") => (None, None),
         Delivered::Text(text) => match text.trim().parse::<f64>() {
             Ok(value) if is_plain(text) || value.to_string() == text => (Some(value), None),
-            Ok(value) => (Some(value), Some(text)),
-            Err(_) => (None, Some(text)),
+            Ok(value) => (Some(value), Some(Cow::Borrowed(text))),
+            Err(_) => (None, Some(Cow::Borrowed(text))),
         },
-        Delivered::Null | Delivered::Time(_) | Delivered::Local(_) => (None, None),
+        Delivered::Null => (None, None),
+        other => (None, text_of(other)),
     }
+}
+
+/// A cell as text.
+pub fn text_of(cell: Delivered<'_>) -> Option<Cow<'_, str>> {
+    Some(match cell {
+        Delivered::Null => return None,
+        Delivered::Text(text) => Cow::Borrowed(text),
+        Delivered::Float(value) => value.to_string().into(),
+        Delivered::Int(value) => value.to_string().into(),
+        Delivered::Unsigned(value) => value.to_string().into(),
+        // Beyond the calendar a count of microseconds is all there is to say.
+        Delivered::Time(us) | Delivered::Local(us) if !time::in_calendar(us) => us.to_string().into(),
+        Delivered::Time(us) => time_text(us).into(),
+        Delivered::Local(us) => time_text(us).trim_end_matches('Z').to_owned().into(),
+    })
 }
 
 /// Decimals of at most 15 digits without superfluous zeros are the shortest text of their float: no two of them are
@@ -56,15 +76,19 @@ fn is_plain(text: &str) -> bool {
 pub fn integer(cell: Delivered<'_>) -> Typed<'_, i64> {
     match cell {
         Delivered::Int(value) => (Some(value), None),
-        Delivered::Unsigned(value) => (i64::try_from(value).ok(), None),
-        Delivered::Float(value) => (whole(value), None),
+        Delivered::Unsigned(_) => (None, text_of(cell)),
+        Delivered::Float(value) => match whole(value) {
+            Some(whole) => (Some(whole), None),
+            None => (None, text_of(cell)),
+        },
         Delivered::Text("") => (None, None),
         Delivered::Text(text) => match text.parse::<i64>() {
             Ok(value) if is_plain(text) || value.to_string() == text => (Some(value), None),
-            Ok(value) => (Some(value), Some(text)),
-            Err(_) => (text.parse::<f64>().ok().and_then(whole), Some(text)),
+            Ok(value) => (Some(value), Some(Cow::Borrowed(text))),
+            Err(_) => (text.parse::<f64>().ok().and_then(whole), Some(Cow::Borrowed(text))),
         },
-        Delivered::Null | Delivered::Time(_) | Delivered::Local(_) => (None, None),
+        Delivered::Null => (None, None),
+        other => (None, text_of(other)),
     }
 }
 
@@ -83,15 +107,15 @@ mod tests {
         assert_eq!(of("-258.1794165"), (Some(-258.1794165), None));
         assert_eq!(of("5"), (Some(5.0), None));
         assert_eq!(of("0"), (Some(0.0), None));
-        assert_eq!(of("5.0"), (Some(5.0), Some("5.0")));
-        assert_eq!(of("1e3"), (Some(1000.0), Some("1e3")));
+        assert_eq!(of("5.0"), (Some(5.0), Some("5.0".into())));
+        assert_eq!(of("1e3"), (Some(1000.0), Some("1e3".into())));
         assert_eq!(of("0.1"), (Some(0.1), None));
-        assert_eq!(of("abc"), (None, Some("abc")));
+        assert_eq!(of("abc"), (None, Some("abc".into())));
         assert_eq!(of(""), (None, None));
         assert!(of("NaN").0.is_some_and(f64::is_nan));
         assert_eq!(integer(Delivered::Text("1")), (Some(1), None));
-        assert_eq!(integer(Delivered::Text("1.0")), (Some(1), Some("1.0")));
-        assert_eq!(integer(Delivered::Text("two")), (None, Some("two")));
+        assert_eq!(integer(Delivered::Text("1.0")), (Some(1), Some("1.0".into())));
+        assert_eq!(integer(Delivered::Text("two")), (None, Some("two".into())));
         assert_eq!(integer(Delivered::Float(2.0)), (Some(2), None));
     }
 

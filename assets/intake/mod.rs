@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -40,10 +41,16 @@ pub struct Intake {
     raw: AssetName,
     rejects: AssetName,
     /// Rows of slices that were read while identifying, until a step takes them.
-    held: Mutex<HashMap<(String, ContentHash), DataFrame>>,
+    held: Mutex<HashMap<SliceKey, DataFrame>>,
     /// One reader a file: steps of several runs ask for the same file at once.
     files: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
+
+/// A path that can't be looked at, and why.
+type Problem = (String, Reason);
+
+/// Path, partition and content: two runs of one file may hold the same rows.
+type SliceKey = (String, Partition, ContentHash);
 
 /// A listed file.
 struct Listed {
@@ -58,8 +65,12 @@ impl Intake {
         Self { patterns, base, reading, raw, rejects, held, files }
     }
 
-    fn list(&self) -> Result<Vec<Listed>, Reason> {
+    /// Files, and what could not be listed: (path, why).
+    fn list(&self) -> Result<(Vec<Listed>, Vec<Problem>), Reason> {
         let mut found = BTreeMap::new();
+        let mut problems = Vec::new();
+        let mut seen = BTreeSet::new();
+        let name_of = |path: &Path| path.strip_prefix(&self.base).unwrap_or(path).display().to_string();
         for pattern in &self.patterns {
             let full = self.base.join(pattern);
             let bad = |error: &dyn std::fmt::Display| {
@@ -67,17 +78,28 @@ impl Intake {
             };
             let text = full.to_str().ok_or_else(|| bad(&"it is not UTF-8"))?;
             // A file whose own name holds `[` or `*` is meant literally.
-            let paths: Vec<PathBuf> = if full.is_file() {
-                vec![full.clone()]
+            let mut paths = Vec::new();
+            if full.is_file() {
+                paths.push(full.clone());
             } else {
-                glob::glob(text).map_err(|error| bad(&error))?.filter_map(Result::ok).collect()
-            };
+                for entry in glob::glob(text).map_err(|error| bad(&error))? {
+                    match entry {
+                        Ok(path) => paths.push(path),
+                        Err(error) => {
+                            let name = name_of(error.path());
+                            problems.push((name.clone(), unreadable(&name, error.error())));
+                        }
+                    }
+                }
+            }
             for path in paths.into_iter().filter(|path| !path.is_dir()) {
-                let name = path.strip_prefix(&self.base).unwrap_or(&path).display().to_string();
-                found.insert(name, path);
+                // One file by two spellings or links is one source.
+                if seen.insert(fs::canonicalize(&path).unwrap_or_else(|_| path.clone())) {
+                    found.insert(name_of(&path), path);
+                }
             }
         }
-        Ok(found.into_iter().map(|(name, path)| Listed { name, path }).collect())
+        Ok((found.into_iter().map(|(name, path)| Listed { name, path }).collect(), problems))
     }
 
     /// The record of a file: the known one where its stat says so, else read again.
@@ -144,13 +166,13 @@ impl Intake {
     fn keep(&self, name: &str, parsed: &Parsed) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for (slice, frame) in &parsed.slices {
-            held.insert((name.to_owned(), slice.hash), frame.clone());
+            held.insert((name.to_owned(), slice.partition.clone(), slice.hash), frame.clone());
         }
     }
 
-    /// The rows of a slice, as delivered; `None` where its file does not hold them any more.
-    pub fn open(&self, slice: &SliceRef) -> Result<Option<DataFrame>, Reason> {
-        let key = (slice.path.clone(), slice.hash);
+    /// The rows of a partition's slice, as delivered; `None` where its file does not hold them any more.
+    pub fn open(&self, partition: &Partition, slice: &SliceRef) -> Result<Option<DataFrame>, Reason> {
+        let key = (slice.path.clone(), partition.clone(), slice.hash);
         let take = || self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         if let Some(frame) = take() {
             return Ok(Some(frame));
@@ -175,38 +197,44 @@ impl Intake {
     fn examine_all(&self, files: &[Listed], known: &Ledger, rehash: bool) -> Vec<SourceRecord> {
         let width = std::thread::available_parallelism().map_or(1, usize::from).min(files.len().max(1));
         let share = files.len().div_ceil(width).max(1);
-        let one = |file: &Listed| self.examine(file, known.sources().get(&file.name), rehash);
+        let one = &|file: &Listed| {
+            let known = known.sources().get(&file.name);
+            // A file that breaks its reader is one that can't be read; its neighbours are none of its business.
+            catch_unwind(AssertUnwindSafe(|| self.examine(file, known, rehash))).unwrap_or_else(|_| {
+                let message = format!("{} can't be read: it broke the reader, please report it", file.name);
+                let reason = Reason::new("source_unreadable", message).with("path", file.name.as_str());
+                self.unreadable(file, known, reason)
+            })
+        };
         std::thread::scope(|scope| {
             let threads: Vec<_> = files
                 .chunks(share)
                 .map(|chunk| scope.spawn(move || chunk.iter().map(one).collect::<Vec<_>>()))
                 .collect();
-            let joined = threads.into_iter().zip(files.chunks(share)).map(|(thread, chunk)| {
-                // A file whose reader panics is a file that can't be read.
-                thread.join().unwrap_or_else(|_| {
-                    let reason = || Reason::new("source_unreadable", "reading it broke the reader: please report it");
-                    chunk.iter().map(|f| self.unreadable(f, known.sources().get(&f.name), reason())).collect()
-                })
-            });
-            joined.flatten().collect()
+            threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
         })
     }
 }
 
 impl Source for Intake {
     fn identify(&self, known: &Ledger, rehash: bool) -> Result<Identified, Reason> {
-        let files = self.list()?;
+        let (files, problems) = self.list()?;
         let records = self.examine_all(&files, known, rehash);
         let mut identified = Identified { files: files.len(), ..Identified::default() };
         let here: BTreeSet<&str> = records.iter().map(|record| record.path.as_str()).collect();
         let new_contents: BTreeMap<ObjectId, &str> = records
             .iter()
-            .filter(|record| !known.sources().contains_key(&record.path))
+            .filter(|record| known.sources().get(&record.path).is_none_or(|before| before.content != record.content))
             .filter_map(|record| Some((record.content?, record.path.as_str())))
             .collect();
         identified.deliveries.insert(Step::new(&self.rejects, &Partition::none()), Delivery::default());
         for (path, record) in known.sources() {
             if here.contains(path.as_str()) {
+                continue;
+            }
+            // Not seen because its folder could not be: that is no word on whether it is there.
+            if let Some((_, reason)) = problems.iter().find(|(folder, _)| Path::new(path).starts_with(folder)) {
+                deliver(&mut identified, &SourceRecord { problem: Some(reason.clone()), ..record.clone() }, false);
                 continue;
             }
             match record.content.and_then(|content| new_contents.get(&content)) {
@@ -217,6 +245,9 @@ impl Source for Intake {
                 None => deliver(&mut identified, record, true),
             }
         }
+        let unlisted: Vec<_> =
+            problems.into_iter().filter(|problem| !identified.problems.iter().any(|(_, r)| *r == problem.1)).collect();
+        identified.problems.extend(unlisted);
         for record in records {
             deliver(&mut identified, &record, false);
             if known.sources().get(&record.path) != Some(&record) {

@@ -125,6 +125,21 @@ impl<'a> Cells<'a> {
         })
     }
 
+    /// A column whose cells are wanted as text, whatever type they came in.
+    fn text(column: &'a Column) -> PolarsResult<Self> {
+        match column.dtype() {
+            DataType::String => Self::of(column),
+            _ => Ok(Self::Owned(parquet::as_text(column)?)),
+        }
+    }
+
+    fn get_text(&self, row: usize) -> &str {
+        match self.get(row) {
+            Delivered::Text(text) => text,
+            _ => "",
+        }
+    }
+
     fn get(&self, row: usize) -> Delivered<'_> {
         let cell = match self {
             Self::Texts(cells) => cells[row].map(Delivered::Text),
@@ -156,19 +171,19 @@ fn read_parquet(path: &Path, name: &str, reading: &Reading, gather: &mut Gather<
 fn push_frame(frame: &DataFrame, reading: &Reading, gather: &mut Gather<'_>) -> PolarsResult<()> {
     let cells = |name: &str| Cells::of(frame.column(name)?);
     let (times, values, robots, runs) = (cells("time")?, cells("value")?, cells("robot_id")?, cells("run_uuid")?);
-    let texts = |name: &str| parquet::as_text(frame.column(name)?);
+    let texts = |name: &str| Cells::text(frame.column(name)?);
     let (fields, sensors) = (texts("field")?, texts("sensor_type")?);
-    let attributes: Vec<Option<Vec<Option<String>>>> = reading.attributes.iter().map(|name| texts(name).ok()).collect();
+    let attributes: Vec<Option<Cells<'_>>> = reading.attributes.iter().map(|name| texts(name).ok()).collect();
     for at in 0..frame.height() {
         let row = Row {
             time: times.get(at),
             value: values.get(at),
-            field: fields[at].as_deref().unwrap_or(""),
+            field: fields.get_text(at),
             robot: robots.get(at),
             run: runs.get(at),
-            sensor: sensors[at].as_deref().unwrap_or(""),
+            sensor: sensors.get_text(at),
         };
-        let attributes = attributes.iter().map(|texts| texts.as_ref().and_then(|t| t[at].as_deref()).unwrap_or(""));
+        let attributes = attributes.iter().map(|cells| cells.as_ref().map_or("", |cells| cells.get_text(at)));
         gather.push(row, attributes);
     }
     Ok(())

@@ -8,6 +8,7 @@ use assets_core::hash::Hasher;
 use assets_core::record::SliceRecord;
 use assets_core::{AssetName, ContentHash, Kind, Partition, Reason, key};
 use assets_frames::{DataFrame, columns, parts};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 /// What decides how a file is read.
@@ -75,9 +76,9 @@ impl Codes {
 struct Rare(Vec<(usize, String)>);
 
 impl Rare {
-    fn push(&mut self, row: usize, text: Option<&str>) {
+    fn push(&mut self, row: usize, text: Option<Cow<'_, str>>) {
         if let Some(text) = text {
-            self.0.push((row, text.to_owned()));
+            self.0.push((row, text.into_owned()));
         }
     }
 
@@ -185,26 +186,27 @@ impl<'a> Gather<'a> {
         run.sensor.push(row.sensor);
         run.attributes.iter_mut().zip(attributes).for_each(|(codes, text)| codes.push(text));
         if id.is_none() {
-            run.ids.push(as_text(row.run));
+            run.ids.push(delivered::text_of(row.run).map(Cow::into_owned));
         }
     }
 
-    fn time<'r>(&mut self, cell: Delivered<'r>) -> (Option<i64>, Option<&'r str>) {
+    fn time<'r>(&mut self, cell: Delivered<'r>) -> delivered::Typed<'r, i64> {
         let zone = self.reading.timezone.as_ref();
-        let (parsed, text) = match cell {
-            Delivered::Time(us) => return (Some(us), None),
-            Delivered::Local(us) => (time::in_zone(us, zone).unwrap_or(time::Parsed::Bad), None),
+        let parsed = match cell {
+            Delivered::Time(us) if time::in_calendar(us) => return (Some(us), None),
+            Delivered::Local(us) if time::in_calendar(us) => time::in_zone(us, zone).unwrap_or(time::Parsed::Bad),
             Delivered::Text("") | Delivered::Null => return (None, None),
-            Delivered::Text(text) => (self.parser.parse(text, zone), Some(text)),
-            Delivered::Float(_) | Delivered::Int(_) | Delivered::Unsigned(_) => return (None, None),
+            Delivered::Text(text) => self.parser.parse(text, zone),
+            _ => time::Parsed::Bad,
         };
         match parsed {
-            time::Parsed::Time { us, usual } => (Some(us), text.filter(|_| !usual)),
+            time::Parsed::Time { us, usual: true } => (Some(us), None),
+            time::Parsed::Time { us, .. } if time::in_calendar(us) => (Some(us), delivered::text_of(cell)),
+            time::Parsed::Time { .. } | time::Parsed::Bad => (None, delivered::text_of(cell)),
             time::Parsed::NoZone => {
                 self.no_zone = true;
-                (None, text)
+                (None, delivered::text_of(cell))
             }
-            time::Parsed::Bad => (None, text),
         }
     }
 
@@ -269,16 +271,6 @@ fn kind_of(column: &assets_frames::Column) -> Kind {
         DataType::Int64 => Kind::Int,
         DataType::Datetime(..) => Kind::Time,
         _ => Kind::Text,
-    }
-}
-
-fn as_text(cell: Delivered<'_>) -> Option<String> {
-    match cell {
-        Delivered::Null => None,
-        Delivered::Text(text) => Some(text.to_owned()),
-        Delivered::Float(value) => Some(value.to_string()),
-        Delivered::Int(value) | Delivered::Time(value) | Delivered::Local(value) => Some(value.to_string()),
-        Delivered::Unsigned(value) => Some(value.to_string()),
     }
 }
 

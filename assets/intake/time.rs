@@ -18,6 +18,11 @@ pub enum Parsed {
     Bad,
 }
 
+/// Whether a time lies in the years 0 to 9999: what text can say, and what can be subtracted without overflow.
+pub fn in_calendar(us: i64) -> bool {
+    (-62_167_219_200_000_000..253_402_300_800_000_000).contains(&us)
+}
+
 fn number(bytes: &[u8]) -> Option<u32> {
     bytes.iter().try_fold(0, |n: u32, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
 }

@@ -29,8 +29,13 @@ impl Out {
     /// A part of the answer.
     pub(crate) fn text(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();
-        // Nobody to tell: stdout is gone.
-        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            // An answer cut short must not look like one: say so, and end as what can be tried again.
+            self.error(&format!("error[io_error]: the answer can't be written: {error}"));
+            std::process::exit(4);
+        }
     }
 
     /// A line of the answer.

@@ -103,7 +103,7 @@ pub fn input_step(graph: &Graph, input: &InputDecl, partition: &Partition) -> Op
     Some(Step::new(&writer.name, &Partition::many(keys)))
 }
 
-/// The partitions that an asset has: those that sources deliver for it, those of its inputs cut alike, those recorded.
+/// The partitions that an asset has: those that sources deliver or ever delivered for it, those of its inputs cut alike.
 pub fn partitions(world: &World<'_>) -> BTreeMap<AssetName, BTreeSet<Partition>> {
     let mut all: BTreeMap<AssetName, BTreeSet<Partition>> = BTreeMap::new();
     for asset in world.graph.assets() {
@@ -112,6 +112,12 @@ pub fn partitions(world: &World<'_>) -> BTreeMap<AssetName, BTreeSet<Partition>>
             own.insert(Partition::none());
         } else {
             own.extend(world.sources.deliveries.keys().filter(|s| s.asset == asset.name).map(|s| s.partition.clone()));
+            // A partition that nothing delivers any more is not forgotten: its rows are gone, and its tables follow.
+            let recorded = world
+                .ledger
+                .steps()
+                .filter(|(s, tip)| asset.reads_sources && s.asset == asset.name && tip.made.is_some());
+            own.extend(recorded.map(|(step, _)| step.partition.clone()));
             for input in &asset.inputs {
                 let writer = world.graph.producer(input.output.as_str());
                 if let Some(writer) = writer.filter(|writer| writer.dimensions == asset.dimensions) {

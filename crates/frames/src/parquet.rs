@@ -95,20 +95,25 @@ fn read_from<R: MmapBytesReader>(from: R, columns: Option<&[&str]>, rows: Option
     }
 }
 
-/// Reads a Parquet file of someone else.
-pub fn read_foreign(path: &std::path::Path) -> PolarsResult<DataFrame> {
-    ParquetReader::new(std::fs::File::open(path)?).finish()
+/// A Parquet file of someone else, by its Parquet types alone: the Arrow schema that some writers add may ask for types
+/// (dictionaries) that are text for us.
+fn foreign(path: &std::path::Path) -> PolarsResult<ParquetReader<std::fs::File>> {
+    let mut reader = ParquetReader::new(std::fs::File::open(path)?);
+    let mut metadata = reader.get_metadata()?.as_ref().clone();
+    metadata.key_value_metadata = None;
+    reader.set_metadata(std::sync::Arc::new(metadata));
+    Ok(reader)
 }
 
 /// Names and types of a foreign file's columns, from its footer alone.
 pub fn foreign_columns(path: &std::path::Path) -> PolarsResult<Vec<String>> {
-    let mut reader = ParquetReader::new(std::fs::File::open(path)?);
+    let mut reader = foreign(path)?;
     Ok(reader.schema()?.iter().map(|(name, _)| name.to_string()).collect())
 }
 
 /// Reads some columns of a foreign file.
 pub fn read_foreign_columns(path: &std::path::Path, columns: &[String]) -> PolarsResult<DataFrame> {
-    ParquetReader::new(std::fs::File::open(path)?).with_columns(Some(columns.to_vec())).finish()
+    foreign(path)?.with_columns(Some(columns.to_vec())).finish()
 }
 
 /// A column of text in whatever type it was delivered; floats by their shortest form.

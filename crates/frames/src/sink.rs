@@ -5,7 +5,7 @@ use crate::parts::PartsHasher;
 use crate::{columns, frame_error, small};
 use assets_core::record::{OutputRecord, Stored, Unavailable};
 use assets_core::table_store::{Staged, TableStore, TableStoreError};
-use assets_core::{OutputDecl, Reason};
+use assets_core::{OutputDecl, Partition, Reason};
 use polars::prelude::*;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,7 @@ const INLINE_BYTES_MAX: usize = 16 * 1024;
 /// An output being written.
 pub struct Sink {
     decl: OutputDecl,
+    partition: Partition,
     hasher: PartsHasher,
     rows: u64,
     held: Vec<DataFrame>,
@@ -49,14 +50,23 @@ pub(crate) fn store_reason(error: TableStoreError) -> Reason {
 }
 
 impl Sink {
-    pub(crate) fn new(decl: &OutputDecl, dimensions: &[String]) -> Self {
+    pub(crate) fn new(decl: &OutputDecl, dimensions: &[String], partition: &Partition) -> Self {
         let hasher = PartsHasher::new(decl, dimensions);
-        Self { decl: decl.clone(), hasher, rows: 0, held: Vec::new(), file: None, unavailable: Vec::new() }
+        Self {
+            decl: decl.clone(),
+            partition: partition.clone(),
+            hasher,
+            rows: 0,
+            held: Vec::new(),
+            file: None,
+            unavailable: Vec::new(),
+        }
     }
 
     /// Adds rows. They must have exactly the declared columns: the first of the blocking checks.
     pub(crate) fn write(&mut self, batch: DataFrame, tables: &dyn TableStore) -> Result<(), Reason> {
         self.check_schema(&batch)?;
+        self.check_partition(&batch)?;
         self.hasher.update(&batch)?;
         self.rows += batch.height() as u64;
         if self.decl.packed {
@@ -85,6 +95,18 @@ impl Sink {
         Err(Reason::new("schema_mismatch", message)
             .with("declared", list(&expected))
             .with("written", list(batch.schema())))
+    }
+
+    /// Rows of another partition are never written, whatever an asset does: a table is trusted to say whose it is.
+    fn check_partition(&self, batch: &DataFrame) -> Result<(), Reason> {
+        for (dimension, key) in self.partition.keys() {
+            let Ok(column) = batch.column(dimension).and_then(Column::str) else { continue };
+            if let Some(other) = column.iter().find(|value| *value != Some(key)) {
+                let message = format!("{} of {key} has a row whose {dimension} is {other:?}", self.decl.name);
+                return Err(Reason::new("partition_mismatch", message).with("output", self.decl.name.as_str()));
+            }
+        }
+        Ok(())
     }
 
     /// Stores what was written.

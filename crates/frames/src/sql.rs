@@ -12,12 +12,14 @@ use assets_core::{OutputDecl, Reason, suggest};
 use polars::prelude::*;
 use polars::sql::SQLContext;
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 struct OutputScan {
     decl: OutputDecl,
     outputs: Vec<OutputRecord>,
     tables: Arc<dyn TableStore>,
+    /// Why a table could not be read, for the answer: polars carries only text.
+    failed: Arc<Mutex<Option<Reason>>>,
 }
 
 impl AnonymousScan for OutputScan {
@@ -31,8 +33,11 @@ impl AnonymousScan for OutputScan {
         let outputs: Vec<&OutputRecord> = self.outputs.iter().collect();
         // `select count(*)` asks for no column at all, and still for the number of rows.
         let wanted = wanted.filter(|wanted| !wanted.is_empty());
-        worker::stack(self.tables.as_ref(), &self.decl, &outputs, wanted.as_deref())
-            .map_err(|reason| PolarsError::ComputeError(reason.message.into()))
+        worker::stack(self.tables.as_ref(), &self.decl, &outputs, wanted.as_deref(), args.n_rows).map_err(|reason| {
+            let error = PolarsError::ComputeError(reason.message.clone().into());
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+            error
+        })
     }
 
     fn schema(&self, _: Option<usize>) -> PolarsResult<SchemaRef> {
@@ -48,16 +53,25 @@ impl AnonymousScan for OutputScan {
 pub fn query(graph: &Graph, ledger: &Ledger, tables: &Arc<dyn TableStore>, query: &str) -> Result<Table, Reason> {
     refuse(query)?;
     let mut context = SQLContext::new();
+    let failed = Arc::new(Mutex::new(None));
     for decl in graph.outputs() {
-        let scan =
-            OutputScan { decl: decl.clone(), outputs: recorded(graph, ledger, decl), tables: Arc::clone(tables) };
+        let scan = OutputScan {
+            decl: decl.clone(),
+            outputs: recorded(graph, ledger, decl),
+            tables: Arc::clone(tables),
+            failed: Arc::clone(&failed),
+        };
         let schema = Some(Arc::new(columns::schema(&decl.columns)));
         let args = ScanArgsAnonymous { schema, name: "output", ..ScanArgsAnonymous::default() };
         let frame = LazyFrame::anonymous_scan(Arc::new(scan), args).map_err(|error| wrong(graph, &error))?;
         context.register(decl.name.as_str(), frame);
     }
     let frame = context.execute(query).map_err(|error| wrong(graph, &error))?;
-    small::to_table(&frame.collect().map_err(|error| wrong(graph, &error))?)
+    let answer = frame.collect().map_err(|error| {
+        let unread = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        unread.unwrap_or_else(|| wrong(graph, &error))
+    });
+    small::to_table(&answer?)
 }
 
 /// The recorded tables of an output that have its declared columns, in order of their partitions.
@@ -82,7 +96,8 @@ fn refuse(query: &str) -> Result<(), Reason> {
         let message = if statements.is_empty() { "the query is empty" } else { "write one query, without `;`" };
         return Err(Reason::new("sql_refused", message));
     };
-    let word = statement.trim_start_matches('(').split_whitespace().next().unwrap_or_default().to_lowercase();
+    let start = statement.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+    let word = start.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase();
     if word == "select" || word == "with" {
         return Ok(());
     }
@@ -150,7 +165,14 @@ mod tests {
 
     #[test]
     fn only_one_select_passes() {
-        for good in ["select 1", " WITH a as (select 1) select * from a;", "select ';' -- ; drop", "(select 1)"] {
+        for good in [
+            "select 1",
+            " WITH a as (select 1) select * from a;",
+            "select ';' -- ; drop",
+            "( select 1)",
+            "select*from wide",
+            "select(1)",
+        ] {
             assert!(refuse(good).is_ok(), "{good}");
         }
         for bad in ["", ";", "select 1; select 2", "drop table wide", "create table x as select 1", "copy wide to 'x'"]

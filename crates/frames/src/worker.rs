@@ -171,7 +171,8 @@ impl Worker for FrameWorker {
         let code = self.code.get(&request.step.asset).ok_or_else(unknown)?;
         self.verify(asset, request)?;
         let tables = self.tables.as_ref();
-        let sinks = asset.outputs.iter().map(|decl| (decl.name.clone(), Sink::new(decl, &asset.dimensions)));
+        let sink = |decl| Sink::new(decl, &asset.dimensions, &request.step.partition);
+        let sinks = asset.outputs.iter().map(|decl| (decl.name.clone(), sink(decl)));
         let mut outputs = Outputs { sinks: sinks.collect(), tables, checks: Vec::new(), warnings: Vec::new() };
         code.make(&Inputs { asset, request, tables }, &mut outputs)?;
         let Outputs { mut sinks, mut checks, warnings, .. } = outputs;
@@ -216,12 +217,13 @@ pub fn read_output(
     }
 }
 
-/// Stacks outputs of several steps into one frame of the declared columns.
+/// Stacks outputs of several steps into one frame of the declared columns; only the first `head` rows where given.
 pub fn stack(
     tables: &dyn TableStore,
     decl: &OutputDecl,
     outputs: &[&OutputRecord],
     wanted: Option<&[&str]>,
+    head: Option<usize>,
 ) -> Result<DataFrame, Reason> {
     let all = columns::empty(&decl.columns);
     let mut frame = match wanted {
@@ -229,7 +231,11 @@ pub fn stack(
         None => all,
     };
     for output in outputs {
-        let rows = read_output(tables, output, wanted, None)?;
+        let left = head.map(|head| head.saturating_sub(frame.height()));
+        if left == Some(0) {
+            break;
+        }
+        let rows = read_output(tables, output, wanted, left)?;
         frame.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
     }
     frame.rechunk_mut();
