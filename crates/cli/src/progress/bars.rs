@@ -5,7 +5,7 @@ use crate::out::style_stderr;
 use assets_core::AssetName;
 use assets_core::record::Outcome;
 use assets_engine::Event;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::collections::BTreeMap;
 
 /// More assets than this get no bar each.
@@ -16,6 +16,24 @@ pub(crate) struct Bars {
     all: MultiProgress,
     total: Option<ProgressBar>,
     assets: BTreeMap<AssetName, ProgressBar>,
+}
+
+/// Says that the sources are being read, until it is dropped: with new data that comes before the first step.
+pub(crate) struct Reading(ProgressBar);
+
+impl Reading {
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(style("{spinner} reading new or changed sources, {elapsed}"));
+        bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        Self(bar)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
 }
 
 impl Bars {
@@ -40,7 +58,7 @@ impl Bars {
             }
         }
         let total = self.all.add(ProgressBar::new(sum));
-        total.set_style(style("  {prefix} {bar:24.green/black.bright} {pos}/{len} steps, {per_sec}, {eta} to go"));
+        total.set_style(style("  {prefix} {bar:24.green/black.bright} {pos}/{len} steps, {rate}, {eta} to go"));
         total.set_prefix(format!("{:<width$}", "total"));
         total.enable_steady_tick(std::time::Duration::from_millis(200));
         self.total = Some(total);
@@ -90,5 +108,8 @@ impl Drop for Bars {
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars("━━─")
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.1}/s", state.per_sec());
+    };
+    style.progress_chars("━━─").with_key("rate", rate)
 }

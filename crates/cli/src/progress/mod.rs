@@ -33,3 +33,8 @@ pub(crate) fn choose(out: &Out) -> Box<dyn Progress + '_> {
         Box::new(lines::Lines::new(out))
     }
 }
+
+/// Something to watch on a terminal while sources are read; gone when it is dropped.
+pub(crate) fn reading(out: &Out) -> Option<impl Drop + use<>> {
+    (!out.json && !out.quiet && std::io::stderr().is_terminal()).then(bars::Reading::new)
+}

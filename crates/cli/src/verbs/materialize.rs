@@ -56,7 +56,9 @@ pub(crate) fn make(
         out.error(&format!("waiting for process {} ({}), which builds since {since}", holder.process, holder.command));
     })?;
     let ledger = store.catalog().ledger()?;
+    let reading = progress::reading(out);
     let sources = project.source().identify(&ledger, rehash).map_err(edge::unlisted)?;
+    drop(reading);
     let tables = store.tables();
     let mut scope = Scope { force: args.force, ..scope };
     let catalog = store.catalog();
