@@ -13,7 +13,7 @@ pub struct Settings {
     pub sources: Vec<String>,
     /// The store's folder, relative to the file.
     pub store: String,
-    /// Steps at once; one a core where not set.
+    /// Steps at once; one more than there are cores where not set.
     pub workers: Option<usize>,
     /// IANA name for times without a zone.
     pub timezone: Option<String>,

@@ -226,15 +226,34 @@ impl<'a> Gather<'a> {
             Reason::new("imprecise_run_id", message).with("path", name).with("run", id.as_str()).with("rows", *rows)
         });
         let warnings = warnings.collect();
-        let mut slices = Vec::new();
-        for (id, run) in &self.runs {
-            slices.push(match id {
-                Some(id) => slice(raw, run_partition(id), run.raw_frame(id, &self.reading.attributes)?, &[RUN])?,
-                None => slice(rejects, Partition::none(), run.rejects_frame()?, &[])?,
-            });
-        }
+        let mut slices = self.cut(raw, rejects)?;
         slices.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
         Ok(Parsed { slices, warnings, rows: self.rows })
+    }
+}
+
+impl Gather<'_> {
+    /// One slice a run, several runs at a time.
+    fn cut(&self, raw: &AssetName, rejects: &AssetName) -> Result<Vec<(SliceRecord, DataFrame)>, Reason> {
+        let one = &|(id, run): &(Option<String>, Run)| match id {
+            Some(id) => slice(raw, run_partition(id), run.raw_frame(id, &self.reading.attributes)?, &[RUN]),
+            None => slice(rejects, Partition::none(), run.rejects_frame()?, &[]),
+        };
+        let width = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = self.runs.len().div_ceil(width).max(1);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .runs
+                .chunks(share)
+                .map(|runs| scope.spawn(move || runs.iter().map(one).collect::<Result<Vec<_>, _>>()))
+                .collect();
+            let mut all = Vec::with_capacity(self.runs.len());
+            for thread in threads {
+                // A panic goes on where it would have without threads.
+                all.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(all)
+        })
     }
 }
 

@@ -132,7 +132,7 @@ pub trait Project: Send + Sync {
     fn store_path(&self) -> &Path;
     /// The settings file.
     fn config_path(&self) -> Option<&Path>;
-    /// Number of workers that the settings ask for; `None` for one a core.
+    /// Number of workers that the settings ask for; `None` where they do not say.
     fn workers(&self) -> Option<usize>;
     /// Opens the store for reading. A store that does not exist yet is empty.
     fn reader(&self) -> Result<Box<dyn ReadStore>, Failure>;

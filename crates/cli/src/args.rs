@@ -125,7 +125,7 @@ pub(crate) struct MaterializeArgs {
     /// Only show the plan
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Steps made at the same time; default: the settings', else one a core
+    /// Steps made at the same time; default: the settings', else cores + 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
     /// Fail instead of waiting while another process builds

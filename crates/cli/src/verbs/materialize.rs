@@ -78,8 +78,9 @@ fn build(
     trigger: &str,
 ) -> Result<(BuildSummary, Tally), Failure> {
     let tables = store.tables();
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let width = args.jobs.map(usize::from).or_else(|| project.workers()).unwrap_or_else(cores);
+    // One more than cores: a step that waits for the disk leaves its core to another.
+    let default = || std::thread::available_parallelism().map_or(1, usize::from) + 1;
+    let width = args.jobs.map(usize::from).or_else(|| project.workers()).unwrap_or_else(default);
     let pool = Pool::new(width, project.worker(store.tables()));
     let pool = pool.map_err(|reason| Failure { reason, help: None, exit: edge::TRANSIENT })?;
     let packer = project.packer(store.tables());
