@@ -1,6 +1,7 @@
 //! What a person sees: typical mistakes, their messages and exit codes, and what scripts rely on.
 
 use crate::harness::{HEADER, Project, run_rows};
+use expect_test::expect;
 
 fn project() -> Project {
     let project = Project::new();
@@ -104,4 +105,51 @@ fn answers_for_scripts_have_their_shapes() {
     assert_eq!(empty.run(&["sql", "select count(*) n from wide", "--format", "csv"]).stdout, "n\n0\n");
     let help = project.run(&["materialize", "--help"]);
     assert!(help.stdout.contains("assets materialize stats --run 7582"), "{help:?}");
+}
+
+/// Times and ids of builds differ from call to call.
+fn stable(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.contains("last made")).map(|line| match line.find("; about ") {
+        Some(at) => line[..at].to_owned(),
+        None => line.trim_end().to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_a_person_reads() {
+    let project = project();
+    project.settings("[wide]\nmethod = \"previous\"\n");
+    expect![[r#"
+        raw                2 runs  fresh
+        intake_rejects             fresh
+        clean              2 runs  fresh
+        wide               2 runs  stale     the parameter wide.method changed: linear → previous
+        features           2 runs  stale     the parameter wide.method changed: linear → previous; wide is to be made and may come out equal
+        stats              2 runs  fresh
+        11 steps: 7 fresh, 4 stale"#]]
+    .assert_eq(&stable(&project.run(&["plan"]).stdout));
+    expect![[r#"
+        run       raw    intake_rejects  clean  wide   features  stats
+        (no run)         fresh
+        7582      fresh                  fresh  stale  stale     fresh
+        7683      fresh                  fresh  stale  stale     fresh"#]]
+    .assert_eq(&stable(&project.run(&["status"]).stdout));
+    expect![[r#"
+        features of 7582 is stale
+        │  the parameter wide.method changed: linear → previous (parameter_changed)
+        │  wide is to be made and may come out equal (input_to_be_made)
+        └─ wide of 7582 is stale
+           │  the parameter wide.method changed: linear → previous (parameter_changed)
+           └─ clean of 7582 is fresh
+              └─ raw of 7582 is fresh"#]]
+    .assert_eq(&stable(&project.run(&["why", "features", "--run", "7582"]).stdout));
+    expect![[r#"
+        stats of 7582  fresh  1 row, 0d9c8de7baa6
+        ├─ raw of 7582  fresh  552 rows, b3a9dcbd8136
+        │  └─ data/a.csv  552 rows
+        └─ clean of 7582  fresh  552 rows, 96020251e63b
+           └─ raw (see above)
+        nothing depends on stats"#]]
+    .assert_eq(&stable(&project.run(&["lineage", "stats", "--run", "7582"]).stdout));
 }

@@ -5,6 +5,7 @@ mod cli;
 mod engine;
 mod harness;
 mod kernels;
+mod numbers;
 mod pipeline;
 mod simulate;
 mod tidy;

@@ -64,8 +64,9 @@ pub(crate) fn seconds(value: f64) -> String {
 }
 
 /// `1 step`, `2 steps`.
-pub(crate) fn plural(n: usize, noun: &str) -> String {
-    format!("{} {noun}{}", count(n as u64), if n == 1 { "" } else { "s" })
+pub(crate) fn plural(n: impl TryInto<u64>, noun: &str) -> String {
+    let n = n.try_into().unwrap_or(u64::MAX);
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

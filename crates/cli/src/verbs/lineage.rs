@@ -72,7 +72,7 @@ impl Lineage<'_> {
         let made = self.session.ledger.newest(&step).map(|record| {
             let rows: u64 = record.outputs.first().map_or(0, |output| output.rows);
             let hash: String = record.content_hash().to_string().chars().take(12).collect();
-            words::dim(format!("  {} rows, {hash}", number::count(rows)))
+            words::dim(format!("  {}, {hash}", number::plural(rows, "row")))
         });
         format!("{}{}{}", words::bold(&step), state.unwrap_or_default(), made.unwrap_or_default())
     }
@@ -84,7 +84,11 @@ impl Lineage<'_> {
         let mut tree = Tree::new(self.label(asset));
         tree.children = self.parents(asset).iter().map(|parent| self.up(parent, told)).collect();
         for slice in self.slices(asset) {
-            tree.children.push(Tree::new(format!("{}  {} rows", words::safe(&slice.path), number::count(slice.rows))));
+            tree.children.push(Tree::new(format!(
+                "{}  {}",
+                words::safe(&slice.path),
+                number::plural(slice.rows, "row")
+            )));
         }
         let reads_sources = self.session.project.graph().asset(asset.as_str()).is_some_and(|a| a.reads_sources);
         if reads_sources && self.partition.is_none() {
