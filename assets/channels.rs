@@ -22,7 +22,8 @@ const fn channel(robot: i64, sensor: &'static str, field: &'static str) -> Chann
 /// Number of channels.
 pub const COUNT: usize = 12;
 
-/// All channels, in the order of `clean`: by robot, sensor, field.
+/// All channels, in the order of `clean`: by robot, sensor, field. Three in a row make a sensor, so that channel `c`
+/// belongs to sensor `c / 3`; six make a robot.
 pub const CHANNELS: [Channel; COUNT] = [
     channel(1, "encoder", "x"),
     channel(1, "encoder", "y"),

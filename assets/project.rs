@@ -6,15 +6,15 @@ use crate::recording;
 use crate::settings::Settings;
 use crate::simulate::Options;
 use assets_cli::app::{App, Failure, Holder, OpenOptions, Project, ReadStore, SimulateOptions, Simulated, WriteStore};
-use assets_core::catalog::{Catalog, CatalogError, Past, Records};
+use assets_core::catalog::{Catalog, Records};
 use assets_core::compute::{Packer, Worker};
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
-use assets_core::record::{OutputRecord, StepRecord};
+use assets_core::record::OutputRecord;
 use assets_core::source::Source;
 use assets_core::table::Table;
-use assets_core::table_store::{Object, Staged, TableFile, TableStore, TableStoreError};
-use assets_core::{AssetName, Fingerprint, ObjectId, Reason, RecordId, Step, suggest};
+use assets_core::table_store::TableStore;
+use assets_core::{AssetName, Reason, suggest};
 use assets_frames::worker::{FramePacker, read_output};
 use assets_frames::{FrameWorker, parquet, small, sql};
 use assets_store::{FolderTables, Reader, Store, StoreError, Wait, Writer};
@@ -149,7 +149,7 @@ impl Project for Opened {
 
     fn reader(&self) -> Result<Box<dyn ReadStore>, Failure> {
         let reader = Store::open_reader(&self.store).map_err(|error| store_failure(&error))?;
-        let tables = reader.tables();
+        let tables = Arc::new(reader.tables());
         Ok(Box::new(Reading { reader, tables }))
     }
 
@@ -223,68 +223,16 @@ impl Project for Opened {
 
 struct Reading {
     reader: Reader,
-    tables: FolderTables,
-}
-
-impl Records for Reading {
-    fn ledger(&self) -> Result<Ledger, CatalogError> {
-        self.reader.ledger()
-    }
-
-    fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {
-        self.reader.by_fingerprint(step, fingerprint)
-    }
-
-    fn history(&self, step: &Step) -> Result<Vec<Past>, CatalogError> {
-        self.reader.history(step)
-    }
-
-    fn of_object(&self, object: &ObjectId) -> Result<Vec<RecordId>, CatalogError> {
-        self.reader.of_object(object)
-    }
-
-    fn of_build(&self, build: &str) -> Result<Vec<Step>, CatalogError> {
-        self.reader.of_build(build)
-    }
-
-    fn with_reason(&self, code: &str) -> Result<Vec<Step>, CatalogError> {
-        self.reader.with_reason(code)
-    }
-}
-
-impl TableStore for Reading {
-    fn stage(&self) -> Result<Box<dyn Staged>, TableStoreError> {
-        self.tables.stage()
-    }
-
-    fn open(&self, object: &ObjectId) -> Result<Object, TableStoreError> {
-        self.tables.open(object)
-    }
-
-    fn contains(&self, object: &ObjectId) -> bool {
-        self.tables.contains(object)
-    }
-
-    fn publish(&self, table: &TableFile, object: &ObjectId) -> Result<(), TableStoreError> {
-        self.tables.publish(table, object)
-    }
-
-    fn is_published(&self, table: &TableFile) -> bool {
-        self.tables.is_published(table)
-    }
-
-    fn folder(&self, output: &AssetName) -> Option<PathBuf> {
-        self.tables.folder(output)
-    }
+    tables: Arc<dyn TableStore>,
 }
 
 impl ReadStore for Reading {
     fn records(&self) -> &dyn Records {
-        self
+        &self.reader
     }
 
-    fn tables(&self) -> &dyn TableStore {
-        self
+    fn tables(&self) -> &Arc<dyn TableStore> {
+        &self.tables
     }
 }
 

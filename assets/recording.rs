@@ -76,9 +76,9 @@ fn frame(data: &[RunData]) -> Result<DataFrame, Reason> {
         columns::floats("value", samples(data).map(|(_, _, value, _)| value).collect()),
         columns::texts("field", samples(data).map(|(.., channel)| Some(CHANNELS[channel].field))),
         columns::ints("cell_id", samples(data).map(|(run, ..)| Some(run.plan.cell_id))),
-        columns::ints("robot_id", samples(data).map(|(.., channel)| Some(CHANNELS[channel].robot_id))),
+        columns::ints("robot_id", samples(data).map(|(.., channel)| Some(CHANNELS[channel].robot))),
         columns::texts("run_uuid", samples(data).map(|(run, ..)| Some(run.plan.run_uuid.as_str()))),
-        columns::texts("sensor_type", samples(data).map(|(.., channel)| Some(CHANNELS[channel].sensor_type))),
+        columns::texts("sensor_type", samples(data).map(|(.., channel)| Some(CHANNELS[channel].sensor))),
     ])
 }
 

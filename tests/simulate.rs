@@ -80,7 +80,7 @@ fn demo_has_the_shape_of_the_real_recording() {
     assert_eq!(time_text(truths[0].start_time_us), "2022-11-23T20:40:00.001Z");
     assert_eq!(truths[0].stop_time_us - truths[0].start_time_us, 599_997_000);
     assert_eq!(time_text(truths[1].stop_time_us), "2022-11-23T20:49:59.999Z");
-    assert_eq!(CHANNELS.iter().position(|c| c.robot_id == 2 && c.field == "z"), Some(8));
+    assert_eq!(CHANNELS.iter().position(|c| c.robot == 2 && c.field == "z"), Some(8));
     assert!(!plans[1].channels[8]);
     assert!(plans[3].channels[3]);
     assert!((truths[0].path_length_mm[0] - 88.0 * 600.0).abs() < 1_000.0, "{truths:?}");
@@ -160,8 +160,8 @@ fn samples_are_the_truth_with_noise_of_the_given_size_on_the_grid() {
     let data = generate(&options, &run);
     let mut squares = [(0.0, 0.0); 2];
     for (i, channel) in data.rows.channel.iter().map(|c| usize::from(*c)).enumerate() {
-        let exact = truth(&run, CHANNELS[channel].robot_id, data.rows.time_us[i]);
-        let force = CHANNELS[channel].sensor_type == "load_cell";
+        let exact = truth(&run, CHANNELS[channel].robot, data.rows.time_us[i]);
+        let force = CHANNELS[channel].sensor == "load_cell";
         let exact = if force { exact.force } else { exact.position }[channel % 3];
         let text = text_row(&data, i).value;
         let decimals = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());

@@ -28,8 +28,6 @@ pub struct Parsed {
     pub slices: Vec<(SliceRecord, DataFrame)>,
     /// What a person should know.
     pub warnings: Vec<Reason>,
-    /// Rows read.
-    pub rows: u64,
 }
 
 /// One delivered row.
@@ -228,7 +226,7 @@ impl<'a> Gather<'a> {
         let warnings = warnings.collect();
         let mut slices = self.cut(raw, rejects)?;
         slices.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
-        Ok(Parsed { slices, warnings, rows: self.rows })
+        Ok(Parsed { slices, warnings })
     }
 }
 

@@ -111,9 +111,9 @@ pub fn text_row(data: &RunData, index: usize) -> TextRow {
         value: data.rows.value[index].to_string(),
         field: channel.field.to_owned(),
         cell_id: data.plan.cell_id.to_string(),
-        robot_id: channel.robot_id.to_string(),
+        robot_id: channel.robot.to_string(),
         run_uuid: data.plan.run_uuid.clone(),
-        sensor_type: channel.sensor_type.to_owned(),
+        sensor_type: channel.sensor.to_owned(),
     }
 }
 

@@ -15,6 +15,7 @@ mod samples;
 mod time;
 mod trajectory;
 
+pub use crate::channels::{CHANNELS, Channel};
 pub use clock::{ENCODER_PERIOD_US, LOAD_CELL_PERIOD_US};
 pub use defects::{TextRow, defects, text_row};
 pub use plan::{DEMO_START_US, RunPlan, Shape, plan};
@@ -58,39 +59,7 @@ impl Default for Options {
     }
 }
 
-/// One measured quantity: a field of a sensor of a robot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Channel {
-    /// 1 or 2.
-    pub robot_id: i64,
-    /// `encoder` (mm) or `load_cell` (N).
-    pub sensor_type: &'static str,
-    /// `x`, `y`, `z` of an encoder; `fx`, `fy`, `fz` of a load cell.
-    pub field: &'static str,
-}
-
-const fn channel(robot_id: i64, sensor_type: &'static str, field: &'static str) -> Channel {
-    Channel { robot_id, sensor_type, field }
-}
-
-/// Every channel of the cell. Three in a row make a sensor, so that channel `c` belongs to sensor `c / 3` and is its
-/// axis `c % 3`; six make a robot.
-pub const CHANNELS: [Channel; 12] = [
-    channel(1, "encoder", "x"),
-    channel(1, "encoder", "y"),
-    channel(1, "encoder", "z"),
-    channel(1, "load_cell", "fx"),
-    channel(1, "load_cell", "fy"),
-    channel(1, "load_cell", "fz"),
-    channel(2, "encoder", "x"),
-    channel(2, "encoder", "y"),
-    channel(2, "encoder", "z"),
-    channel(2, "load_cell", "fx"),
-    channel(2, "load_cell", "fy"),
-    channel(2, "load_cell", "fz"),
-];
-
-/// How many sensors [`CHANNELS`] make.
+/// How many sensors [`CHANNELS`] make: three channels in a row are one.
 const SENSORS: usize = CHANNELS.len() / 3;
 
 /// SplitMix64's finalizer, a bijection: turns neighbouring numbers into unrelated ones, so that seeds 1 and 2 have

@@ -91,13 +91,13 @@ fn demo(span_us: i64) -> Vec<RunPlan> {
         channels: std::array::from_fn(present),
         shape,
     };
-    let is = |index: usize, robot_id, field| CHANNELS[index].robot_id == robot_id && CHANNELS[index].field == field;
+    let is = |index: usize, robot_id, field| CHANNELS[index].robot == robot_id && CHANNELS[index].field == field;
     let resting = Shape { motion: 1e-5, noise: 0.1, start_rad: 2.0, ..Shape::default() };
     let elsewhere = Shape { centre_mm: [1012.4, 871.3, -198.6], start_rad: 4.0, radius_mm: 190.0, ..Shape::default() };
     let mut runs = vec![
         run("7582293080991470061", 10, [10, 1, 5, 4], |_| true, Shape::default()),
         run("6176976534744076781", 11, [11, 7, 8, 10], |_| true, resting),
-        run("8910095844186657261", 1, [2, 6, 11, 3], |index| CHANNELS[index].sensor_type == "encoder", elsewhere),
+        run("8910095844186657261", 1, [2, 6, 11, 3], |index| CHANNELS[index].sensor == "encoder", elsewhere),
         run("12405186538561671661", 2, [4, 3, 9, 8], |_| false, Shape::default()),
     ];
     for (index, present) in runs[1].channels.iter_mut().enumerate() {

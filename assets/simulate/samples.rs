@@ -121,7 +121,7 @@ impl Sensor {
         let sigma = if clock::is_encoder(index) { options.noise_mm * plan.shape.noise } else { options.noise_n };
         Self {
             index,
-            trajectory: Trajectory::new(plan, CHANNELS[index * 3].robot_id),
+            trajectory: Trajectory::new(plan, CHANNELS[index * 3].robot),
             present: std::array::from_fn(|axis| plan.channels[index * 3 + axis]),
             noise: std::array::from_fn(|axis| generator(options.seed, &plan.run_uuid, index * 3 + axis)),
             sigma,

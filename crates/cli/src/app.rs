@@ -92,11 +92,11 @@ pub trait App {
 }
 
 /// A store opened for reading.
-pub trait ReadStore: Records + TableStore {
+pub trait ReadStore: Send + Sync {
     /// As a catalog's reading half.
     fn records(&self) -> &dyn Records;
     /// As a table store.
-    fn tables(&self) -> &dyn TableStore;
+    fn tables(&self) -> &Arc<dyn TableStore>;
 }
 
 /// A store opened for writing.

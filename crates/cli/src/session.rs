@@ -51,7 +51,7 @@ impl Session {
             ledger: &self.ledger,
             sources: &self.sources,
             records: self.reader.records(),
-            tables: self.reader.tables(),
+            tables: self.reader.tables().as_ref(),
         }
     }
 

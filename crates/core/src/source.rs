@@ -28,7 +28,7 @@ pub struct Identified {
     pub problems: Vec<(String, Reason)>,
     /// What a person should be told.
     pub warnings: Vec<Reason>,
-    /// Number of files looked at, and of rows in them.
+    /// Number of files looked at.
     pub files: usize,
 }
 

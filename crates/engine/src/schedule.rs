@@ -11,7 +11,6 @@ pub type Index = usize;
 #[derive(Debug)]
 pub struct Schedule {
     steps: Vec<Step>,
-    inputs: Vec<Vec<Index>>,
     readers: Vec<Vec<Index>>,
     waiting: Vec<usize>,
     /// Late assets first, so that a run is finished before the next one is begun and few inputs are held.
@@ -43,7 +42,7 @@ impl Schedule {
         let waiting: Vec<usize> = inputs.iter().map(Vec::len).collect();
         let ready = (0..steps.len()).filter(|i| waiting[*i] == 0).map(|i| (std::cmp::Reverse(rank[i]), i)).collect();
         let open = steps.len();
-        Self { steps, inputs, readers, waiting, ready, rank, open }
+        Self { steps, readers, waiting, ready, rank, open }
     }
 
     /// The step at a place.
@@ -58,7 +57,6 @@ impl Schedule {
 
     /// Says that a step has ended, however it did: its readers may become ready.
     pub fn settle(&mut self, at: Index) {
-        debug_assert!(self.inputs[at].len() <= self.steps.len(), "a step of this schedule");
         self.open -= 1;
         for reader in std::mem::take(&mut self.readers[at]) {
             self.waiting[reader] -= 1;

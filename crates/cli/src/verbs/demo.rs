@@ -76,7 +76,7 @@ fn headline(out: &Out, project: &dyn Project) -> Result<(), Failure> {
     let graph = project.graph();
     let scope = Scope::new(graph, &[output.to_string()], false)?;
     let records = show::records(&ledger, graph, &output, &scope);
-    let table = show::stack(project, reader.tables(), &records, &columns, None)?;
+    let table = show::stack(project, reader.tables().as_ref(), &records, &columns, None)?;
     out.line(&format!("\n{}", words::bold(&output)));
     show::print(out, &table, graph, 200);
     Ok(())

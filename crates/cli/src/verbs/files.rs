@@ -53,7 +53,7 @@ fn published(session: &Session, scope: &Scope) -> Vec<Published> {
         for output in &asset.outputs {
             for (step, tip) in steps.iter().filter(|(step, _)| step.asset == asset.name) {
                 let Some(record) = tip.record().and_then(|record| record.output(&output.name)) else { continue };
-                if let Some(path) = place(session.reader.tables(), output, &step.partition, tip.ordinal) {
+                if let Some(path) = place(session.reader.tables().as_ref(), output, &step.partition, tip.ordinal) {
                     let (partition, rows, bytes) = (step.partition.clone(), record.rows, record.bytes);
                     files.push(Published { output: output.name.to_string(), partition, path, rows, bytes });
                 }

@@ -32,7 +32,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ShowArgs) ->
         let help = Some(format!("assets materialize {output}"));
         return Err(Failure { reason: Reason::new("never_made", message), help, exit: edge::DATA });
     }
-    let tables = session.reader.tables();
+    let tables = session.reader.tables().as_ref();
     let table = stack(session.project.as_ref(), tables, &records, &args.columns, Some(args.head))?;
     let all: u64 = records.iter().map(|record| record.rows).sum();
     if out.json {

@@ -8,7 +8,6 @@ use crate::render::{number, rows};
 use crate::session::Session;
 use crate::verbs::show;
 use assets_core::Reason;
-use assets_core::table_store::TableStore;
 use std::sync::Arc;
 
 /// Rows of a table for a person.
@@ -21,7 +20,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &SqlArgs) -> 
         return Err(Failure::usage(reason).help("add --output FILE.parquet"));
     }
     let session = Session::recorded(app, global)?;
-    let tables: Arc<dyn TableStore> = Arc::clone(&session.reader) as Arc<dyn TableStore>;
+    let tables = Arc::clone(session.reader.tables());
     let table = session.project.sql(tables, &session.ledger, &args.query)?;
     let graph = session.project.graph();
     let text = match (format, &args.output) {
