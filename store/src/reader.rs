@@ -9,19 +9,24 @@ use assets_core::hash::{Fingerprint, ObjectId, RecordId};
 use assets_core::key::Step;
 use assets_core::ledger::Ledger;
 use assets_core::record::{Entry, StepRecord};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// A store to read from. Holds nothing open and nothing in memory.
+/// Every record by step and fingerprint, newest first.
+type ByFingerprint = HashMap<(Step, Fingerprint), Vec<Arc<StepRecord>>>;
+
+/// A store to read from. Holds nothing open.
 #[derive(Debug, Clone)]
 pub struct Reader {
     root: PathBuf,
+    /// Filled by the first question for an older record: a plan asks it for every stale step, and one scan is enough.
+    by_fingerprint: Arc<OnceLock<ByFingerprint>>,
 }
 
 impl Reader {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), by_fingerprint: Arc::default() }
     }
 
     /// Its objects and published tables, to read.
@@ -68,16 +73,19 @@ impl Records for Reader {
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {
-        let mut found = Vec::new();
-        self.scan(|entry| match entry {
-            Entry::Step(record) if record.step == *step && record.fingerprint == *fingerprint => {
-                found.push(Arc::from(record));
-            }
-            _ => {}
-        })?;
-        found.sort_by_key(|record: &Arc<StepRecord>| record.generation);
-        found.reverse();
-        Ok(found)
+        if self.by_fingerprint.get().is_none() {
+            let mut all = ByFingerprint::new();
+            self.scan(|entry| {
+                if let Entry::Step(record) = entry {
+                    all.entry((record.step.clone(), record.fingerprint)).or_default().push(Arc::from(record));
+                }
+            })?;
+            all.values_mut().for_each(|records| records.sort_by_key(|record| std::cmp::Reverse(record.generation)));
+            // Whoever was first has read the same journal.
+            let _ = self.by_fingerprint.set(all);
+        }
+        let all = self.by_fingerprint.get();
+        Ok(all.and_then(|all| all.get(&(step.clone(), *fingerprint))).cloned().unwrap_or_default())
     }
 
     fn history(&self, step: &Step) -> Result<Vec<Past>, CatalogError> {
