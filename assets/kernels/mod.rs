@@ -18,7 +18,7 @@ pub mod summary;
 /// Every kernel with its version, for fingerprints.
 ///
 /// Kernels use one another (`resample` and `hampel` use `median`, `resample` uses `interpolate`, `derivative` uses
-/// `savgol`): a fingerprint that takes only one of them must take those it rests on as well.
+/// `savgol`, which uses `interpolate`): a fingerprint that takes only one of them must take those it rests on as well.
 pub fn versions() -> Vec<(&'static str, u32)> {
     vec![
         ("derivative", derivative::VERSION),

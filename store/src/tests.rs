@@ -89,7 +89,7 @@ fn a_store_that_does_not_exist_is_empty_and_reading_does_not_make_it() {
     let tables = reader.tables();
     assert!(tables.open(&object("x")).err().unwrap().missing);
     assert_eq!(tables.stage().err().unwrap().reason.code, "store_read_only");
-    let table = TableFile::bucket(&name("wide"), 0);
+    let table = TableFile { output: name("wide"), stem: "part-00000".into() };
     assert_eq!(tables.publish(&table, &object("x")).unwrap_err().reason.code, "store_read_only");
     assert!(files(folder.path()).is_empty());
     // Nor does having nothing to do make a segment or an index.
@@ -247,7 +247,7 @@ fn objects_are_read_only_kept_once_and_linked() {
     assert_eq!(fs::read(&published).unwrap(), b"rows");
     let mut view = tables.stage().unwrap();
     view.write_all(b"view").unwrap();
-    Staged::publish(view, &TableFile::bucket(&name("stats"), 3)).unwrap();
+    Staged::publish(view, &TableFile { output: name("stats"), stem: "part-00003".into() }).unwrap();
     for file in [&path, &published, &folder.path().join("tables/stats/part-00003.parquet")] {
         assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o7777, 0o444);
     }
@@ -270,7 +270,7 @@ fn leftovers_go_when_the_store_is_opened_and_folders_come_back() {
         fs::remove_dir_all(folder.path().join(gone)).unwrap();
     }
     let tables = writer.tables();
-    tables.publish(&TableFile::bucket(&name("wide"), 0), &put(&tables, b"rows")).unwrap();
+    tables.publish(&TableFile { output: name("wide"), stem: "part-00000".into() }, &put(&tables, b"rows")).unwrap();
 }
 
 #[test]

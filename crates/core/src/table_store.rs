@@ -1,6 +1,7 @@
 //! The seam to tables: objects that never change, and what is published of them. No rename or link shows here, so
 //! that a bucket can stand behind it as well as a folder.
 
+use crate::asset::OutputDecl;
 use crate::hash::ObjectId;
 use crate::key::{AssetName, Partition};
 use crate::reason::Reason;
@@ -30,15 +31,24 @@ pub struct TableFile {
     pub stem: String,
 }
 
+/// Steps per file of a packed output: enough that a hundred thousand make a handful of files, few enough that one late
+/// step rewrites little.
+const BUCKET_STEPS: u64 = 2000;
+
 impl TableFile {
     /// The file of one partition.
     pub fn of(output: &AssetName, partition: &Partition) -> Self {
         Self { output: output.clone(), stem: partition.file_stem() }
     }
 
-    /// One bucket of a packed output.
-    pub fn bucket(output: &AssetName, number: u64) -> Self {
-        Self { output: output.clone(), stem: format!("part-{number:05}") }
+    /// The file that publishes a step's rows of an output: its own, or for a packed output the one it shares with the
+    /// steps that were first recorded about when it was (`ordinal`, from the ledger).
+    pub fn published(output: &OutputDecl, partition: &Partition, ordinal: u64) -> Self {
+        if output.packed {
+            Self { output: output.name.clone(), stem: format!("part-{:05}", ordinal / BUCKET_STEPS) }
+        } else {
+            Self::of(&output.name, partition)
+        }
     }
 }
 

@@ -7,11 +7,8 @@ use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::record::{OutputRecord, StepRecord, Stored};
 use assets_core::table_store::{TableFile, TableStore};
-use assets_core::{AssetName, OutputDecl, Step};
+use assets_core::{OutputDecl, Step};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Steps per file of a packed output.
-const BUCKET_STEPS: u64 = 2000;
 
 /// A step of a view: its place, the step, its rows.
 type Row<'a> = (u64, &'a Step, &'a OutputRecord);
@@ -21,7 +18,8 @@ pub(crate) struct Publisher<'a> {
     graph: &'a Graph,
     tables: &'a dyn TableStore,
     packer: &'a dyn Packer,
-    dirty: BTreeSet<(AssetName, u64)>,
+    /// Views to be written.
+    dirty: BTreeSet<TableFile>,
 }
 
 impl<'a> Publisher<'a> {
@@ -33,13 +31,10 @@ impl<'a> Publisher<'a> {
     pub(crate) fn step(&mut self, record: &StepRecord, ordinal: u64) -> Result<(), EngineError> {
         for output in &record.outputs {
             let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
+            let file = TableFile::published(decl, &record.step.partition, ordinal);
             match &output.stored {
-                Stored::Object(object) if !decl.packed => {
-                    self.tables.publish(&TableFile::of(&output.name, &record.step.partition), object)?;
-                }
-                _ => {
-                    self.dirty.insert((output.name.clone(), ordinal / BUCKET_STEPS));
-                }
+                Stored::Object(object) if !decl.packed => self.tables.publish(&file, object)?,
+                _ => drop(self.dirty.insert(file)),
             }
         }
         Ok(())
@@ -56,17 +51,13 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// Notes packed files that are not there.
+    /// Publishes again what someone removed from the published tables.
     pub(crate) fn note_lost(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
         for (step, tip) in ledger.steps() {
             let Some(record) = tip.record() else { continue };
             for output in &record.outputs {
                 let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
-                let file = if decl.packed {
-                    TableFile::bucket(&output.name, tip.ordinal / BUCKET_STEPS)
-                } else {
-                    TableFile::of(&output.name, &step.partition)
-                };
+                let file = TableFile::published(decl, &step.partition, tip.ordinal);
                 if !self.tables.is_published(&file) && crate::plan::is_there(self.tables, record) {
                     self.step(record, tip.ordinal)?;
                     break;
@@ -83,29 +74,30 @@ impl<'a> Publisher<'a> {
 
     /// Writes the views that were noted, from what the ledger holds now.
     pub(crate) fn flush(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
-        let mut buckets: BTreeMap<(AssetName, u64), Vec<Row<'_>>> = BTreeMap::new();
+        let mut views: BTreeMap<TableFile, Vec<Row<'_>>> = BTreeMap::new();
         for (step, tip) in ledger.steps() {
             let Some(record) = tip.record() else { continue };
             for output in &record.outputs {
-                let key = (output.name.clone(), tip.ordinal / BUCKET_STEPS);
-                if self.dirty.contains(&key) {
-                    buckets.entry(key).or_default().push((tip.ordinal, step, output));
+                let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
+                let file = TableFile::published(decl, &step.partition, tip.ordinal);
+                if self.dirty.contains(&file) {
+                    views.entry(file).or_default().push((tip.ordinal, step, output));
                 }
             }
         }
-        for ((name, bucket), mut steps) in buckets {
+        for (file, mut steps) in views {
             steps.sort_by_key(|(ordinal, step, _)| (*ordinal, *step));
-            let Some(decl) = self.graph.output(name.as_str()) else { continue };
-            self.write(decl, bucket, &steps.iter().map(|(_, _, output)| *output).collect::<Vec<_>>())?;
+            let Some(decl) = self.graph.output(file.output.as_str()) else { continue };
+            self.write(decl, &file, &steps.iter().map(|(_, _, output)| *output).collect::<Vec<_>>())?;
         }
         self.dirty.clear();
         Ok(())
     }
 
-    fn write(&self, decl: &OutputDecl, bucket: u64, steps: &[&OutputRecord]) -> Result<(), EngineError> {
+    fn write(&self, decl: &OutputDecl, file: &TableFile, steps: &[&OutputRecord]) -> Result<(), EngineError> {
         let mut staged = self.tables.stage()?;
         self.packer.pack(decl, steps, staged.as_mut()).map_err(EngineError::Other)?;
-        staged.publish(&TableFile::bucket(&decl.name, bucket))?;
+        staged.publish(file)?;
         Ok(())
     }
 }

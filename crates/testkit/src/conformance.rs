@@ -359,7 +359,7 @@ pub fn table_store(make: &dyn Fn() -> Box<dyn TableStore>) {
     // The same object in two places.
     tables.publish(&TableFile::of(&name("wide"), &Partition::none()), &one).expect("publishes");
 
-    let bucket = TableFile::bucket(&name("stats"), 0);
+    let bucket = TableFile { output: name("stats"), stem: "part-00000".into() };
     for bytes in [&b"a view"[..], b"the view again"] {
         let mut view = tables.stage().expect("stages");
         view.write_all(bytes).expect("writes");

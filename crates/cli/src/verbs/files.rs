@@ -13,8 +13,6 @@ use assets_engine::Scope;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Steps per file of a packed output, as the engine publishes them.
-const BUCKET_STEPS: u64 = 2000;
 /// More files of one output than this are told as one folder.
 const LISTED: usize = 12;
 
@@ -65,11 +63,7 @@ fn published(session: &Session, scope: &Scope) -> Vec<Published> {
 
 /// The file that holds a step's rows of an output, if it is published.
 fn place(tables: &dyn TableStore, output: &OutputDecl, partition: &Partition, ordinal: u64) -> Option<PathBuf> {
-    let file = if output.packed {
-        TableFile::bucket(&output.name, ordinal / BUCKET_STEPS)
-    } else {
-        TableFile::of(&output.name, partition)
-    };
+    let file = TableFile::published(output, partition, ordinal);
     let folder = tables.folder(&output.name).filter(|_| tables.is_published(&file))?;
     Some(folder.join(format!("{}.parquet", file.stem)))
 }
