@@ -4,10 +4,12 @@
 use crate::channels::Samples;
 use crate::clean::periods;
 use crate::kernels::{interpolate, resample};
-use crate::sessions::Session;
+use crate::sessions::{self, Recorded, Session};
 use crate::settings::{Method, OnGap, Wide};
 use assets_core::Reason;
+use assets_frames::Inputs;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Median periods of a channel that make a long gap where nothing is set.
 const GAP_PERIODS: i64 = 5;
@@ -23,22 +25,31 @@ struct Axis {
 }
 
 /// The time axis of a run.
-pub struct Alignment<'a> {
-    samples: &'a [Samples],
-    sessions: &'a [Session],
-    settings: &'a Wide,
+pub struct Alignment {
+    recorded: Arc<Recorded>,
+    settings: Wide,
     axes: Vec<Axis>,
     max_gap_us: Vec<i64>,
 }
 
-impl<'a> Alignment<'a> {
-    /// The axis that the settings ask for.
+impl Alignment {
+    /// The axis that the settings ask for, made once a step.
     ///
     /// # Errors
     /// `grid_too_fine` where a session would have more bins than any table should have rows.
-    pub fn new(samples: &'a [Samples], sessions: &'a [Session], settings: &'a Wide) -> Result<Self, Reason> {
-        let axes = sessions.iter().map(|session| axis(samples, session, settings)).collect::<Result<_, _>>()?;
-        Ok(Self { samples, sessions, settings, axes, max_gap_us: max_gaps(samples, settings) })
+    pub fn of(inputs: &Inputs<'_>, settings: &Wide) -> Result<Arc<Self>, Reason> {
+        inputs.shared("alignment", || {
+            let recorded = sessions::read(inputs)?;
+            let axes = recorded.sessions.iter().map(|session| axis(&recorded.samples, session, settings));
+            let axes = axes.collect::<Result<_, _>>()?;
+            let max_gap_us = max_gaps(&recorded.samples, settings);
+            Ok(Self { recorded, settings: settings.clone(), axes, max_gap_us })
+        })
+    }
+
+    /// The samples that are aligned.
+    pub fn recorded(&self) -> &Recorded {
+        &self.recorded
     }
 
     /// The time of every row, µs, strictly increasing.
@@ -63,11 +74,11 @@ impl<'a> Alignment<'a> {
     }
 
     /// A value per row from a value per sample of a channel; NaN where unknown. `derived` values are unknown where the
-    /// channel is held: before its first and after its last sample.
+    /// channel is held: before its first and after its last sample. In gaps they are what the channel's own values are.
     pub fn align(&self, channel: usize, values: &[f64], derived: bool) -> Vec<f64> {
         let mut out = Vec::new();
-        for (session, axis) in self.sessions.iter().zip(&self.axes) {
-            let ts = session.ts(self.samples, channel);
+        for (session, axis) in self.recorded.sessions.iter().zip(&self.axes) {
+            let ts = session.ts(&self.recorded.samples, channel);
             if ts.is_empty() {
                 out.resize(out.len() + axis.times.len(), f64::NAN);
                 continue;
@@ -92,7 +103,7 @@ impl<'a> Alignment<'a> {
         if derived {
             interpolate::null_when_held(&labels, at, &mut out);
         }
-        if self.settings.on_gap == OnGap::Null {
+        if self.settings.on_gap == OnGap::Null && !derived {
             interpolate::null_in_gaps(&labels, at, self.max_gap_us[channel], &mut out);
         }
         out

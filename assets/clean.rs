@@ -1,17 +1,20 @@
-//! `clean`: valid rows, sorted by time, one per channel and time; `rejects`: every other row, with its reason's code.
+//! `clean`: valid rows, sorted by time, one per channel and time; `rejects`: every other row, with its reason's code;
+//! `sessions`: the stretches without a long silence.
 //!
 //! Rejection does not depend on the order of rows: of equal duplicates one is kept, and where values of one channel
 //! differ at one time all of them are left out.
 
-use crate::channels::{self, CHANNELS, COUNT, Samples};
+use crate::channels::{self, CHANNELS, COUNT, Channel, Samples};
 use crate::columns::{self as names, RUN};
-use crate::kernels::{hampel, interpolate};
-use crate::settings::{Clean as Settings, Outliers, Tare};
+use crate::kernels::{self, hampel, interpolate};
+use crate::sessions;
+use crate::settings::{Clean as Settings, Sessions, Tare};
 use crate::simulate::time_text;
-use assets_core::{Fact, Reason};
+use assets_core::hash::Hasher;
+use assets_core::{AssetName, ColumnDecl, Fact, PartCode, PartId, PartRead, Reason};
 use assets_frames::polars::prelude::SortMultipleOptions;
 use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of what follows; part of the fingerprint, with those of the kernels it uses.
 pub const VERSION: &str = "clean-1";
@@ -28,6 +31,39 @@ pub struct Clean {
     pub limits: BTreeMap<String, [f64; 2]>,
     /// Offsets of forces.
     pub tare: Tare,
+    /// What splits a run.
+    pub sessions: Sessions,
+}
+
+/// What each part of `clean` and its further outputs is computed from. A channel's rows are judged without the others':
+/// who changes the filter of one changes its slice alone.
+pub fn parts(output: &AssetName, raw: &AssetName, clean: &Clean, params: &[(String, String)]) -> Vec<PartCode> {
+    let all: BTreeSet<String> = params.iter().map(|(name, _)| name.clone()).collect();
+    let raw: BTreeSet<PartRead> = READS.iter().map(|column| PartRead::column(raw, column)).collect();
+    let part = |id: PartId, what: &str, params: &BTreeSet<String>| {
+        let mut hasher = Hasher::new("assets.clean.1");
+        let code = hasher.text(VERSION).text(&kernels::versions(&["hampel"])).text(what).text(&id.column).finish();
+        let (indirect, via) = Default::default();
+        PartCode { id, code, params: params.clone(), direct: raw.clone(), indirect, via }
+    };
+    let whole = |columns: Vec<ColumnDecl>, params: &BTreeSet<String>| -> Vec<PartCode> {
+        let columns = columns.into_iter().filter(|column| column.name != RUN);
+        columns.map(|column| part(PartId::column(&column.name), output.as_str(), params)).collect()
+    };
+    match output.as_str() {
+        "rejects" => {
+            whole(names::rejects(), &all.iter().filter(|name| !name.starts_with("sessions.")).cloned().collect())
+        }
+        "sessions" => whole(names::sessions(), &all),
+        _ => {
+            let slice = |channel: &Channel| {
+                let params = clean.params_of(channel, &all);
+                let id = |column: &str| PartId { slice: Some(channel.slice()), column: column.to_owned() };
+                ["time", "value"].map(|column| part(id(column), &channel.slice(), &params))
+            };
+            CHANNELS.iter().flat_map(slice).collect()
+        }
+    }
 }
 
 /// Codes in the order in which the first that holds is given.
@@ -70,8 +106,14 @@ impl FrameAsset for Clean {
             outputs.unavailable("clean", &CHANNELS[channel].slice(), reason)?;
         }
         outputs.write("clean", clean)?;
-        outputs.write("rejects", rejects)
+        outputs.write("rejects", rejects)?;
+        let samples: Vec<Samples> = rows.iter().map(|rows| samples(rows)).collect();
+        outputs.write("sessions", sessions::table(run, &sessions::split(&samples, &self.sessions))?)
     }
+}
+
+fn samples(rows: &[Row]) -> Samples {
+    Samples { ts: rows.iter().map(|row| row.time).collect(), vs: rows.iter().map(|row| row.value).collect() }
 }
 
 /// Rows of each channel, how many were delivered for each, and the code of each row that no channel takes.
@@ -117,6 +159,21 @@ fn classify(raw: &DataFrame) -> Result<Classified, Reason> {
 }
 
 impl Clean {
+    /// The parameters that decide a channel's rows.
+    fn params_of(&self, channel: &Channel, all: &BTreeSet<String>) -> BTreeSet<String> {
+        let column = channel.column();
+        let is_force = channel.sensor == "load_cell";
+        let own = |name: &&String| match name.split('.').collect::<Vec<_>>()[..] {
+            // The first seconds of a run begin with its first valid sample, whichever channel's that is.
+            _ if is_force && self.tare.first_s.is_some() => !name.starts_with("sessions."),
+            ["clean", "channels", about, ..] | ["limits", about] => about == column,
+            ["clean", _] => self.settings.hampel(&column).is_some(),
+            ["tare", "offsets_n", about] => about == column,
+            _ => false,
+        };
+        all.iter().filter(own).cloned().collect()
+    }
+
     /// Sorts a channel's rows and takes out duplicates, conflicts, values out of range and outliers.
     fn reject_within(
         &self,
@@ -155,19 +212,24 @@ impl Clean {
             }
             codes[row.at].is_none()
         });
-        if self.settings.outliers == Outliers::Hampel {
-            self.reject_outliers(channel, &mut kept, codes);
+        if let Some((window_ms, k)) = self.settings.hampel(&CHANNELS[channel].column()) {
+            self.reject_outliers(channel, (window_ms, k), &mut kept, codes);
         }
         *rows = kept;
     }
 
-    fn reject_outliers(&self, channel: usize, rows: &mut Vec<Row>, codes: &mut [Option<u8>]) {
+    fn reject_outliers(
+        &self,
+        channel: usize,
+        (window_ms, k): (f64, f64),
+        rows: &mut Vec<Row>,
+        codes: &mut [Option<u8>],
+    ) {
         let ts: Vec<i64> = rows.iter().map(|row| row.time).collect();
         let vs: Vec<f64> = rows.iter().map(|row| row.value).collect();
         let is_position = CHANNELS[channel].sensor == "encoder";
         let floor = if is_position { self.settings.resolution_mm } else { self.settings.resolution_n };
-        let window_us = (self.settings.hampel_window_ms * 1000.0) as i64;
-        let outliers = hampel::outliers(&ts, &vs, window_us, self.settings.hampel_k, floor);
+        let outliers = hampel::outliers(&ts, &vs, (window_ms * 1000.0) as i64, k, floor);
         let mut outliers = outliers.into_iter();
         rows.retain(|row| {
             let is_outlier = outliers.next().unwrap_or(false);

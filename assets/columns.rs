@@ -10,7 +10,8 @@ fn column(name: &str, kind: Kind, unit: &str, description: &str) -> ColumnDecl {
 /// The dimension that cuts everything.
 pub const RUN: &str = "run_uuid";
 
-fn run() -> ColumnDecl {
+/// The column that says whose row it is.
+pub fn run() -> ColumnDecl {
     column(RUN, Kind::Text, "", "the run")
 }
 
@@ -43,6 +44,19 @@ pub fn clean() -> Vec<ColumnDecl> {
         column("sensor_type", Kind::Text, "", "encoder or load_cell"),
         column("field", Kind::Text, "", "x, y, z or fx, fy, fz"),
         column("value", Kind::Float, "mm or N", "position or force"),
+    ]
+}
+
+/// Columns of `sessions`.
+pub fn sessions() -> Vec<ColumnDecl> {
+    vec![
+        run(),
+        column("session", Kind::Int, "", "its number, from 1"),
+        column("start_time", Kind::Time, "", "first valid sample of any channel"),
+        column("stop_time", Kind::Time, "", "last valid sample of any channel"),
+        column("duration_s", Kind::Float, "s", "stop − start"),
+        column("timestamps", Kind::Int, "", "timestamps with a valid sample of any channel"),
+        column("time_axis", Kind::Text, "", "hash of those timestamps: equal axes, equal text"),
     ]
 }
 
@@ -87,34 +101,6 @@ pub fn gaps() -> Vec<ColumnDecl> {
         column("stop_time", Kind::Time, "", "where it ends"),
         column("duration_s", Kind::Float, "s", "how long it is"),
     ]
-}
-
-/// The derived columns of `features`, in order.
-pub fn feature_fields() -> Vec<(String, &'static str, String)> {
-    let mut fields = Vec::new();
-    for (letter, unit, what) in [("v", "mm/s", "velocity"), ("a", "mm/s²", "acceleration")] {
-        for robot in [1, 2] {
-            for axis in ["x", "y", "z"] {
-                let name = format!("{letter}{axis}_{robot}");
-                fields.push((name, unit, format!("{what} of robot {robot} along {axis}, from its own samples")));
-            }
-        }
-        for robot in [1, 2] {
-            fields.push((format!("{letter}{robot}"), unit, format!("norm of the {what} vector of robot {robot}")));
-        }
-    }
-    for robot in [1, 2] {
-        fields.push((format!("f{robot}"), "N", format!("norm of the force on robot {robot}")));
-    }
-    fields
-}
-
-/// Columns of `features`.
-pub fn features() -> Vec<ColumnDecl> {
-    let mut columns = wide();
-    let fields = feature_fields();
-    columns.extend(fields.iter().map(|(name, unit, about)| column(name, Kind::Float, unit, about)));
-    columns
 }
 
 /// Columns of `stats`.

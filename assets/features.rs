@@ -1,30 +1,117 @@
-//! `features`: `wide`, and per robot velocities, accelerations and the norm of the force.
+//! `features`: `wide`, and per robot velocities, accelerations and the norm of the force. A further feature is a line in
+//! [`features`].
 //!
 //! Each encoder is differentiated on its own samples, then aligned like a channel: differences on the union of all
 //! sensors' timestamps would be steps and spikes.
 
 use crate::align::Alignment;
-use crate::channels::{self, Samples};
+use crate::channels::{self, CHANNELS, Samples};
 use crate::columns::{self as names, RUN};
+use crate::kernels;
 use crate::kernels::derivative::{Method, differentiate_many};
 use crate::sessions::{self, Session};
-use crate::settings::{Derivative, DerivativeMethod, Sessions, Wide};
-use assets_core::Reason;
-use assets_core::record::Unavailable;
+use crate::settings::{Derivative, DerivativeMethod, Wide};
+use crate::wide::{ALIGNING, ALIGNING_KERNELS, samples_of};
+use assets_core::{AssetName, ColumnDecl, Kind, PartRead, Reason};
+use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined, Kernel, Row};
+use assets_frames::polars::prelude::col;
 use assets_frames::{FrameAsset, Inputs, Outputs, columns};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Version of what follows; part of the fingerprint, with those of the kernels it uses.
-pub const VERSION: &str = "features-1";
+/// Parameters of derivatives.
+pub const DERIVING: [&str; 3] = ["derivative.method", "derivative.window_ms", "derivative.order"];
 
 /// Derives features of a run.
 pub struct Features {
-    /// What splits a run.
-    pub sessions: Sessions,
-    /// How channels share a time axis.
-    pub wide: Wide,
-    /// How derivatives are made.
-    pub derivative: Derivative,
+    asset: AlignedAsset,
+}
+
+impl Features {
+    /// The code of `features` over its table.
+    pub fn new(table: Arc<AlignedTable>) -> Self {
+        Self { asset: AlignedAsset::new(vec![table]) }
+    }
+}
+
+impl FrameAsset for Features {
+    fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
+        self.asset.make(inputs, outputs)?;
+        // Columns of another length don't make a table.
+        outputs.check("features", "as_many_rows_as_wide", None)
+    }
+}
+
+/// The derived columns, in order. What can be said as an expression over other columns is one line here.
+fn features(derived: impl Fn(&str) -> Kernel) -> Vec<Defined> {
+    let float = |name: &str, unit: &str, about: &str| ColumnDecl::new(name, Kind::Float, unit, about);
+    let norm = |letter: &str, robot: usize| {
+        let square = |axis: &str| col(format!("{letter}{axis}_{robot}")) * col(format!("{letter}{axis}_{robot}"));
+        (square("x") + square("y") + square("z")).sqrt()
+    };
+    let mut features = Vec::new();
+    for (letter, unit, what) in [("v", "mm/s", "velocity"), ("a", "mm/s²", "acceleration")] {
+        for (robot, axis) in [1, 2].into_iter().flat_map(|robot| ["x", "y", "z"].map(|axis| (robot, axis))) {
+            let name = format!("{letter}{axis}_{robot}");
+            let about = format!("{what} of robot {robot} along {axis}, from its own samples");
+            features.push(Defined::kernel(float(&name, unit, &about), derived(&name)));
+        }
+        for robot in [1, 2] {
+            let about = format!("norm of the {what} vector of robot {robot}");
+            features.push(Defined::expr(float(&format!("{letter}{robot}"), unit, &about), norm(letter, robot)));
+        }
+    }
+    features.push(Defined::expr(float("f1", "N", "norm of the force on robot 1"), norm("f", 1)));
+    features.push(Defined::expr(float("f2", "N", "norm of the force on robot 2"), norm("f", 2)));
+    features
+}
+
+/// The table `features`.
+pub fn table(
+    name: AssetName,
+    [clean, sessions, wide]: [&AssetName; 3],
+    settings: &Wide,
+    derivative: &Derivative,
+) -> Result<AlignedTable, Reason> {
+    let too_few = Reason::new("too_few_samples", "there are too few samples in any session to derive it");
+    let copied = names::wide().into_iter().filter(|decl| decl.name != RUN).map(|decl| Defined::copy(decl, wide));
+    let derived = |name: &str| derived(name, clean, sessions, settings.clone(), derivative.kernel());
+    let derived = features(derived).into_iter().map(|feature| feature.when_null(too_few.clone()));
+    AlignedTable::new(name, copied.chain(derived).collect(), Some("time"))
+}
+
+/// `vx_1` and its like: the derivative of a channel on its own samples, aligned; known where the position is.
+fn derived(name: &str, clean: &AssetName, sessions: &AssetName, settings: Wide, method: Method) -> Kernel {
+    let position = name[1..].to_owned();
+    let channel = CHANNELS.iter().position(|channel| channel.column() == position).unwrap_or(0);
+    let is_velocity = name.starts_with('v');
+    let what = if is_velocity { "velocity" } else { "acceleration" };
+    let versions = kernels::versions(&[&ALIGNING_KERNELS[..], &["derivative"]].concat());
+    let bounds = ["start_time", "stop_time"].map(|column| PartRead::column(sessions, column));
+    let uses = position.clone();
+    let run = move |row: &Row<'_>| {
+        let alignment = Alignment::of(row.inputs, &settings)?;
+        let native = native_of(row.inputs, CHANNELS[channel].robot, &method)?;
+        let native = &native[channel % 3];
+        let values = if is_velocity { &native.velocity } else { &native.acceleration };
+        let mut values = alignment.align(channel, values, true);
+        let known = row.column(&position)?;
+        if known.null_count() > 0 {
+            let known = known.is_not_null();
+            values
+                .iter_mut()
+                .zip(known.iter())
+                .filter(|(_, known)| *known != Some(true))
+                .for_each(|(v, _)| *v = f64::NAN);
+        }
+        Ok(columns::floats_nan_null(what, values))
+    };
+    Kernel::new(what, &versions, run)
+        .params(ALIGNING)
+        .params(DERIVING)
+        .reads(samples_of(clean, &CHANNELS[channel]))
+        .aligned_by(bounds)
+        .uses([uses.as_str()])
+        .along(["time"])
 }
 
 /// Derivatives of one channel at each of its samples, NaN where unknown.
@@ -51,9 +138,17 @@ impl Derivative {
     }
 }
 
+/// Derivatives of a robot's encoder on its own samples, made once a step.
+pub fn native_of(inputs: &Inputs<'_>, robot: i64, method: &Method) -> Result<Arc<[Native; 3]>, Reason> {
+    inputs.shared(&format!("derivatives of {robot}"), || {
+        let recorded = sessions::read(inputs)?;
+        Ok(native(&recorded.samples, &recorded.sessions, robot, method))
+    })
+}
+
 /// Derivatives of the three channels of an encoder on their own samples, session by session.
-pub fn native(samples: &[Samples], sessions: &[Session], robot: usize, method: &Method) -> [Native; 3] {
-    let channels = channels::encoder(robot);
+fn native(samples: &[Samples], sessions: &[Session], robot: i64, method: &Method) -> [Native; 3] {
+    let channels = channels::encoder(robot as usize);
     let mut out = channels.map(|channel| Native {
         velocity: vec![f64::NAN; samples[channel].ts.len()],
         acceleration: vec![f64::NAN; samples[channel].ts.len()],
@@ -86,92 +181,4 @@ pub fn native(samples: &[Samples], sessions: &[Session], robot: usize, method: &
 pub fn norm(components: [&[f64]; 3]) -> Vec<f64> {
     let [x, y, z] = components;
     x.iter().zip(y).zip(z).map(|((x, y), z)| (x * x + y * y + z * z).sqrt()).collect()
-}
-
-impl FrameAsset for Features {
-    fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-        let fields = names::wide_fields();
-        let wanted: Vec<&str> = std::iter::once("time").chain(fields.iter().map(String::as_str)).collect();
-        let wide = inputs.read("wide", &wanted)?;
-        let derived = self.derived(inputs, &wide)?;
-        let rows = wide.height();
-        let wrong = derived.values().find(|values| values.len() != rows).map(|values| {
-            let message = format!("a derived column has {} rows, wide has {rows}", values.len());
-            Reason::new("row_count_differs", message).with("rows", values.len()).with("expected", rows)
-        });
-        outputs.check("features", "as_many_rows_as_wide", wrong)?;
-        let unavailable = unavailable(inputs.unavailable("wide")?, &derived);
-        let mut all = vec![columns::constant_text(RUN, inputs.key(RUN), rows)];
-        all.extend(wide.columns().iter().cloned());
-        for (name, ..) in names::feature_fields() {
-            let values = derived.get(&name).cloned().unwrap_or_default();
-            all.push(columns::floats_nan_null(&name, values));
-        }
-        outputs.write("features", columns::frame(all).map_err(|reason| reason.with("output", "features"))?)?;
-        for column in unavailable {
-            outputs.unavailable("features", &column.column, column.reason)?;
-        }
-        Ok(())
-    }
-}
-
-impl Features {
-    fn derived(
-        &self,
-        inputs: &Inputs<'_>,
-        wide: &assets_frames::DataFrame,
-    ) -> Result<BTreeMap<String, Vec<f64>>, Reason> {
-        let samples = channels::read(inputs)?;
-        let sessions = sessions::split(&samples, &self.sessions);
-        let alignment = Alignment::new(&samples, &sessions, &self.wide)?;
-        let method = self.derivative.kernel();
-        let mut derived = BTreeMap::new();
-        for robot in [1, 2] {
-            let native = native(&samples, &sessions, robot, &method);
-            for (letter, get) in
-                [("v", (|n: &Native| &n.velocity) as fn(&Native) -> &Vec<f64>), ("a", |n| &n.acceleration)]
-            {
-                let channels = channels::encoder(robot);
-                let aligned: [Vec<f64>; 3] =
-                    [0, 1, 2].map(|axis| alignment.align(channels[axis], get(&native[axis]), true));
-                let [x, y, z] = &aligned;
-                derived.insert(format!("{letter}{robot}"), norm([x, y, z]));
-                for (axis, values) in ["x", "y", "z"].into_iter().zip(aligned) {
-                    derived.insert(format!("{letter}{axis}_{robot}"), values);
-                }
-            }
-            let force = ["fx", "fy", "fz"].map(|field| columns::to_floats(wide, &format!("{field}_{robot}")));
-            let [x, y, z] = force;
-            derived.insert(format!("f{robot}"), norm([&x?, &y?, &z?]));
-        }
-        Ok(derived)
-    }
-}
-
-/// The columns of `wide` that a feature rests on.
-pub fn rests_on(feature: &str) -> Vec<String> {
-    let robot = &feature[feature.len() - 1..];
-    let fields: Vec<String> = match feature.as_bytes() {
-        [b'f', _] => ["fx", "fy", "fz"].map(str::to_owned).to_vec(),
-        [b'v' | b'a', axis @ (b'x' | b'y' | b'z'), ..] => vec![char::from(*axis).to_string()],
-        _ => ["x", "y", "z"].map(str::to_owned).to_vec(),
-    };
-    fields.into_iter().map(|field| format!("{field}_{robot}")).collect()
-}
-
-/// Unavailability follows what a column rests on; a column that is null for no such reason has too few samples.
-fn unavailable(wide: &[Unavailable], derived: &BTreeMap<String, Vec<f64>>) -> Vec<Unavailable> {
-    let mut all: Vec<Unavailable> = wide.to_vec();
-    for (name, ..) in names::feature_fields() {
-        let inherited =
-            rests_on(&name).iter().find_map(|column| wide.iter().find(|unavailable| unavailable.column == *column));
-        let nothing = derived.get(&name).is_none_or(|values| values.iter().all(|v| v.is_nan()));
-        let reason = match inherited {
-            Some(inherited) => inherited.reason.clone(),
-            None if nothing => Reason::new("too_few_samples", "there are too few samples in any session to derive it"),
-            None => continue,
-        };
-        all.push(Unavailable { column: name, reason });
-    }
-    all
 }

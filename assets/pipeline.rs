@@ -1,17 +1,19 @@
 //! The wiring: which asset reads what, with which parameters and code. Nothing is computed here.
 
+use crate::channels::{self, CHANNELS};
 use crate::clean::{self, Clean};
 use crate::columns::{self as names, RUN};
 use crate::features::{self, Features};
 use crate::intake::{Intake, Reading, run_id};
+use crate::kernels;
 use crate::raw::{self, IntakeRejects, Raw};
-use crate::settings::{DerivativeMethod, Method, Outliers, Settings};
+use crate::settings::{DerivativeMethod, Method, Settings};
 use crate::stats::{self, Stats};
 use crate::wide::{self, Wide};
-use crate::{channels, kernels};
-use assets_core::graph::{Graph, GraphError};
-use assets_core::{AssetDecl, AssetName, InputDecl, OutputDecl};
+use assets_core::graph::Graph;
+use assets_core::{AssetDecl, AssetName, InputDecl, OutputDecl, Reads, Reason};
 use assets_frames::FrameAsset;
+use assets_frames::aligned::{AlignedAsset, AlignedTable};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,19 +32,11 @@ fn name(text: &str) -> AssetName {
     AssetName::new(text).expect("the names of this file are identifiers")
 }
 
-/// An asset's own version and those of the kernels: a new version of any kernel makes again what uses kernels.
-fn version(own: &str, with_kernels: bool) -> String {
-    let mut text = own.to_owned();
-    if with_kernels {
-        for (kernel, version) in kernels::versions() {
-            text.push_str(&format!(" {kernel}-{version}"));
-        }
-    }
-    text
-}
-
 /// Wires the pipeline for a project's settings.
-pub fn pipeline(settings: &Settings, sources: Vec<String>, base: PathBuf) -> Result<Pipeline, GraphError> {
+///
+/// # Errors
+/// Definitions that contradict each other.
+pub fn pipeline(settings: &Settings, sources: Vec<String>, base: PathBuf) -> Result<Pipeline, Reason> {
     let reading = Reading {
         timezone: settings.timezone.as_deref().and_then(|zone| zone.parse().ok()),
         attributes: settings.run_attributes.clone(),
@@ -54,33 +48,63 @@ pub fn pipeline(settings: &Settings, sources: Vec<String>, base: PathBuf) -> Res
             .collect(),
     };
     let intake = Arc::new(Intake::new(sources, base, reading, name("raw"), name("intake_rejects")));
-    let graph = Arc::new(Graph::new(vec![
+    let tables = Tables::new(settings)?;
+    let clean = Clean {
+        settings: settings.clean.clone(),
+        limits: settings.limits.clone(),
+        tare: settings.tare.clone(),
+        sessions: settings.sessions.clone(),
+    };
+    let decls = vec![
         raw_decl(settings),
         rejects_decl(),
-        clean_decl(settings),
-        wide_decl(settings),
-        features_decl(settings),
-        stats_decl(settings),
-    ])?);
-    let (sessions, wide) = (settings.sessions.clone(), settings.wide.clone());
-    let derivative = settings.derivative.clone();
-    let mut code: HashMap<AssetName, Arc<dyn FrameAsset>> = HashMap::new();
+        clean_decl(settings, &clean),
+        wide_decl(settings, &tables),
+        features_decl(settings, &tables),
+        stats_decl(settings, &tables),
+    ];
+    let graph = Graph::new(decls).map_err(|error| Reason::new("bad_pipeline", error.to_string()))?;
     let columns = names::raw(&settings.run_attributes);
+    let mut code: HashMap<AssetName, Arc<dyn FrameAsset>> = HashMap::new();
     code.insert(name("raw"), Arc::new(Raw { intake: Arc::clone(&intake), columns }));
     code.insert(name("intake_rejects"), Arc::new(IntakeRejects { intake: Arc::clone(&intake) }));
-    let (limits, tare) = (settings.limits.clone(), settings.tare.clone());
-    code.insert(name("clean"), Arc::new(Clean { settings: settings.clean.clone(), limits, tare }));
-    code.insert(name("wide"), Arc::new(Wide { sessions: sessions.clone(), settings: wide.clone() }));
-    let features = Features { sessions: sessions.clone(), wide: wide.clone(), derivative: derivative.clone() };
-    code.insert(name("features"), Arc::new(features));
-    let attributes = settings.run_attributes.clone();
-    let stats = Stats { sessions, wide, derivative, settings: settings.stats.clone(), attributes };
-    code.insert(name("stats"), Arc::new(stats));
-    Ok(Pipeline { graph, code, intake })
+    code.insert(name("clean"), Arc::new(clean));
+    code.insert(name("wide"), Arc::new(Wide::new(vec![tables.wide, tables.gaps])));
+    code.insert(name("features"), Arc::new(Features::new(tables.features)));
+    code.insert(name("stats"), Arc::new(AlignedAsset::new(vec![tables.stats])));
+    Ok(Pipeline { graph: Arc::new(graph), code, intake })
+}
+
+/// The tables that are made column by column.
+struct Tables {
+    wide: Arc<AlignedTable>,
+    gaps: Arc<AlignedTable>,
+    features: Arc<AlignedTable>,
+    stats: Arc<AlignedTable>,
+}
+
+impl Tables {
+    fn new(settings: &Settings) -> Result<Self, Reason> {
+        let [raw, clean, rejects, sessions, wide] = ["raw", "clean", "rejects", "sessions", "wide"].map(name);
+        let features = [&clean, &sessions, &wide];
+        let stats = Stats {
+            wide: settings.wide.clone(),
+            derivative: settings.derivative.clone(),
+            settings: settings.stats.clone(),
+            attributes: settings.run_attributes.clone(),
+        };
+        let sources = stats::Sources { raw: &raw, clean: &clean, rejects: &rejects, sessions: &sessions };
+        Ok(Self {
+            wide: Arc::new(wide::table(name("wide"), &clean, &sessions, &settings.wide)?),
+            gaps: Arc::new(wide::gaps_table(name("gaps"), &clean, &sessions, &settings.wide)?),
+            features: Arc::new(features::table(name("features"), features, &settings.wide, &settings.derivative)?),
+            stats: Arc::new(stats::table(name("stats"), &sources, &stats)?),
+        })
+    }
 }
 
 fn raw_decl(settings: &Settings) -> AssetDecl {
-    AssetDecl::new(OutputDecl::new(name("raw"), names::raw(&settings.run_attributes)), &version(raw::VERSION, false))
+    AssetDecl::new(OutputDecl::new(name("raw"), names::raw(&settings.run_attributes)), raw::VERSION)
         .partitioned_by(&[RUN])
         .reads_sources()
         .described("the run's rows as delivered, typed")
@@ -88,22 +112,35 @@ fn raw_decl(settings: &Settings) -> AssetDecl {
 
 fn rejects_decl() -> AssetDecl {
     let output = OutputDecl::new(name("intake_rejects"), names::rejects()).packed();
-    AssetDecl::new(output, &version(raw::VERSION, false))
-        .reads_sources()
-        .described("rows of all sources without a usable run id")
+    AssetDecl::new(output, raw::VERSION).reads_sources().described("rows of all sources without a usable run id")
 }
 
-fn clean_decl(settings: &Settings) -> AssetDecl {
+fn clean_decl(settings: &Settings, clean: &Clean) -> AssetDecl {
     let output = OutputDecl::new(name("clean"), names::clean()).sliced_by(&["robot_id", "sensor_type", "field"]);
-    let mut decl = AssetDecl::new(output, &version(clean::VERSION, true))
+    let code = format!("{} {}", clean::VERSION, kernels::versions(&["hampel"]));
+    let mut decl = AssetDecl::new(output, &code)
         .partitioned_by(&[RUN])
         .reads(InputDecl::columns(name("raw"), &clean::READS))
         .also(OutputDecl::new(name("rejects"), names::rejects()).packed())
-        .described("valid rows, sorted by time; rejects: the others, with codes");
-    if settings.clean.outliers == Outliers::Hampel {
-        // Parameters of what is off don't count.
+        .also(OutputDecl::new(name("sessions"), names::sessions()).packed())
+        .described("valid rows, sorted by time; rejects: the others, with codes; sessions: stretches without a silence")
+        .param("sessions.session_gap_s", settings.sessions.session_gap_s);
+    for (channel, own) in &settings.clean.channels {
+        let own = [
+            ("outliers", own.outliers.map(|outliers| outliers.name().to_owned())),
+            ("hampel_window_ms", own.hampel_window_ms.map(|ms| ms.to_string())),
+            ("hampel_k", own.hampel_k.map(|k| k.to_string())),
+        ];
+        for (what, value) in own {
+            if let Some(value) = value {
+                decl = decl.param(&format!("clean.channels.{channel}.{what}"), value);
+            }
+        }
+    }
+    // Parameters of what is off don't count.
+    if CHANNELS.iter().any(|channel| settings.clean.hampel(&channel.column()).is_some()) {
         decl = decl
-            .param("clean.outliers", "hampel")
+            .param("clean.outliers", settings.clean.outliers.name())
             .param("clean.hampel_window_ms", settings.clean.hampel_window_ms)
             .param("clean.hampel_k", settings.clean.hampel_k)
             .param("clean.resolution_mm", settings.clean.resolution_mm)
@@ -118,11 +155,10 @@ fn clean_decl(settings: &Settings) -> AssetDecl {
     for (field, offset) in &settings.tare.offsets_n {
         decl = decl.param(&format!("tare.offsets_n.{field}"), offset);
     }
+    for output in &mut decl.outputs {
+        output.parts = clean::parts(&output.name, &name("raw"), clean, &decl.params);
+    }
     decl
-}
-
-fn with_sessions(decl: AssetDecl, settings: &Settings) -> AssetDecl {
-    decl.param("sessions.session_gap_s", settings.sessions.session_gap_s)
 }
 
 fn with_max_gap(decl: AssetDecl, settings: &Settings) -> AssetDecl {
@@ -154,43 +190,51 @@ fn with_derivative(decl: AssetDecl, settings: &Settings) -> AssetDecl {
     }
 }
 
-fn samples() -> InputDecl {
-    InputDecl::columns(name("clean"), &channels::SAMPLE_COLUMNS)
-}
-
-fn wide_decl(settings: &Settings) -> AssetDecl {
-    let decl = AssetDecl::new(OutputDecl::new(name("wide"), names::wide()), &version(wide::VERSION, true))
-        .partitioned_by(&[RUN])
-        .reads(samples())
-        .also(OutputDecl::new(name("gaps"), names::gaps()).packed())
-        .described("one row per timestamp of any sensor; gaps: where it is not carried by nearby samples");
-    with_alignment(with_sessions(decl, settings), settings)
-}
-
-fn features_decl(settings: &Settings) -> AssetDecl {
-    let fields = names::wide_fields();
-    let read: Vec<&str> = std::iter::once("time").chain(fields.iter().map(String::as_str)).collect();
-    let output = OutputDecl::new(name("features"), names::features());
-    let decl = AssetDecl::new(output, &version(features::VERSION, true))
-        .partitioned_by(&[RUN])
-        .reads(InputDecl::columns(name("wide"), &read))
-        .reads(samples())
-        .described("wide, with velocities, accelerations and forces per robot");
-    with_derivative(with_alignment(with_sessions(decl, settings), settings), settings)
-}
-
-fn stats_decl(settings: &Settings) -> AssetDecl {
-    let output = OutputDecl::new(name("stats"), names::stats(&settings.run_attributes)).packed();
-    let mut decl = AssetDecl::new(output, &version(stats::VERSION, true))
-        .partitioned_by(&[RUN])
-        .reads(samples())
-        // Its number of rows is all that counts of it.
-        .reads(InputDecl::columns(name("rejects"), &[]))
-        .described("one row per run");
-    if !settings.run_attributes.is_empty() {
-        let attributes: Vec<&str> = settings.run_attributes.iter().map(String::as_str).collect();
-        decl = decl.reads(InputDecl::columns(name("raw"), &attributes));
+/// What tables read, and of sliced inputs the columns that say whose row it is.
+fn reading(mut decl: AssetDecl, tables: &[&AlignedTable]) -> AssetDecl {
+    for input in tables.iter().flat_map(|table| table.inputs()) {
+        let Reads::Columns(columns) = input.reads else { continue };
+        let known = decl.inputs.iter().position(|known| known.output == input.output);
+        let at = known.unwrap_or_else(|| {
+            let keys: &[&str] = if input.output == name("clean") { &channels::SAMPLE_COLUMNS } else { &[] };
+            decl.inputs.push(InputDecl::columns(input.output.clone(), keys));
+            decl.inputs.len() - 1
+        });
+        if let Reads::Columns(known) = &mut decl.inputs[at].reads {
+            known.extend(columns);
+            known.sort();
+            known.dedup();
+        }
     }
-    let decl = with_derivative(with_max_gap(with_sessions(decl, settings), settings), settings);
+    decl
+}
+
+fn aligned(table: &AlignedTable) -> OutputDecl {
+    table.output(vec![names::run()])
+}
+
+fn wide_decl(settings: &Settings, tables: &Tables) -> AssetDecl {
+    let decl = AssetDecl::new(aligned(&tables.wide), "")
+        .partitioned_by(&[RUN])
+        .also(aligned(&tables.gaps).packed())
+        .by_column()
+        .described("one row per timestamp of any sensor; gaps: where it is not carried by nearby samples");
+    with_alignment(reading(decl, &[&tables.wide, &tables.gaps]), settings)
+}
+
+fn features_decl(settings: &Settings, tables: &Tables) -> AssetDecl {
+    let decl = AssetDecl::new(aligned(&tables.features), "")
+        .partitioned_by(&[RUN])
+        .by_column()
+        .described("wide, with velocities, accelerations and forces per robot");
+    with_derivative(with_alignment(reading(decl, &[&tables.features]), settings), settings)
+}
+
+fn stats_decl(settings: &Settings, tables: &Tables) -> AssetDecl {
+    let decl = AssetDecl::new(aligned(&tables.stats).packed(), "")
+        .partitioned_by(&[RUN])
+        .by_column()
+        .described("one row per run");
+    let decl = with_derivative(with_max_gap(reading(decl, &[&tables.stats]), settings), settings);
     decl.param("stats.dead_band_mm", settings.stats.dead_band_mm)
 }

@@ -58,8 +58,7 @@ impl App for Telemetry {
         } else {
             (options.sources.clone(), PathBuf::from("."))
         };
-        let pipeline = pipeline::pipeline(&settings, sources, from)
-            .map_err(|error| Failure::usage(Reason::new("bad_graph", error.to_string())))?;
+        let pipeline = pipeline::pipeline(&settings, sources, from).map_err(Failure::usage)?;
         Ok(Box::new(Opened { pipeline, store, config, workers: settings.workers }))
     }
 

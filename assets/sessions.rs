@@ -1,10 +1,16 @@
 //! Sessions: a silence of all channels longer than a threshold splits a run. Nothing is interpolated, held,
-//! differentiated or summed across it.
+//! differentiated or summed across it. They are an output of `clean`, so that what rests on them is made again when they
+//! change, and not whenever a sample does.
 
-use crate::channels::Samples;
+use crate::channels::{self, Samples};
 use crate::clean::periods;
+use crate::columns::RUN;
 use crate::settings::Sessions as Settings;
+use assets_core::Reason;
+use assets_core::hash::{Digest, Hasher};
+use assets_frames::{DataFrame, Inputs, columns};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A stretch of a run in which no silence of all channels is longer than the threshold.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,25 +44,84 @@ pub fn split(samples: &[Samples], settings: &Settings) -> Vec<Session> {
     let timed = periods(samples).into_iter().zip(samples).filter(|(_, samples)| samples.ts.len() >= 3);
     let slowest = timed.filter_map(|(period, _)| period).max().unwrap_or(0);
     let threshold = ((settings.session_gap_s * 1e6) as i64).max(slowest.saturating_mul(5));
-    let mut times: Vec<i64> = samples.iter().flat_map(|samples| samples.ts.iter().copied()).collect();
-    times.sort_unstable();
-    times.dedup();
+    let times = all_times(samples);
     let mut sessions = Vec::new();
     let mut first = 0;
     for at in 1..=times.len() {
         if at < times.len() && times[at] - times[at - 1] <= threshold {
             continue;
         }
-        let (start, stop) = (times[first], times[at - 1]);
-        let within = |samples: &Samples| {
-            let from = samples.ts.partition_point(|t| *t < start);
-            from..samples.ts.partition_point(|t| *t <= stop)
-        };
-        let ranges = samples.iter().map(within).collect();
-        sessions.push(Session { start, stop, samples: ranges, times: times[first..at].to_vec() });
+        sessions.push(session(samples, times[first..at].to_vec()));
         first = at;
     }
     sessions
+}
+
+fn all_times(samples: &[Samples]) -> Vec<i64> {
+    let mut times: Vec<i64> = samples.iter().flat_map(|samples| samples.ts.iter().copied()).collect();
+    times.sort_unstable();
+    times.dedup();
+    times
+}
+
+fn session(samples: &[Samples], times: Vec<i64>) -> Session {
+    let (start, stop) = (times.first().copied().unwrap_or(0), times.last().copied().unwrap_or(0));
+    let within = |samples: &Samples| {
+        let from = samples.ts.partition_point(|t| *t < start);
+        from..samples.ts.partition_point(|t| *t <= stop)
+    };
+    Session { start, stop, samples: samples.iter().map(within).collect(), times }
+}
+
+/// The table `sessions`. A session's timestamps are told by their hash: whoever is aligned on them goes by that, and
+/// does not care which channel brought which.
+pub fn table(run: &str, sessions: &[Session]) -> Result<DataFrame, Reason> {
+    let axis = |session: &Session| {
+        let mut hasher = Hasher::new("assets.time_axis.1");
+        for time in &session.times {
+            hasher.number(time.cast_unsigned());
+        }
+        let digest: Digest<16> = hasher.finish();
+        digest.to_string()
+    };
+    let axes: Vec<String> = sessions.iter().map(axis).collect();
+    let seconds = |session: &Session| (session.stop - session.start) as f64 / 1e6;
+    columns::frame(vec![
+        columns::constant_text(RUN, run, sessions.len()),
+        columns::ints("session", (1..).take(sessions.len()).map(Some)),
+        columns::times("start_time", sessions.iter().map(|session| session.start).collect()),
+        columns::times("stop_time", sessions.iter().map(|session| session.stop).collect()),
+        columns::floats("duration_s", sessions.iter().map(seconds).collect()),
+        columns::ints("timestamps", sessions.iter().map(|session| Some(session.times.len() as i64))),
+        columns::texts("time_axis", axes.iter().map(|axis| Some(axis.as_str()))),
+    ])
+}
+
+/// A run's samples and its sessions.
+#[derive(Debug)]
+pub struct Recorded {
+    /// By channel.
+    pub samples: Vec<Samples>,
+    /// In order.
+    pub sessions: Vec<Session>,
+}
+
+/// Reads a run's samples and its sessions, once a step.
+pub fn read(inputs: &Inputs<'_>) -> Result<Arc<Recorded>, Reason> {
+    inputs.shared("recorded", || {
+        let samples = channels::read(inputs)?;
+        let bounds = inputs.read("sessions", &["start_time", "stop_time"])?;
+        let starts = columns::to_times(&bounds, "start_time")?;
+        let stops = columns::to_times(&bounds, "stop_time")?;
+        let times = all_times(&samples);
+        let within = |start: i64, stop: i64| {
+            let from = times.partition_point(|t| *t < start);
+            times[from..times.partition_point(|t| *t <= stop)].to_vec()
+        };
+        let bounds = starts.into_iter().flatten().zip(stops.into_iter().flatten());
+        let sessions = bounds.map(|(start, stop)| session(&samples, within(start, stop))).collect();
+        Ok(Recorded { samples, sessions })
+    })
 }
 
 #[cfg(test)]

@@ -75,12 +75,37 @@ pub struct Clean {
     pub resolution_mm: f64,
     /// Floor of its scale for forces, N.
     pub resolution_n: f64,
+    /// What is otherwise for one channel, by its column of `wide`.
+    pub channels: BTreeMap<String, CleanChannel>,
+}
+
+/// `[clean.channels.fx_1]`: what is not set is as in `[clean]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CleanChannel {
+    /// `off` or `hampel`.
+    pub outliers: Option<Outliers>,
+    /// Window of the Hampel filter, ms.
+    pub hampel_window_ms: Option<f64>,
+    /// Its threshold in robust standard deviations.
+    pub hampel_k: Option<f64>,
+}
+
+impl Clean {
+    /// The Hampel filter of a channel: window in ms and threshold; `None` where it is off.
+    pub fn hampel(&self, column: &str) -> Option<(f64, f64)> {
+        let own = self.channels.get(column).cloned().unwrap_or_default();
+        let is_on = own.outliers.unwrap_or(self.outliers) == Outliers::Hampel;
+        let window_ms = own.hampel_window_ms.unwrap_or(self.hampel_window_ms);
+        is_on.then(|| (window_ms, own.hampel_k.unwrap_or(self.hampel_k)))
+    }
 }
 
 impl Default for Clean {
     fn default() -> Self {
         let outliers = Outliers::Off;
-        Self { outliers, hampel_window_ms: 250.0, hampel_k: 3.0, resolution_mm: 0.001, resolution_n: 0.1 }
+        let (hampel_window_ms, hampel_k, channels) = (250.0, 3.0, BTreeMap::new());
+        Self { outliers, hampel_window_ms, hampel_k, resolution_mm: 0.001, resolution_n: 0.1, channels }
     }
 }
 
@@ -92,6 +117,16 @@ pub enum Outliers {
     Off,
     /// By a Hampel filter.
     Hampel,
+}
+
+impl Outliers {
+    /// As the settings say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Hampel => "hampel",
+        }
+    }
 }
 
 /// `[sessions]`
@@ -263,6 +298,20 @@ impl Settings {
     fn validate_names(&self) -> Result<(), Reason> {
         let bad = |key: String, message: String| Err(Reason::new("bad_setting", message).with("setting", key));
         let fields = crate::columns::wide_fields();
+        for (name, channel) in &self.clean.channels {
+            let key = format!("clean.channels.{name}");
+            if !fields.contains(name) {
+                let hint = suggest::hint(name, fields.iter().map(String::as_str));
+                return bad(key.clone(), format!("{key}: no such channel{hint}"));
+            }
+            let numbers = [("hampel_window_ms", channel.hampel_window_ms), ("hampel_k", channel.hampel_k)];
+            if let Some((what, value)) = numbers.iter().find(|(_, v)| v.is_some_and(|v| !(0.001..=1e12).contains(&v))) {
+                let value = value.unwrap_or_default();
+                let message =
+                    format!("{key}.{what} = {value} is not a positive number that makes sense (0.001 to 1e12)");
+                return bad(format!("{key}.{what}"), message);
+            }
+        }
         for (name, [low, high]) in &self.limits {
             if !fields.contains(name) {
                 let hint = suggest::hint(name, fields.iter().map(String::as_str));

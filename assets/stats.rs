@@ -4,23 +4,33 @@
 use crate::align;
 use crate::channels::{self, CHANNELS, Samples};
 use crate::columns::{self as names, RUN};
-use crate::features::{Native, native, norm};
-use crate::kernels::{interpolate, path, summary};
+use crate::features::{DERIVING, Native, native_of, norm};
+use crate::kernels::{self, interpolate, path, summary};
 use crate::sessions::{self, Session};
-use crate::settings::{Derivative, Sessions, Stats as Settings, Wide};
-use assets_core::record::Unavailable;
-use assets_core::table::{Table, Values};
-use assets_core::{ColumnDecl, Kind, Reason};
-use assets_frames::{FrameAsset, Inputs, Outputs, columns, small};
+use crate::settings::{Derivative, Stats as Settings, Wide};
+use crate::wide::samples_of;
+use assets_core::{AssetName, ColumnDecl, Kind, PartRead, Reason};
+use assets_frames::aligned::{AlignedTable, Defined, Kernel};
+use assets_frames::polars::prelude::col;
+use assets_frames::{Column, Inputs, columns};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-/// Version of what follows; part of the fingerprint, with those of the kernels it uses.
-pub const VERSION: &str = "stats-1";
+/// What `stats` reads.
+pub struct Sources<'a> {
+    /// For run attributes.
+    pub raw: &'a AssetName,
+    /// Samples.
+    pub clean: &'a AssetName,
+    /// Counted.
+    pub rejects: &'a AssetName,
+    /// Where runs are split.
+    pub sessions: &'a AssetName,
+}
 
 /// Summarizes a run.
+#[derive(Clone)]
 pub struct Stats {
-    /// What splits a run.
-    pub sessions: Sessions,
     /// What counts as a gap.
     pub wide: Wide,
     /// How derivatives are made.
@@ -40,49 +50,106 @@ enum Cell {
     Text(Option<String>),
 }
 
-type Row = BTreeMap<String, Cell>;
+/// Columns that are computed together, once a step.
+type Group = BTreeMap<String, Cell>;
+type Compute = fn(&Stats, &Inputs<'_>) -> Result<Group, Reason>;
 
-impl FrameAsset for Stats {
-    fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-        let samples = channels::read(inputs)?;
-        let sessions = sessions::split(&samples, &self.sessions);
-        let mut row = Row::new();
-        row.insert(RUN.into(), Cell::Text(Some(inputs.key(RUN).to_owned())));
-        span(&sessions, &mut row);
-        self.rates(&samples, &mut row);
-        self.gaps(&samples, &sessions, &mut row);
-        let (kept, rejected) = (inputs.rows("clean")?, inputs.rows("rejects")?);
-        let share = (kept + rejected > 0).then(|| rejected as f64 / (kept + rejected) as f64);
-        row.insert("rejected_share".into(), Cell::Float(share));
-        for robot in [1, 2] {
-            self.motion(&samples, &sessions, robot, &mut row);
-            force(&samples, &sessions, robot, &mut row);
+/// The table `stats`.
+pub fn table(name: AssetName, sources: &Sources<'_>, stats: &Stats) -> Result<AlignedTable, Reason> {
+    let stats = Arc::new(stats.clone());
+    let decls = names::stats(&stats.attributes).into_iter().filter(|decl| decl.name != RUN);
+    let defined = decls.map(|decl| {
+        let reason = match decl.kind {
+            Kind::Text => Reason::new("attribute_not_delivered", format!("no row brought a {}", decl.name)),
+            _ => Reason::new("too_few_samples", "there are too few valid samples to know it"),
+        };
+        let defined = if decl.name == "distance_mm" {
+            Defined::expr(decl, col("distance_1_mm") + col("distance_2_mm"))
+        } else {
+            let kernel = kernel(&decl, sources, &stats);
+            Defined::kernel(decl, kernel)
+        };
+        defined.when_null(reason)
+    });
+    AlignedTable::new(name, defined.collect(), None)
+}
+
+/// The kernel of a column: which group computes it, from which parts.
+fn kernel(decl: &ColumnDecl, sources: &Sources<'_>, stats: &Arc<Stats>) -> Kernel {
+    let clean_times = PartRead::column(sources.clean, "time");
+    let bounds = ["start_time", "stop_time"].map(|column| PartRead::column(sources.sessions, column));
+    let robot = if decl.name.contains('2') { 2 } else { 1 };
+    let read_by = |channels: [usize; 3]| channels.into_iter().flat_map(|c| samples_of(sources.clean, &CHANNELS[c]));
+    let encoder = || read_by(channels::encoder(robot));
+    let load_cell = || read_by(channels::load_cell(robot));
+    let times = |reads: Vec<PartRead>| reads.into_iter().filter(|read| read.column.as_deref() == Some("time"));
+    let of = |group: &str, used: &[&str], compute: Compute| {
+        let (column, kind, stats) = (decl.name.clone(), decl.kind, Arc::clone(stats));
+        let group = group.to_owned();
+        let name = format!("{}.{}", group, column.replace(['1', '2'], ""));
+        Kernel::new(&name, &kernels::versions(used), move |row| {
+            let group = row.inputs.shared(&group, || compute(&stats, row.inputs))?;
+            Ok(cell(&column, kind, group.get(&column)))
+        })
+    };
+    match decl.name.as_str() {
+        name if stats.attributes.iter().any(|attribute| attribute == name) => {
+            of("attributes", &[], attributes).reads([PartRead::column(sources.raw, name)])
         }
-        let distances = ["distance_1_mm", "distance_2_mm"].map(|name| match row.get(name) {
-            Some(Cell::Float(distance)) => *distance,
-            _ => None,
-        });
-        let [one, two] = distances;
-        row.insert("distance_mm".into(), Cell::Float(one.zip(two).map(|(one, two)| one + two)));
-        self.attributes(inputs, &mut row)?;
-        let decls = names::stats(&self.attributes);
-        for unavailable in unavailable(&decls, &row, inputs.unavailable("clean")?) {
-            outputs.unavailable("stats", &unavailable.column, unavailable.reason)?;
+        "start_time" | "stop_time" | "runtime_s" | "sessions" | "active_s" => of("span", &[], span).reads(bounds),
+        "gaps" | "longest_gap_s" => {
+            of("gaps", &["interpolate"], gaps).params(["wide.max_gap_ms"]).reads(bounds).reads([clean_times])
         }
-        outputs.write("stats", small::from_table(&table(&decls, &row))?)
+        "rejected_share" => {
+            of("rejected", &[], rejected).reads([PartRead::rows(sources.clean), PartRead::rows(sources.rejects)])
+        }
+        name if name.starts_with("encoder") => of("rates", &["interpolate"], rates).reads(times(encoder().collect())),
+        name if name.starts_with("load_cell") => {
+            of("rates", &["interpolate"], rates).reads(times(load_cell().collect()))
+        }
+        name if name.starts_with("distance") => {
+            let kernel = of("distances", &["path"], distances).reads(encoder()).aligned_by(bounds);
+            if name.contains("dead_band") { kernel.params(["stats.dead_band_mm"]) } else { kernel }
+        }
+        name if name.starts_with('f') => of("forces", &["summary"], forces).reads(load_cell()).aligned_by(bounds),
+        _ => of("motions", &["derivative", "summary"], motions).params(DERIVING).reads(encoder()).aligned_by(bounds),
     }
 }
 
-fn span(sessions: &[Session], row: &mut Row) {
-    let start = sessions.first().map(|session| session.start);
-    let stop = sessions.last().map(|session| session.stop);
+/// A column of one row.
+fn cell(name: &str, kind: Kind, cell: Option<&Cell>) -> Column {
+    match (cell, kind) {
+        (Some(Cell::Float(value)), _) => columns::maybe_floats(name, [value.filter(|v| !v.is_nan())].into_iter()),
+        (Some(Cell::Int(value)), _) => columns::ints(name, [*value].into_iter()),
+        (Some(Cell::Time(value)), _) => columns::maybe_times(name, [*value].into_iter()),
+        (Some(Cell::Text(value)), _) => columns::texts(name, [value.as_deref()].into_iter()),
+        (None, Kind::Float) => columns::maybe_floats(name, [None].into_iter()),
+        (None, Kind::Int) => columns::ints(name, [None].into_iter()),
+        (None, Kind::Time) => columns::maybe_times(name, [None].into_iter()),
+        (None, Kind::Text | Kind::Bool) => columns::texts(name, [None].into_iter()),
+    }
+}
+
+fn span(_: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
+    let bounds = inputs.read("sessions", &["start_time", "stop_time"])?;
+    let starts: Vec<i64> = columns::to_times(&bounds, "start_time")?.into_iter().flatten().collect();
+    let stops: Vec<i64> = columns::to_times(&bounds, "stop_time")?.into_iter().flatten().collect();
+    let (start, stop) = (starts.first().copied(), stops.last().copied());
     let seconds = |us: i64| us as f64 / 1e6;
-    row.insert("start_time".into(), Cell::Time(start));
-    row.insert("stop_time".into(), Cell::Time(stop));
-    row.insert("runtime_s".into(), Cell::Float(start.zip(stop).map(|(start, stop)| seconds(stop - start))));
-    row.insert("sessions".into(), Cell::Int(Some(sessions.len() as i64)));
-    let active: i64 = sessions.iter().map(|session| session.stop - session.start).sum();
-    row.insert("active_s".into(), Cell::Float(start.map(|_| seconds(active))));
+    let active: i64 = starts.iter().zip(&stops).map(|(start, stop)| stop - start).sum();
+    Ok(Group::from([
+        ("start_time".into(), Cell::Time(start)),
+        ("stop_time".into(), Cell::Time(stop)),
+        ("runtime_s".into(), Cell::Float(start.zip(stop).map(|(start, stop)| seconds(stop - start)))),
+        ("sessions".into(), Cell::Int(Some(starts.len() as i64))),
+        ("active_s".into(), Cell::Float(start.map(|_| seconds(active)))),
+    ]))
+}
+
+fn rejected(_: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
+    let (kept, rejected) = (inputs.rows("clean")?, inputs.rows("rejects")?);
+    let share = (kept + rejected > 0).then(|| rejected as f64 / (kept + rejected) as f64);
+    Ok(Group::from([("rejected_share".into(), Cell::Float(share))]))
 }
 
 /// The sum of path lengths per session where all three fields of an encoder are valid.
@@ -145,55 +212,77 @@ fn mean(tracks: &[Track], values: &[Vec<f64>]) -> Option<f64> {
     }
 }
 
-fn peak_and_mean(name: &str, unit: &str, tracks: &[Track], values: &[Vec<f64>], row: &mut Row) {
+fn peak_and_mean(name: &str, unit: &str, tracks: &[Track], values: &[Vec<f64>], row: &mut Group) {
     let peak = values.iter().filter_map(|values| summary::peak(values)).reduce(f64::max);
     row.insert(format!("{name}_peak_{unit}"), Cell::Float(peak));
     row.insert(format!("{name}_mean_{unit}"), Cell::Float(mean(tracks, values)));
 }
 
-fn force(samples: &[Samples], sessions: &[Session], robot: usize, row: &mut Row) {
-    let tracks = tracks(samples, sessions, channels::load_cell(robot));
-    let norms: Vec<Vec<f64>> = tracks
-        .iter()
-        .map(|track| track.points.iter().map(|[x, y, z]| (x * x + y * y + z * z).sqrt()).collect())
-        .collect();
-    peak_and_mean(&format!("f{robot}"), "n", &tracks, &norms, row);
+fn forces(_: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
+    let recorded = sessions::read(inputs)?;
+    let mut row = Group::new();
+    for robot in [1, 2] {
+        let tracks = tracks(&recorded.samples, &recorded.sessions, channels::load_cell(robot));
+        let norms: Vec<Vec<f64>> = tracks
+            .iter()
+            .map(|track| track.points.iter().map(|[x, y, z]| (x * x + y * y + z * z).sqrt()).collect())
+            .collect();
+        peak_and_mean(&format!("f{robot}"), "n", &tracks, &norms, &mut row);
+    }
+    Ok(row)
 }
 
-impl Stats {
-    fn rates(&self, samples: &[Samples], row: &mut Row) {
-        for robot in [1, 2] {
-            for (sensor, channels) in [("encoder", channels::encoder(robot)), ("load_cell", channels::load_cell(robot))]
-            {
-                let times: BTreeSet<i64> = channels.iter().flat_map(|c| samples[*c].ts.iter().copied()).collect();
-                let times: Vec<i64> = times.into_iter().collect();
-                let rate = interpolate::median_period(&times).map(|period| 1e6 / period as f64);
-                row.insert(format!("{sensor}_{robot}_samples"), Cell::Int(Some(times.len() as i64)));
-                row.insert(format!("{sensor}_{robot}_rate_hz"), Cell::Float(rate));
-            }
+fn rates(_: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
+    let samples = &sessions::read(inputs)?.samples;
+    let mut row = Group::new();
+    for robot in [1, 2] {
+        for (sensor, channels) in [("encoder", channels::encoder(robot)), ("load_cell", channels::load_cell(robot))] {
+            let times: BTreeSet<i64> = channels.iter().flat_map(|c| samples[*c].ts.iter().copied()).collect();
+            let times: Vec<i64> = times.into_iter().collect();
+            let rate = interpolate::median_period(&times).map(|period| 1e6 / period as f64);
+            row.insert(format!("{sensor}_{robot}_samples"), Cell::Int(Some(times.len() as i64)));
+            row.insert(format!("{sensor}_{robot}_rate_hz"), Cell::Float(rate));
         }
     }
+    Ok(row)
+}
 
-    fn gaps(&self, samples: &[Samples], sessions: &[Session], row: &mut Row) {
-        let max_gaps = align::max_gaps(samples, &self.wide);
-        let mut gaps = Vec::new();
-        for (session, channel) in sessions.iter().flat_map(|s| (0..CHANNELS.len()).map(move |c| (s, c))) {
-            gaps.extend(interpolate::long_gaps(session.ts(samples, channel), max_gaps[channel]));
-        }
-        let longest = gaps.iter().map(|(start, stop)| stop - start).max().unwrap_or(0);
-        row.insert("gaps".into(), Cell::Int(Some(gaps.len() as i64)));
-        row.insert("longest_gap_s".into(), Cell::Float(Some(longest as f64 / 1e6)));
+fn gaps(stats: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
+    let recorded = sessions::read(inputs)?;
+    let max_gaps = align::max_gaps(&recorded.samples, &stats.wide);
+    let mut gaps = Vec::new();
+    for (session, channel) in recorded.sessions.iter().flat_map(|s| (0..CHANNELS.len()).map(move |c| (s, c))) {
+        gaps.extend(interpolate::long_gaps(session.ts(&recorded.samples, channel), max_gaps[channel]));
     }
+    let longest = gaps.iter().map(|(start, stop)| stop - start).max().unwrap_or(0);
+    Ok(Group::from([
+        ("gaps".into(), Cell::Int(Some(gaps.len() as i64))),
+        ("longest_gap_s".into(), Cell::Float(Some(longest as f64 / 1e6))),
+    ]))
+}
 
-    fn motion(&self, samples: &[Samples], sessions: &[Session], robot: usize, row: &mut Row) {
-        let channels = channels::encoder(robot);
-        let tracks = tracks(samples, sessions, channels);
-        let band = self.settings.dead_band_mm;
+fn distances(stats: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
+    let recorded = sessions::read(inputs)?;
+    let band = stats.settings.dead_band_mm;
+    let mut row = Group::new();
+    for robot in [1, 2] {
+        let tracks = tracks(&recorded.samples, &recorded.sessions, channels::encoder(robot));
         let name = |what: &str| format!("distance_{robot}{what}_mm");
         row.insert(name(""), Cell::Float(distance(&tracks, path::length)));
         row.insert(name("_dead_band"), Cell::Float(distance(&tracks, |p| path::length_dead_banded(p, band))));
         row.insert(name("_half_rate"), Cell::Float(distance(&tracks, path::length_half_rate)));
-        let native = native(samples, sessions, robot, &self.derivative.kernel());
+    }
+    Ok(row)
+}
+
+fn motions(stats: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
+    let recorded = sessions::read(inputs)?;
+    let samples = &recorded.samples;
+    let mut row = Group::new();
+    for robot in [1, 2] {
+        let channels = channels::encoder(robot);
+        let tracks = tracks(samples, &recorded.sessions, channels);
+        let native = native_of(inputs, robot as i64, &stats.derivative.kernel())?;
         let fallback = channels.iter().any(|c| !samples[*c].ts.is_empty());
         let fallback = fallback.then(|| native.iter().map(|n| n.fallback).max().unwrap_or(0) as i64);
         row.insert(format!("central_fallback_{robot}"), Cell::Int(fallback));
@@ -203,75 +292,21 @@ impl Stats {
             };
             tracks.iter().map(|track| norm([&of(track, 0), &of(track, 1), &of(track, 2)])).collect()
         };
-        peak_and_mean(&format!("v{robot}"), "mm_s", &tracks, &norms(|n| &n.velocity), row);
-        peak_and_mean(&format!("a{robot}"), "mm_s2", &tracks, &norms(|n| &n.acceleration), row);
+        peak_and_mean(&format!("v{robot}"), "mm_s", &tracks, &norms(|n| &n.velocity), &mut row);
+        peak_and_mean(&format!("a{robot}"), "mm_s2", &tracks, &norms(|n| &n.acceleration), &mut row);
     }
+    Ok(row)
+}
 
-    /// The distinct values of each attribute, sorted and joined.
-    fn attributes(&self, inputs: &Inputs<'_>, row: &mut Row) -> Result<(), Reason> {
-        if self.attributes.is_empty() {
-            return Ok(());
-        }
-        let wanted: Vec<&str> = self.attributes.iter().map(String::as_str).collect();
-        let raw = inputs.read("raw", &wanted)?;
-        for name in &self.attributes {
-            let distinct: BTreeSet<&str> = columns::to_texts(&raw, name)?.into_iter().flatten().collect();
-            let joined = distinct.into_iter().collect::<Vec<_>>().join(",");
-            row.insert(name.clone(), Cell::Text(Some(joined).filter(|text| !text.is_empty())));
-        }
-        Ok(())
+/// The distinct values of each attribute, sorted and joined.
+fn attributes(stats: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
+    let wanted: Vec<&str> = stats.attributes.iter().map(String::as_str).collect();
+    let raw = inputs.read("raw", &wanted)?;
+    let mut row = Group::new();
+    for name in &stats.attributes {
+        let distinct: BTreeSet<&str> = columns::to_texts(&raw, name)?.into_iter().flatten().collect();
+        let joined = distinct.into_iter().collect::<Vec<_>>().join(",");
+        row.insert(name.clone(), Cell::Text(Some(joined).filter(|text| !text.is_empty())));
     }
-}
-
-fn table(decls: &[ColumnDecl], row: &Row) -> Table {
-    let columns = decls.iter().map(|decl| {
-        let values = match (row.get(&decl.name), decl.kind) {
-            (Some(Cell::Float(value)), _) => Values::Float(vec![value.filter(|v| !v.is_nan())]),
-            (Some(Cell::Int(value)), _) => Values::Int(vec![*value]),
-            (Some(Cell::Time(value)), _) => Values::Time(vec![*value]),
-            (Some(Cell::Text(value)), _) => Values::Text(vec![value.clone()]),
-            (None, Kind::Float) => Values::Float(vec![None]),
-            (None, Kind::Int) => Values::Int(vec![None]),
-            (None, Kind::Time) => Values::Time(vec![None]),
-            (None, Kind::Text | Kind::Bool) => Values::Text(vec![None]),
-        };
-        (decl.name.clone(), values)
-    });
-    Table { columns: columns.collect() }
-}
-
-/// The channels that a column of `stats` rests on.
-fn rests_on(column: &str) -> Vec<usize> {
-    let robots: &[usize] = match column {
-        _ if column.contains('1') => &[1],
-        _ if column.contains('2') => &[2],
-        _ if column.starts_with("distance") => &[1, 2],
-        _ => return Vec::new(),
-    };
-    let is_force = column.starts_with(['f', 'l']);
-    robots
-        .iter()
-        .flat_map(|robot| if is_force { channels::load_cell(*robot) } else { channels::encoder(*robot) })
-        .collect()
-}
-
-/// The reason of every null: that of a channel it rests on, else that there was nothing to summarize.
-fn unavailable(decls: &[ColumnDecl], row: &Row, clean: &[Unavailable]) -> Vec<Unavailable> {
-    let is_null = |name: &str| match row.get(name) {
-        Some(Cell::Float(value)) => value.is_none_or(f64::is_nan),
-        Some(Cell::Int(value) | Cell::Time(value)) => value.is_none(),
-        Some(Cell::Text(value)) => value.is_none(),
-        None => true,
-    };
-    let reasons = decls.iter().filter(|decl| is_null(&decl.name)).map(|decl| {
-        let slices: Vec<String> = rests_on(&decl.name).into_iter().map(|c| CHANNELS[c].slice()).collect();
-        let inherited = clean.iter().find(|unavailable| slices.contains(&unavailable.column));
-        let reason = inherited.map(|unavailable| unavailable.reason.clone());
-        let reason = reason.unwrap_or_else(|| match decl.kind {
-            Kind::Text => Reason::new("attribute_not_delivered", format!("no row brought a {}", decl.name)),
-            _ => Reason::new("too_few_samples", "there are too few valid samples to know it"),
-        });
-        Unavailable { column: decl.name.clone(), reason }
-    });
-    reasons.collect()
+    Ok(row)
 }

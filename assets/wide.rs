@@ -2,77 +2,127 @@
 //! samples.
 
 use crate::align::Alignment;
-use crate::channels::{self, CHANNELS, COUNT, Samples};
+use crate::channels::{CHANNELS, COUNT, Channel};
 use crate::columns::{self as names, RUN};
-use crate::kernels::interpolate;
-use crate::sessions::{self, Session};
-use crate::settings::{OnGap, Sessions, Wide as Settings};
-use assets_core::Reason;
-use assets_frames::{DataFrame, FrameAsset, Inputs, Outputs, columns};
+use crate::kernels::{self, interpolate};
+use crate::settings::{Method, OnGap, Wide as Settings};
+use assets_core::{AssetName, PartRead, Reason};
+use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined, Kernel};
+use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns};
+use std::sync::Arc;
 
-/// Version of what follows; part of the fingerprint, with those of the kernels it uses.
-pub const VERSION: &str = "wide-1";
+/// Parameters that decide how a channel comes to the time axis.
+pub const ALIGNING: [&str; 3] = ["wide.method", "wide.grid_ms", "wide.merge_ms"];
+/// Kernels that bring it there.
+pub const ALIGNING_KERNELS: [&str; 2] = ["interpolate", "resample"];
 
 /// Aligns the channels of a run.
 pub struct Wide {
-    /// What splits a run.
-    pub sessions: Sessions,
-    /// How channels share a time axis.
-    pub settings: Settings,
+    asset: AlignedAsset,
 }
 
-/// The channel behind a column of `wide`.
-pub fn channel_of(column: &str) -> Option<usize> {
-    CHANNELS.iter().position(|channel| channel.column() == column)
+impl Wide {
+    /// The code of `wide` over its tables.
+    pub fn new(tables: Vec<Arc<AlignedTable>>) -> Self {
+        Self { asset: AlignedAsset::new(tables) }
+    }
 }
 
 impl FrameAsset for Wide {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-        let samples = channels::read(inputs)?;
-        let sessions = sessions::split(&samples, &self.sessions);
-        let alignment = Alignment::new(&samples, &sessions, &self.settings)?;
-        let times = alignment.times();
-        let rows = alignment.session_rows();
-        check_times(&times, outputs)?;
-        let mut all = vec![columns::constant_text(RUN, inputs.key(RUN), times.len()), columns::times("time", times)];
-        let mut holes = None;
-        for name in names::wide_fields() {
-            let Some(channel) = channel_of(&name) else { continue };
-            let values = alignment.align(channel, &samples[channel].vs, false);
-            let available = sessions.iter().zip(&rows).filter(|(session, _)| !session.samples[channel].is_empty());
-            if available.into_iter().any(|(_, rows)| values[rows.clone()].iter().any(|v| v.is_nan())) {
-                holes.get_or_insert_with(|| name.clone());
+        self.asset.make(inputs, outputs)?;
+        // Columns that fail these are not made at all.
+        outputs.check("wide", "time_strictly_increasing", None)?;
+        outputs.check("wide", "no_null_where_measured", None)
+    }
+}
+
+/// Time and value of a channel's samples.
+pub fn samples_of(clean: &AssetName, channel: &Channel) -> [PartRead; 2] {
+    ["time", "value"].map(|column| PartRead::slice(clean, &channel.slice(), column))
+}
+
+/// The table `wide`.
+pub fn table(
+    name: AssetName,
+    clean: &AssetName,
+    sessions: &AssetName,
+    settings: &Settings,
+) -> Result<AlignedTable, Reason> {
+    let mut columns = Vec::new();
+    for decl in names::wide().into_iter().filter(|decl| decl.name != RUN) {
+        let settings = settings.clone();
+        let channel = CHANNELS.iter().position(|channel| channel.column() == decl.name);
+        let kernel = match channel {
+            None => axis(clean, sessions, settings),
+            Some(channel) => {
+                let column = decl.name.clone();
+                let versions = kernels::versions(&ALIGNING_KERNELS);
+                Kernel::new("align", &versions, move |row| aligned(row.inputs, channel, &column, &settings))
+                    .params(ALIGNING)
+                    .params(["wide.on_gap", "wide.max_gap_ms"])
+                    .reads(samples_of(clean, &CHANNELS[channel]))
+                    .along(["time"])
             }
-            all.push(columns::floats_nan_null(&name, values));
-        }
-        let holes = holes.filter(|_| self.settings.on_gap == OnGap::Fill).map(|name| {
-            let message = format!("{name} has nulls in a session in which it was measured");
-            Reason::new("null_in_wide", message).with("column", name)
-        });
-        outputs.check("wide", "no_null_where_measured", holes)?;
-        outputs.write("wide", columns::frame(all)?)?;
-        outputs.write("gaps", gaps(inputs.key(RUN), &samples, &sessions, &alignment)?)?;
-        pass_on(inputs, outputs)
+        };
+        columns.push(Defined::kernel(decl, kernel));
     }
+    AlignedTable::new(name, columns, Some("time"))
 }
 
-/// Columns that are null throughout carry the reason of their channel.
-fn pass_on(inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-    for unavailable in inputs.unavailable("clean")? {
-        if let Some(channel) = CHANNELS.iter().find(|channel| channel.slice() == unavailable.column) {
-            outputs.unavailable("wide", &channel.column(), unavailable.reason.clone())?;
+/// The time axis: of the timestamps that `sessions` tells by their hash; merged rows also depend on who brought which.
+fn axis(clean: &AssetName, sessions: &AssetName, settings: Settings) -> Kernel {
+    let of_sessions = ["start_time", "stop_time", "time_axis"].map(|column| PartRead::column(sessions, column));
+    let is_merged = settings.method == Method::Merge;
+    let kernel = Kernel::new("axis", &kernels::versions(&["resample"]), move |row| {
+        let times = Alignment::of(row.inputs, &settings)?.times();
+        match times.windows(2).position(|pair| pair[0] >= pair[1]) {
+            Some(at) => {
+                let message = format!("the time of row {} is not later than the one before", at + 1);
+                let reason = Reason::new("time_not_increasing", message).with("row", at + 1);
+                Err(reason.failed_check("wide", "time_strictly_increasing"))
+            }
+            None => Ok(columns::times("time", times)),
         }
-    }
-    Ok(())
-}
-
-fn check_times(times: &[i64], outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-    let at = times.windows(2).position(|pair| pair[0] >= pair[1]);
-    let wrong = at.map(|at| {
-        Reason::new("time_not_increasing", format!("the time of row {} is not later than the one before", at + 1))
-            .with("row", at + 1)
     });
-    outputs.check("wide", "time_strictly_increasing", wrong)
+    let kernel = kernel.params(ALIGNING).reads(of_sessions);
+    if is_merged { kernel.reads([PartRead::column(clean, "time")]) } else { kernel }
+}
+
+fn aligned(inputs: &Inputs<'_>, channel: usize, name: &str, settings: &Settings) -> Result<Column, Reason> {
+    let alignment = Alignment::of(inputs, settings)?;
+    let recorded = alignment.recorded();
+    let values = alignment.align(channel, &recorded.samples[channel].vs, false);
+    let rows = alignment.session_rows();
+    let mut measured = recorded.sessions.iter().zip(rows).filter(|(session, _)| !session.samples[channel].is_empty());
+    let hole = settings.on_gap == OnGap::Fill && measured.any(|(_, rows)| values[rows].iter().any(|v| v.is_nan()));
+    if hole {
+        let message = format!("{name} has nulls in a session in which it was measured");
+        let reason = Reason::new("null_in_wide", message).with("column", name);
+        return Err(reason.failed_check("wide", "no_null_where_measured"));
+    }
+    Ok(columns::floats_nan_null(name, values))
+}
+
+/// The table `gaps`.
+pub fn gaps_table(
+    name: AssetName,
+    clean: &AssetName,
+    sessions: &AssetName,
+    settings: &Settings,
+) -> Result<AlignedTable, Reason> {
+    let decls = names::gaps().into_iter().filter(|decl| decl.name != RUN);
+    let columns = decls.map(|decl| {
+        let (column, settings) = (decl.name.clone(), settings.clone());
+        let kernel = Kernel::new(&format!("gaps.{column}"), &kernels::versions(&["interpolate"]), move |row| {
+            let gaps = row.inputs.shared("gaps", || gaps(row.inputs, &settings))?;
+            gaps.column(&column).cloned().map_err(|error| assets_frames::frame_error("gaps", &error))
+        });
+        let bounds = ["start_time", "stop_time"].map(|column| PartRead::column(sessions, column));
+        let kernel = kernel.params(["wide.max_gap_ms"]).reads([PartRead::column(clean, "time")]).reads(bounds);
+        Defined::kernel(decl, kernel).never_unavailable()
+    });
+    AlignedTable::new(name, columns.collect(), None)
 }
 
 /// One interval.
@@ -83,7 +133,9 @@ struct Gap {
     stop: i64,
 }
 
-fn gaps(run: &str, samples: &[Samples], sessions: &[Session], alignment: &Alignment<'_>) -> Result<DataFrame, Reason> {
+fn gaps(inputs: &Inputs<'_>, settings: &Settings) -> Result<DataFrame, Reason> {
+    let alignment = Alignment::of(inputs, settings)?;
+    let (samples, sessions) = (&alignment.recorded().samples, &alignment.recorded().sessions);
     let mut found = Vec::new();
     for pair in sessions.windows(2) {
         found.push(Gap { channel: None, kind: "pause", start: pair[0].stop, stop: pair[1].start });
@@ -107,7 +159,6 @@ fn gaps(run: &str, samples: &[Samples], sessions: &[Session], alignment: &Alignm
     found.sort_by_key(|gap| (gap.start, gap.channel, gap.stop));
     let about = |gap: &Gap| gap.channel.map(|channel| CHANNELS[channel]);
     columns::frame(vec![
-        columns::constant_text(RUN, run, found.len()),
         columns::ints("robot_id", found.iter().map(|gap| about(gap).map(|c| c.robot))),
         columns::texts("sensor_type", found.iter().map(|gap| about(gap).map(|c| c.sensor))),
         columns::texts("field", found.iter().map(|gap| about(gap).map(|c| c.field))),

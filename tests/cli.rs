@@ -139,16 +139,16 @@ fn what_a_person_reads() {
         features of 7582 is stale
         │  the parameter wide.method changed: linear → previous (parameter_changed)
         │  wide is to be made and may come out equal (input_to_be_made)
+        ├─ clean of 7582 is fresh
+        │  └─ raw of 7582 is fresh
         └─ wide of 7582 is stale
-           │  the parameter wide.method changed: linear → previous (parameter_changed)
-           └─ clean of 7582 is fresh
-              └─ raw of 7582 is fresh"#]]
+              the parameter wide.method changed: linear → previous (parameter_changed)"#]]
     .assert_eq(&stable(&project.run(&["why", "features", "--run", "7582"]).stdout));
     expect![[r#"
         stats of 7582  fresh  1 row, 0d9c8de7baa6
         ├─ raw of 7582  fresh  552 rows, b3a9dcbd8136
         │  └─ data/a.csv  552 rows
-        └─ clean of 7582  fresh  552 rows, 96020251e63b
+        └─ clean of 7582  fresh  552 rows, d856c8af8ba9
            └─ raw (see above)
         nothing depends on stats"#]]
     .assert_eq(&stable(&project.run(&["lineage", "stats", "--run", "7582"]).stdout));

@@ -15,19 +15,25 @@ pub mod resample;
 pub mod savgol;
 pub mod summary;
 
-/// Every kernel with its version, for fingerprints.
-///
-/// Kernels use one another (`resample` and `hampel` use `median`, `resample` uses `interpolate`, `derivative` uses
-/// `savgol`, which uses `interpolate`): a fingerprint that takes only one of them must take those it rests on as well.
-pub fn versions() -> Vec<(&'static str, u32)> {
-    vec![
-        ("derivative", derivative::VERSION),
-        ("hampel", hampel::VERSION),
-        ("interpolate", interpolate::VERSION),
-        ("median", median::VERSION),
-        ("path", path::VERSION),
-        ("resample", resample::VERSION),
-        ("savgol", savgol::VERSION),
-        ("summary", summary::VERSION),
-    ]
+/// Every kernel with its version and the kernels that it uses.
+pub const KERNELS: [(&str, u32, &[&str]); 8] = [
+    ("derivative", derivative::VERSION, &["savgol"]),
+    ("hampel", hampel::VERSION, &["median"]),
+    ("interpolate", interpolate::VERSION, &[]),
+    ("median", median::VERSION, &[]),
+    ("path", path::VERSION, &[]),
+    ("resample", resample::VERSION, &["interpolate", "median"]),
+    ("savgol", savgol::VERSION, &["interpolate"]),
+    ("summary", summary::VERSION, &[]),
+];
+
+/// The versions of some kernels and of all that those use, for fingerprints: `interpolate-1 median-1`.
+pub fn versions(names: &[&str]) -> String {
+    let mut wanted: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+    let mut open: Vec<&str> = names.to_vec();
+    while let Some((.., uses)) = open.pop().and_then(|name| KERNELS.iter().find(|(known, ..)| *known == name)) {
+        open.extend(uses.iter().filter(|name| wanted.insert(name)));
+    }
+    let used = KERNELS.iter().filter(|(name, ..)| wanted.contains(name));
+    used.map(|(name, version, _)| format!("{name}-{version}")).collect::<Vec<_>>().join(" ")
 }

@@ -4,6 +4,7 @@
 
 use crate::hash::{Digest, Hasher};
 use crate::key::AssetName;
+use crate::part::PartCode;
 
 /// The kind of values a declared column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,18 +65,27 @@ pub struct OutputDecl {
     pub slice_key: Vec<String>,
     /// A row or a few per partition: rows travel in the record, and files hold many partitions.
     pub packed: bool,
+    /// What each part is computed from, where that is known part by part; a part that is not listed follows its step.
+    pub parts: Vec<PartCode>,
 }
 
 impl OutputDecl {
     /// An unsliced output with a file per partition.
     pub fn new(name: AssetName, columns: Vec<ColumnDecl>) -> Self {
-        Self { name, columns, slice_key: Vec::new(), packed: false }
+        Self { name, columns, slice_key: Vec::new(), packed: false, parts: Vec::new() }
     }
 
     /// The same, packed.
     #[must_use]
     pub fn packed(mut self) -> Self {
         self.packed = true;
+        self
+    }
+
+    /// The same, with what each part is computed from.
+    #[must_use]
+    pub fn parts(mut self, parts: Vec<PartCode>) -> Self {
+        self.parts = parts;
         self
     }
 
@@ -146,6 +156,9 @@ pub struct AssetDecl {
     pub code: String,
     /// Its parameters: (dotted name, canonical text), sorted by name.
     pub params: Vec<(String, String)>,
+    /// Whether its columns are made one by one: all outputs' parts are listed, rows of an output are aligned, and a
+    /// column whose fingerprint is stored is taken from there.
+    pub by_column: bool,
 }
 
 impl AssetDecl {
@@ -160,6 +173,7 @@ impl AssetDecl {
             outputs: vec![output],
             code: code.to_owned(),
             params: Vec::new(),
+            by_column: false,
         }
     }
 
@@ -188,6 +202,19 @@ impl AssetDecl {
     #[must_use]
     pub fn also(mut self, output: OutputDecl) -> Self {
         self.outputs.push(output);
+        self
+    }
+
+    /// Declares that its columns are made one by one. Its code is then that of its columns.
+    #[must_use]
+    pub fn by_column(mut self) -> Self {
+        let mut hasher = Hasher::new("assets.columns.1");
+        for part in self.outputs.iter().flat_map(|output| &output.parts) {
+            hasher.bytes(part.code.as_bytes());
+        }
+        let digest: Digest<8> = hasher.finish();
+        self.code = format!("columns {}", digest.short());
+        self.by_column = true;
         self
     }
 

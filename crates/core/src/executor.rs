@@ -1,9 +1,9 @@
 //! The seam to whoever makes steps: requests that could travel, outcomes that come back in any order.
 
 use crate::hash::Fingerprint;
-use crate::key::{Partition, Step};
+use crate::key::{AssetName, Partition, Step};
 use crate::reason::Reason;
-use crate::record::{CheckRecord, OutputRecord, SliceRef, Span};
+use crate::record::{CheckRecord, OutputRecord, PartId, SliceRef, Span};
 use serde::{Deserialize, Serialize};
 use std::sync::mpsc::Sender;
 
@@ -14,6 +14,17 @@ pub struct StepInput {
     pub partition: Partition,
     /// Its record.
     pub output: OutputRecord,
+}
+
+/// A column of a step that is made by columns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartTask {
+    /// The output it belongs to.
+    pub output: AssetName,
+    /// Which part.
+    pub id: PartId,
+    /// Where it is stored already: an index into the request's `earlier` tables, and its name there.
+    pub take: Option<(usize, PartId)>,
 }
 
 /// A step to be made. A worker computes the fingerprint from its own declarations and these inputs, and refuses a
@@ -30,6 +41,10 @@ pub struct StepRequest {
     pub slices: Vec<SliceRef>,
     /// The outputs of the step's newest record: what a source no longer delivers is taken from there.
     pub previous: Vec<OutputRecord>,
+    /// The columns, where the step is made by columns; empty otherwise.
+    pub parts: Vec<PartTask>,
+    /// Earlier tables of this step, from which columns are taken.
+    pub earlier: Vec<OutputRecord>,
     /// The build.
     pub build: String,
 }
@@ -43,6 +58,8 @@ pub struct Product {
     pub checks: Vec<CheckRecord>,
     /// What a person should know.
     pub warnings: Vec<Reason>,
+    /// Parts that were taken from earlier tables as they were, by output.
+    pub taken: Vec<(AssetName, PartId)>,
 }
 
 /// What became of a request.

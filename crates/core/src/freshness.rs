@@ -4,6 +4,7 @@
 use crate::asset::AssetDecl;
 use crate::hash::{Fingerprint, Hasher};
 use crate::key::Partition;
+use crate::part;
 use crate::reason::Reason;
 use crate::record::{AttemptRecord, InputRecord, OutputRecord, Recipe, SliceRef, StepRecord};
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,17 @@ pub fn recipe(asset: &AssetDecl, inputs: Vec<InputRecord>, mut slices: Vec<Slice
 }
 
 /// The fingerprint of a step: no paths, times, attempt numbers, thread counts, descriptions or units.
+///
+/// Of an asset made by columns: over those of its columns, so that it changes exactly when one of them does.
 pub fn fingerprint(asset: &AssetDecl, partition: &Partition, recipe: &Recipe) -> Fingerprint {
+    if asset.by_column {
+        let mut hasher = Hasher::new("assets.fingerprint.columns.1");
+        hasher.text(&asset.shape());
+        for (output, code, fingerprint) in part::fingerprints(asset, partition, recipe) {
+            hasher.text(output.as_str()).text(&code.id.to_string()).bytes(fingerprint.0.as_bytes());
+        }
+        return Fingerprint(hasher.finish());
+    }
     let mut hasher = Hasher::new("assets.fingerprint.1");
     hasher.text(asset.name.as_str()).number(partition.keys().len() as u64);
     for (dimension, key) in partition.keys() {

@@ -95,6 +95,15 @@ impl Reason {
         self
     }
 
+    /// This as the reason of a failed blocking check on an output.
+    #[must_use]
+    pub fn failed_check(self, output: &str, check: &str) -> Self {
+        let message = format!("the check `{check}` on {output} failed: {}", self.message);
+        let mut failure = Self::new("check_failed", message).with("check", check).with("output", output);
+        failure.facts.extend(self.facts);
+        failure
+    }
+
     /// `{"code", "message", …facts}`; a fact never hides the first two.
     pub fn to_json(&self) -> serde_json::Value {
         let mut map = serde_json::Map::new();

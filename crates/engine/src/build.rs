@@ -3,14 +3,14 @@
 
 use crate::EngineError;
 use crate::event::{Event, StepEvent};
-use crate::plan::{self, InputNow, Plan, PlannedStep, Ready, World};
+use crate::plan::{self, InputNow, Plan, PlannedPart, PlannedStep, Ready, World};
 use crate::pool::now_us;
 use crate::publish::Publisher;
 use crate::schedule::{Index, Schedule};
 use crate::scope::Scope;
 use assets_core::catalog::{Catalog, Commit};
 use assets_core::compute::Packer;
-use assets_core::executor::{Executor, StepInput, StepOutcome, StepRequest};
+use assets_core::executor::{Executor, PartTask, StepInput, StepOutcome, StepRequest};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
@@ -73,6 +73,14 @@ enum Settled {
     Bad(Step, Reason),
 }
 
+/// A step in the hands of a worker: what it is made from, and why.
+struct Running {
+    at: Index,
+    ready: Ready,
+    because: Vec<Reason>,
+    parts: Vec<PlannedPart>,
+}
+
 struct Build<'a> {
     backends: Backends<'a>,
     sources: &'a Identified,
@@ -82,8 +90,8 @@ struct Build<'a> {
     schedule: Schedule,
     settled: BTreeMap<Step, Settled>,
     publisher: Publisher<'a>,
-    /// Steps in the hands of workers, with what they are made from and why.
-    running: BTreeMap<Step, (Index, Ready, Vec<Reason>)>,
+    /// Steps in the hands of workers.
+    running: BTreeMap<Step, Running>,
     /// Committed together, then settled.
     pending: Vec<(Index, Entry, StepEvent)>,
     counts: Counts,
@@ -241,9 +249,10 @@ impl<'a> Build<'a> {
                 self.reuse(at, step, ready, planned.verdict.reasons)
             }
             (State::Stale | State::Failed | State::Maybe | State::Reusable, Some(ready)) => {
-                let request = self.request(&step, &ready);
+                let request = self.request(&step, &ready, &planned.parts);
                 (self.events)(Event::Started(step.clone()));
-                self.running.insert(step, (at, ready, planned.verdict.reasons));
+                let running = Running { at, ready, because: planned.verdict.reasons, parts: planned.parts };
+                self.running.insert(step, running);
                 self.backends.executor.submit(request, sender.clone());
             }
             (state, _) => {
@@ -283,7 +292,7 @@ impl<'a> Build<'a> {
         Some(plan::assess(&world, asset, step.clone(), inputs, self.scope))
     }
 
-    fn request(&self, step: &Step, ready: &Ready) -> StepRequest {
+    fn request(&self, step: &Step, ready: &Ready, parts: &[PlannedPart]) -> StepRequest {
         let previous = self.ledger.newest(step).map(|record| record.outputs.clone()).unwrap_or_default();
         let partition_of = |output: &OutputRecord| {
             let graph = self.backends.graph;
@@ -291,12 +300,16 @@ impl<'a> Build<'a> {
             plan::input_step(graph, &input, &step.partition).map_or_else(Partition::none, |from| from.partition)
         };
         let inputs = ready.inputs.iter().map(|o| StepInput { partition: partition_of(o), output: o.clone() }).collect();
+        let by_column = self.backends.graph.asset(step.asset.as_str()).is_some_and(|asset| asset.by_column);
+        let (parts, earlier) = if by_column { tasks(parts) } else { Default::default() };
         StepRequest {
             step: step.clone(),
             expected: ready.fingerprint,
             inputs,
             slices: ready.recipe.slices.clone(),
             previous,
+            parts,
+            earlier,
             build: self.options.id.clone(),
         }
     }
@@ -352,7 +365,7 @@ impl<'a> Build<'a> {
 
     fn take_outcome(&mut self, outcome: StepOutcome) {
         let StepOutcome { step, result, span } = outcome;
-        let Some((at, ready, because)) = self.running.remove(&step) else { return };
+        let Some(Running { at, ready, because, parts }) = self.running.remove(&step) else { return };
         match result {
             Ok(product) => {
                 product.warnings.into_iter().for_each(|warning| (self.events)(Event::Warning(warning)));
@@ -360,7 +373,12 @@ impl<'a> Build<'a> {
                 let mut record = self.record(&step, ready, because, span);
                 record.outputs = product.outputs;
                 record.checks = product.checks;
-                let event = StepEvent { reason, ..told(&record, Outcome::Made) };
+                sign(&mut record, &parts);
+                let mut event = StepEvent { reason, ..told(&record, Outcome::Made) };
+                let first = record.outputs.first().map(|output| output.name.clone());
+                let taken = product.taken.into_iter().filter(|(output, _)| Some(output) == first.as_ref());
+                event.reused = taken.map(|(_, id)| id.column).collect();
+                event.computed.retain(|column| !event.reused.contains(column));
                 self.pending.push((at, Entry::Step(Box::new(record)), event));
             }
             Err(reason) => {
@@ -430,6 +448,34 @@ impl<'a> Build<'a> {
             self.commit(vec![Entry::End(BuildEnd { id, end_us: now_us(), counts, interrupted })])?;
         }
         Ok(())
+    }
+}
+
+/// What a worker is told about columns: which are stored where, and which are to be computed.
+fn tasks(parts: &[PlannedPart]) -> (Vec<PartTask>, Vec<OutputRecord>) {
+    let mut earlier: Vec<OutputRecord> = Vec::new();
+    let tasks = parts.iter().map(|part| {
+        let take = part.stored.as_ref().and_then(|(record, id)| {
+            let output = record.output(&part.output)?;
+            let at = earlier.iter().position(|known| known == output).unwrap_or_else(|| {
+                earlier.push(output.clone());
+                earlier.len() - 1
+            });
+            Some((at, id.clone()))
+        });
+        PartTask { output: part.output.clone(), id: part.id.clone(), take }
+    });
+    let tasks = tasks.collect();
+    (tasks, earlier)
+}
+
+/// Gives each part of a record the fingerprint that it was planned with.
+fn sign(record: &mut StepRecord, parts: &[PlannedPart]) {
+    for output in &mut record.outputs {
+        for part in &mut output.parts {
+            let planned = parts.iter().find(|planned| planned.output == output.name && planned.id == part.id);
+            part.fingerprint = planned.and_then(|planned| planned.fingerprint);
+        }
     }
 }
 

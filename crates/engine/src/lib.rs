@@ -6,6 +6,7 @@
 pub mod build;
 pub mod event;
 pub mod inspect;
+mod parts;
 pub mod plan;
 pub mod pool;
 mod publish;

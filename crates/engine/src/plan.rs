@@ -1,14 +1,16 @@
 //! What would be made, and why: a pure pass over the graph in topological order, from what is recorded, what the
 //! sources deliver, and what is stored. The build asks the same questions again as inputs become known.
 
+use crate::parts;
 use crate::scope::Scope;
 use assets_core::freshness::{self, Evidence, State, Verdict};
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
+use assets_core::part::Unsettled;
 use assets_core::record::{OutputRecord, Recipe, SliceRef, StepRecord, Stored};
 use assets_core::source::{Delivery, Identified};
 use assets_core::table_store::TableStore;
-use assets_core::{AssetDecl, AssetName, Fingerprint, InputDecl, Partition, Reason, Step};
+use assets_core::{AssetDecl, AssetName, Fingerprint, InputDecl, PartId, Partition, Reason, Step};
 use assets_core::{catalog::Records, record::InputRecord};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -33,9 +35,20 @@ pub enum InputNow {
     /// It stands.
     Known(OutputRecord),
     /// It is to be made, or may be.
-    Open(AssetName),
+    Open(Open),
     /// It can't be had: the root cause, and the step that has it.
     Bad(Step, Reason),
+}
+
+/// An input that is to be made, or may be.
+#[derive(Debug, Clone)]
+pub struct Open {
+    /// The asset that writes it.
+    pub asset: AssetName,
+    /// What stands of it until then.
+    pub recorded: Option<OutputRecord>,
+    /// What of that may change.
+    pub unsettled: Unsettled,
 }
 
 /// A step with its verdict.
@@ -47,6 +60,25 @@ pub struct PlannedStep {
     pub verdict: Verdict,
     /// What goes in, where all of it is known.
     pub ready: Option<Ready>,
+    /// Its parts with what is to be done about each, where parts have fingerprints of their own.
+    pub parts: Vec<PlannedPart>,
+}
+
+/// A part of a step with its verdict.
+#[derive(Debug, Clone)]
+pub struct PlannedPart {
+    /// The output it belongs to.
+    pub output: AssetName,
+    /// Which part.
+    pub id: PartId,
+    /// What it is: fresh, reusable, stale or maybe.
+    pub state: State,
+    /// Why. Empty only for a fresh part.
+    pub reasons: Vec<Reason>,
+    /// What goes into it, where that is known.
+    pub fingerprint: Option<Fingerprint>,
+    /// Where it is stored already: the record's output, and its name there.
+    pub stored: Option<(Arc<StepRecord>, PartId)>,
 }
 
 /// A step whose inputs are all known.
@@ -60,6 +92,29 @@ pub struct Ready {
     pub older: Option<Arc<StepRecord>>,
     /// The inputs' tables.
     pub inputs: Vec<OutputRecord>,
+}
+
+impl PlannedStep {
+    fn whole(step: Step, verdict: Verdict) -> Self {
+        Self { step, verdict, ready: None, parts: Vec::new() }
+    }
+
+    /// What of an output may come out differently. Equal code over equal inputs gives an equal part; only a person who
+    /// asks to make it again doubts that.
+    fn unsettled(&self, output: &AssetName) -> Unsettled {
+        let own: Vec<&PlannedPart> = self.parts.iter().filter(|part| part.output == *output).collect();
+        let doubted = self.verdict.reasons.iter().any(|reason| matches!(&*reason.code, "forced" | "never_made"));
+        if own.is_empty() || doubted {
+            return Unsettled::Everything;
+        }
+        let changing = own.iter().filter(|part| part.state != State::Fresh);
+        Unsettled::Parts(changing.map(|part| part.id.clone()).collect())
+    }
+
+    /// The parts that would be computed.
+    pub fn computed(&self) -> impl Iterator<Item = &PlannedPart> {
+        self.parts.iter().filter(|part| part.state == State::Stale)
+    }
 }
 
 /// A plan: every step in scope with its verdict, in topological order.
@@ -167,7 +222,11 @@ fn planned_input(world: &World<'_>, plan: &Plan, input: &InputDecl, partition: &
             let older = planned.ready.as_ref().and_then(|ready| ready.older.as_ref());
             known(older.and_then(|record| record.output(&input.output)), input, partition)
         }
-        State::Stale | State::Maybe => InputNow::Open(step.asset),
+        State::Stale | State::Maybe => InputNow::Open(Open {
+            recorded: world.ledger.newest(&step).and_then(|record| record.output(&input.output)).cloned(),
+            unsettled: planned.unsettled(&input.output),
+            asset: step.asset,
+        }),
         State::Failed | State::Blocked => root_cause(planned),
     }
 }
@@ -206,23 +265,28 @@ fn not_there(input: &InputDecl, partition: &Partition) -> InputNow {
 pub fn assess(world: &World<'_>, asset: &AssetDecl, step: Step, inputs: Vec<InputNow>, scope: &Scope) -> PlannedStep {
     let delivery = world.sources.deliveries.get(&step);
     if let Some(reason) = delivery.and_then(|delivery| delivery.failure.clone()) {
-        return PlannedStep { step, verdict: Verdict::because(State::Failed, reason), ready: None };
+        return PlannedStep::whole(step, Verdict::because(State::Failed, reason));
     }
     let bad = inputs.iter().find_map(|input| match input {
         InputNow::Bad(root, reason) => Some(blocked(root, reason)),
         _ => None,
     });
     if let Some(reason) = bad {
-        return PlannedStep { step, verdict: Verdict::because(State::Blocked, reason), ready: None };
+        return PlannedStep::whole(step, Verdict::because(State::Blocked, reason));
     }
-    let open: Vec<&AssetName> =
-        inputs.iter().filter_map(|i| if let InputNow::Open(name) = i { Some(name) } else { None }).collect();
     let forced = scope.force && scope.is_selected(&asset.name);
-    if open.is_empty() {
-        return settle(world, asset, step, &inputs, slices(delivery), forced);
+    let parts = parts::plan(world, asset, &step, &inputs, forced);
+    let open = inputs.iter().any(|input| matches!(input, InputNow::Open(_)));
+    let mut planned = if open {
+        undecided(world, asset, step, &inputs, slices(delivery), forced)
+    } else {
+        settle(world, asset, step, &inputs, slices(delivery), forced)
+    };
+    planned.parts = parts;
+    if asset.by_column {
+        parts::judge(world, asset, &mut planned, forced);
     }
-    let verdict = undecided(world, asset, &step, &inputs, slices(delivery), forced);
-    PlannedStep { step, verdict, ready: None }
+    planned
 }
 
 fn slices(delivery: Option<&Delivery>) -> Vec<SliceRef> {
@@ -274,7 +338,8 @@ fn settle(
         attempt: tip.and_then(|tip| tip.attempt()),
         forced,
     });
-    PlannedStep { step, verdict, ready: Some(Ready { recipe, fingerprint, older, inputs: outputs }) }
+    let ready = Some(Ready { recipe, fingerprint, older, inputs: outputs });
+    PlannedStep { ready, ..PlannedStep::whole(step, verdict) }
 }
 
 fn older_record(world: &World<'_>, step: &Step, wanted: &Fingerprint, newest: &StepRecord) -> Option<Arc<StepRecord>> {
@@ -298,16 +363,16 @@ pub fn is_there(tables: &dyn TableStore, record: &StepRecord) -> bool {
 fn undecided(
     world: &World<'_>,
     asset: &AssetDecl,
-    step: &Step,
+    step: Step,
     inputs: &[InputNow],
     slices: Vec<SliceRef>,
     forced: bool,
-) -> Verdict {
+) -> PlannedStep {
     let mut reasons = Vec::new();
     if forced {
         reasons.push(Reason::new("forced", "you asked to make it again (--force)"));
     }
-    match world.ledger.newest(step) {
+    match world.ledger.newest(&step) {
         None => reasons.push(Reason::new("never_made", "it was never made")),
         Some(newest) => {
             let before =
@@ -328,7 +393,7 @@ fn undecided(
             reasons.push(Reason::new("input_to_be_made", message).with("input", input.output.as_str()));
         }
     }
-    Verdict { state, reasons }
+    PlannedStep::whole(step, Verdict { state, reasons })
 }
 
 fn nothing_read(output: &AssetName) -> InputRecord {

@@ -3,11 +3,15 @@
 //!
 //! Not here: which assets there are, and when they are made.
 
+pub mod aligned;
+mod assemble;
 pub mod columns;
+pub mod derive;
 pub mod parquet;
 pub mod parts;
 pub mod sink;
 pub mod small;
+pub mod splice;
 pub mod sql;
 pub mod worker;
 

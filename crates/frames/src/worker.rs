@@ -1,16 +1,19 @@
 //! Runs assets written over frames: gives them scannable inputs and sinks, checks the request against the
 //! declarations, stores what comes out.
 
+use crate::assemble::{Assembly, Piece};
 use crate::sink::{self, Sink};
 use crate::{columns, frame_error, parquet};
 use assets_core::compute::{Packer, Worker};
-use assets_core::executor::{Product, StepRequest};
+use assets_core::executor::{PartTask, Product, StepRequest};
 use assets_core::freshness;
 use assets_core::graph::Graph;
 use assets_core::record::{CheckRecord, OutputRecord, SliceRef, Stored, Unavailable};
 use assets_core::table_store::{Staged, TableStore};
 use assets_core::{AssetDecl, AssetName, OutputDecl, Partition, Reason};
 use polars::prelude::*;
+use std::any::Any;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -34,6 +37,7 @@ pub struct Inputs<'a> {
     asset: &'a AssetDecl,
     request: &'a StepRequest,
     tables: &'a dyn TableStore,
+    shared: RefCell<HashMap<String, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Inputs<'_> {
@@ -52,7 +56,36 @@ impl Inputs<'_> {
         &self.request.slices
     }
 
-    fn output(&self, name: &str) -> Result<&OutputRecord, Reason> {
+    /// Something that several columns of the step need, made once.
+    pub fn shared<T: Any + Send + Sync>(
+        &self,
+        key: &str,
+        make: impl FnOnce() -> Result<T, Reason>,
+    ) -> Result<Arc<T>, Reason> {
+        let known = self.shared.borrow().get(key).cloned();
+        if let Some(known) = known.and_then(|known| known.downcast().ok()) {
+            return Ok(known);
+        }
+        let made = Arc::new(make()?);
+        self.shared.borrow_mut().insert(key.to_owned(), Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
+        Ok(made)
+    }
+
+    /// The columns of an output that this step is to compute, where it is made by columns.
+    pub fn wanted(&self, output: &AssetName) -> Vec<&str> {
+        let own = self.request.parts.iter().filter(|task| task.output == *output && task.take.is_none());
+        own.map(|task| task.id.column.as_str()).collect()
+    }
+
+    /// A column of the step's own table that is stored already.
+    pub(crate) fn stored(&self, output: &AssetName, column: &str) -> Option<Result<Column, Reason>> {
+        let own = self.request.parts.iter().find(|task| task.output == *output && task.id.column == column)?;
+        let (at, id) = own.take.as_ref()?;
+        Some(read_column(self.tables, self.request.earlier.get(*at)?, &id.column))
+    }
+
+    /// An input's record.
+    pub(crate) fn output(&self, name: &str) -> Result<&OutputRecord, Reason> {
         let found = self.request.inputs.iter().map(|input| &input.output).find(|output| output.name.as_str() == name);
         found.ok_or_else(|| {
             let message = format!("{} reads {name}, which it does not declare as an input", self.asset.name);
@@ -92,6 +125,8 @@ impl Inputs<'_> {
 /// Where a step writes.
 pub struct Outputs<'a> {
     sinks: BTreeMap<AssetName, Sink>,
+    /// Columns one by one, where the asset is made by columns.
+    pieces: BTreeMap<AssetName, Vec<(String, Piece)>>,
     tables: &'a dyn TableStore,
     checks: Vec<CheckRecord>,
     warnings: Vec<Reason>,
@@ -104,6 +139,11 @@ impl Outputs<'_> {
         self.sink(name)?.write(batch, tables)
     }
 
+    /// Adds a column to an output that is made by columns.
+    pub(crate) fn column(&mut self, output: &AssetName, name: &str, piece: Piece) {
+        self.pieces.entry(output.clone()).or_default().push((name.to_owned(), piece));
+    }
+
     /// Says that a column is null throughout, and why.
     pub fn unavailable(&mut self, name: &str, column: &str, reason: Reason) -> Result<(), Reason> {
         self.sink(name)?.unavailable.push(Unavailable { column: column.to_owned(), reason });
@@ -113,13 +153,10 @@ impl Outputs<'_> {
     /// Records a blocking check; a failed one ends the step: its table is neither published nor read.
     pub fn check(&mut self, name: &str, check: &str, failed: Option<Reason>) -> Result<(), Reason> {
         let output = AssetName::new(name).map_err(|error| Reason::new("bad_name", error.to_string()))?;
-        if let Some(reason) = &failed {
-            let message = format!("the check `{check}` on {name} failed: {}", reason.message);
-            let mut failure = Reason::new("check_failed", message).with("check", check).with("output", name);
-            failure.facts.extend(reason.facts.clone());
-            return Err(failure);
+        if let Some(reason) = failed {
+            return Err(reason.failed_check(name, check));
         }
-        self.checks.push(CheckRecord { output, check: check.to_owned(), blocking: true, failed });
+        self.checks.push(CheckRecord { output, check: check.to_owned(), blocking: true, failed: None });
         Ok(())
     }
 
@@ -173,13 +210,25 @@ impl Worker for FrameWorker {
         let tables = self.tables.as_ref();
         let sink = |decl| Sink::new(decl, &asset.dimensions, &request.step.partition);
         let sinks = asset.outputs.iter().map(|decl| (decl.name.clone(), sink(decl)));
-        let mut outputs = Outputs { sinks: sinks.collect(), tables, checks: Vec::new(), warnings: Vec::new() };
-        code.make(&Inputs { asset, request, tables }, &mut outputs)?;
-        let Outputs { mut sinks, mut checks, warnings, .. } = outputs;
+        let (checks, warnings) = (Vec::new(), Vec::new());
+        let mut outputs = Outputs { sinks: sinks.collect(), pieces: BTreeMap::new(), tables, checks, warnings };
+        let shared = RefCell::default();
+        code.make(&Inputs { asset, request, tables, shared }, &mut outputs)?;
+        let Outputs { mut sinks, mut pieces, mut checks, warnings, .. } = outputs;
         let mut records = Vec::new();
+        let mut taken = Vec::new();
         for decl in &asset.outputs {
             let Some(sink) = sinks.remove(&decl.name) else { continue };
-            records.push(sink.finish(tables)?);
+            records.push(if asset.by_column {
+                let tasks: Vec<&PartTask> = request.parts.iter().filter(|task| task.output == decl.name).collect();
+                let stored = tasks.iter().filter(|task| task.take.is_some());
+                taken.extend(stored.map(|task| (decl.name.clone(), task.id.clone())));
+                let computed = pieces.remove(&decl.name).unwrap_or_default();
+                Assembly { decl, asset, partition: &request.step.partition, tasks, earlier: &request.earlier, tables }
+                    .finish(computed, sink)?
+            } else {
+                sink.finish(tables)?
+            });
             // Sinks refuse other columns: what came through has passed.
             checks.push(CheckRecord {
                 output: decl.name.clone(),
@@ -188,7 +237,7 @@ impl Worker for FrameWorker {
                 failed: None,
             });
         }
-        Ok(Product { outputs: records, checks, warnings })
+        Ok(Product { outputs: records, checks, warnings, taken })
     }
 }
 
@@ -215,6 +264,13 @@ pub fn read_output(
             Ok(rows.map_or_else(|| frame.clone(), |rows| frame.head(Some(rows))))
         }
     }
+}
+
+/// Reads one column of an output.
+pub(crate) fn read_column(tables: &dyn TableStore, output: &OutputRecord, column: &str) -> Result<Column, Reason> {
+    let mut frame = read_output(tables, output, Some(&[column]), None)?;
+    frame.rechunk_mut();
+    frame.column(column).cloned().map_err(|error| frame_error(&format!("the column {column}"), &error))
 }
 
 /// Stacks outputs of several steps into one frame of the declared columns; only the first `head` rows where given.

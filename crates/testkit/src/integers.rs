@@ -92,7 +92,12 @@ impl Worker for IntWorker {
         drop(deliveries);
         let values = code(&inputs)?;
         let outputs = asset.outputs.iter().map(|output| self.write(&output.name, &values));
-        Ok(Product { outputs: outputs.collect::<Result<_, _>>()?, checks: Vec::new(), warnings: Vec::new() })
+        Ok(Product {
+            outputs: outputs.collect::<Result<_, _>>()?,
+            checks: Vec::new(),
+            warnings: Vec::new(),
+            taken: Vec::new(),
+        })
     }
 }
 

@@ -1,0 +1,184 @@
+//! Fingerprints of parts: what one column, or one column of a slice, is computed from, and what that is now. Who reads
+//! three columns does not go stale when a fourth changes.
+//!
+//! Not here: how code becomes a digest (that belongs to the backend that runs it), and verdicts on steps (`freshness`).
+
+use crate::asset::AssetDecl;
+use crate::freshness;
+use crate::hash::{ContentHash, Digest, Fingerprint, Hasher};
+use crate::key::{AssetName, Partition};
+use crate::reason::Reason;
+use crate::record::{InputRecord, PartId, Recipe};
+use std::collections::BTreeSet;
+
+/// What is read of an input.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartRead {
+    /// The output that is read.
+    pub output: AssetName,
+    /// One slice, or every slice.
+    pub slice: Option<String>,
+    /// A column; `None` for nothing but the number of rows.
+    pub column: Option<String>,
+}
+
+impl PartRead {
+    /// A column, of every slice where the output has slices.
+    pub fn column(output: &AssetName, column: &str) -> Self {
+        Self { output: output.clone(), slice: None, column: Some(column.to_owned()) }
+    }
+
+    /// A column of one slice.
+    pub fn slice(output: &AssetName, slice: &str, column: &str) -> Self {
+        Self { output: output.clone(), slice: Some(slice.to_owned()), column: Some(column.to_owned()) }
+    }
+
+    /// The number of rows alone.
+    pub fn rows(output: &AssetName) -> Self {
+        Self { output: output.clone(), slice: None, column: None }
+    }
+
+    /// Whether that part is meant.
+    pub fn includes(&self, part: &PartId) -> bool {
+        self.column.as_ref() == Some(&part.column) && (self.slice.is_none() || self.slice == part.slice)
+    }
+}
+
+/// What a part is computed from. Neither its own name nor that of any other column of its table is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartCode {
+    /// Which part.
+    pub id: PartId,
+    /// What it computes, made canonical; equal code, equal digest.
+    pub code: Digest<32>,
+    /// The asset's parameters that count for it.
+    pub params: BTreeSet<String>,
+    /// What its values derive from.
+    pub direct: BTreeSet<PartRead>,
+    /// What else decides which rows there are, in which order, and what is known in them.
+    pub indirect: BTreeSet<PartRead>,
+    /// Columns of the same table that it is computed from. Their code and reads are contained in the above; this is
+    /// for people.
+    pub via: BTreeSet<String>,
+}
+
+impl PartCode {
+    /// All that it reads of inputs.
+    pub fn reads(&self) -> impl Iterator<Item = &PartRead> {
+        self.direct.iter().chain(self.indirect.difference(&self.direct))
+    }
+}
+
+/// Which parts of an input may still change in this build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unsettled {
+    /// None.
+    Nothing,
+    /// These.
+    Parts(BTreeSet<PartId>),
+    /// Any.
+    Everything,
+}
+
+impl Unsettled {
+    fn touches(&self, read: &PartRead) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Everything => true,
+            Self::Parts(parts) if read.column.is_none() => !parts.is_empty(),
+            Self::Parts(parts) => parts.iter().any(|part| read.includes(part)),
+        }
+    }
+}
+
+/// An input as it is now, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+pub struct InputView<'a> {
+    /// Its name.
+    pub output: &'a AssetName,
+    /// What is read of it as it is now; what is settled of that will not change.
+    pub record: Option<&'a InputRecord>,
+    /// What of it is to be made, or may be.
+    pub unsettled: &'a Unsettled,
+}
+
+impl InputView<'_> {
+    /// Whether what is read is known.
+    pub fn knows(&self, read: &PartRead) -> bool {
+        !self.unsettled.touches(read)
+    }
+}
+
+/// The fingerprints of all parts that an asset lists, where all inputs are known.
+pub fn fingerprints<'a>(
+    asset: &'a AssetDecl,
+    partition: &Partition,
+    recipe: &Recipe,
+) -> Vec<(&'a AssetName, &'a PartCode, Fingerprint)> {
+    let inputs = recipe.inputs.iter();
+    let inputs: Vec<InputView<'_>> = inputs
+        .map(|input| InputView { output: &input.output, record: Some(input), unsettled: &Unsettled::Nothing })
+        .collect();
+    let listed = asset.outputs.iter().flat_map(|output| output.parts.iter().map(move |code| (&output.name, code)));
+    listed.filter_map(|(name, code)| Some((name, code, fingerprint(asset, partition, code, &inputs).ok()?))).collect()
+}
+
+/// The fingerprint of a part, or the inputs that are still open to it.
+pub fn fingerprint(
+    asset: &AssetDecl,
+    partition: &Partition,
+    code: &PartCode,
+    inputs: &[InputView<'_>],
+) -> Result<Fingerprint, BTreeSet<AssetName>> {
+    let view = |read: &PartRead| inputs.iter().find(|input| *input.output == read.output);
+    let open: BTreeSet<AssetName> =
+        code.reads().filter(|read| !view(read).is_some_and(|v| v.knows(read))).map(|r| r.output.clone()).collect();
+    if !open.is_empty() {
+        return Err(open);
+    }
+    let mut hasher = Hasher::new("assets.part.1");
+    hasher.text(asset.name.as_str()).number(partition.keys().len() as u64);
+    for (dimension, key) in partition.keys() {
+        hasher.text(dimension).text(key);
+    }
+    hasher.bytes(code.code.as_bytes()).number(code.params.len() as u64);
+    for name in &code.params {
+        let value = asset.params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        hasher.text(name).optional(value);
+    }
+    let mut reads: Vec<&PartRead> = code.reads().collect();
+    reads.sort();
+    hasher.number(reads.len() as u64);
+    for read in reads {
+        hasher.text(read.output.as_str()).optional(read.slice.as_deref()).optional(read.column.as_deref());
+        let record = view(read).and_then(|view| view.record);
+        if read.column.is_none() {
+            hasher.number(record.map_or(0, |record| record.rows));
+        }
+        let parts = record.into_iter().flat_map(|record| &record.parts).filter(|(id, _)| read.includes(id));
+        let parts: Vec<&(PartId, ContentHash)> = parts.collect();
+        hasher.number(parts.len() as u64);
+        for (id, hash) in parts {
+            hasher.optional(id.slice.as_deref()).bytes(hash.0.as_bytes());
+        }
+    }
+    Ok(Fingerprint(hasher.finish()))
+}
+
+/// What changed for one part between two recipes of its step.
+pub fn differences(code: &PartCode, old: &Recipe, new: &Recipe) -> Vec<Reason> {
+    freshness::differences(&restricted(code, old), &restricted(code, new))
+}
+
+/// A recipe as one part sees it.
+fn restricted(code: &PartCode, recipe: &Recipe) -> Recipe {
+    let params = recipe.params.iter().filter(|(name, _)| code.params.contains(name)).cloned().collect();
+    let inputs = recipe.inputs.iter().filter_map(|input| {
+        let reads: Vec<&PartRead> = code.reads().filter(|read| read.output == input.output).collect();
+        let counts = reads.iter().any(|read| read.column.is_none());
+        let parts = input.parts.iter().filter(|(id, _)| reads.iter().any(|read| read.includes(id))).cloned().collect();
+        let rows = if counts { input.rows } else { 0 };
+        (!reads.is_empty()).then(|| InputRecord { output: input.output.clone(), rows, parts })
+    });
+    Recipe { params, inputs: inputs.collect(), ..Recipe::default() }
+}

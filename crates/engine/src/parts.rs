@@ -1,0 +1,219 @@
+//! The plan column by column: which parts of a step stand, which are stored under another name or in an older record,
+//! and which have to be computed.
+
+use crate::plan::{InputNow, PlannedPart, PlannedStep, World, is_there};
+use assets_core::catalog::Past;
+use assets_core::freshness::{self, State, Verdict};
+use assets_core::part::{self, InputView, Unsettled};
+use assets_core::record::{InputRecord, Recipe, StepRecord};
+use assets_core::{AssetDecl, AssetName, Fingerprint, PartCode, PartId, Reason, Step};
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The verdict on each part that an asset lists.
+pub(crate) fn plan(
+    world: &World<'_>,
+    asset: &AssetDecl,
+    step: &Step,
+    inputs: &[InputNow],
+    forced: bool,
+) -> Vec<PlannedPart> {
+    if asset.outputs.iter().all(|output| output.parts.is_empty()) {
+        return Vec::new();
+    }
+    let now = Now::new(asset, inputs);
+    let views = now.views();
+    let newest = world.ledger.newest(step).filter(|record| is_there(world.tables, record));
+    let older = OnceCell::new();
+    let mut planned = Vec::new();
+    for output in &asset.outputs {
+        for code in &output.parts {
+            let mut part = PlannedPart {
+                output: output.name.clone(),
+                id: code.id.clone(),
+                state: State::Stale,
+                reasons: Vec::new(),
+                fingerprint: None,
+                stored: None,
+            };
+            let open = match part::fingerprint(asset, &step.partition, code, &views) {
+                Ok(fingerprint) => {
+                    part.fingerprint = Some(fingerprint);
+                    BTreeSet::new()
+                }
+                Err(open) => open,
+            };
+            if let (Some(fingerprint), false) = (&part.fingerprint, forced) {
+                let stored = newest.and_then(|record| find(record, &output.name, fingerprint, &code.id));
+                // A table that can be made only as a whole has no use for older columns.
+                part.stored = stored.or_else(|| {
+                    let records = older.get_or_init(|| older_records(world, step, asset.by_column));
+                    records.iter().find_map(|record| find(record, &output.name, fingerprint, &code.id))
+                });
+            }
+            let stands = part.stored.as_ref().is_some_and(|(record, id)| {
+                *id == part.id && newest.is_some_and(|newest| newest.generation == record.generation)
+            });
+            part.state = match &part.stored {
+                Some(_) if stands => State::Fresh,
+                Some(_) => State::Reusable,
+                None if open.is_empty() || forced => State::Stale,
+                None => State::Maybe,
+            };
+            if !stands {
+                part.reasons = reasons(world, step, code, &now.recipe(asset, newest), &part, forced);
+                if part.state == State::Maybe && !part.reasons.is_empty() {
+                    part.state = State::Stale;
+                }
+                part.reasons.extend(open.iter().map(to_be_made));
+            }
+            planned.push(part);
+        }
+    }
+    planned
+}
+
+/// Refines the verdict on a step that is made by columns: what no column of it reads does not count.
+pub(crate) fn judge(world: &World<'_>, asset: &AssetDecl, planned: &mut PlannedStep, forced: bool) {
+    let reshaped = world.ledger.newest(&planned.step).is_some_and(|newest| newest.recipe.shape != asset.shape());
+    let any = |state: State| planned.parts.iter().any(|part| part.state == state);
+    let known = planned.parts.iter().all(|part| part.fingerprint.is_some());
+    let whole = |reason: &&Reason| matches!(&*reason.code, "forced" | "never_made" | "lost_object" | "columns_changed");
+    if forced || matches!(planned.verdict.state, State::Failed) && known {
+        return;
+    }
+    let state = if any(State::Stale) || any(State::Reusable) || reshaped {
+        let reusable = planned.ready.as_ref().is_some_and(|ready| ready.older.is_some());
+        if reusable { State::Reusable } else { State::Stale }
+    } else if any(State::Maybe) {
+        State::Maybe
+    } else {
+        State::Fresh
+    };
+    let mut reasons: Vec<Reason> = Vec::new();
+    if state != State::Fresh {
+        // Its own reasons and those of its columns, each once; what may happen after what did.
+        let own = planned.verdict.reasons.iter().filter(whole);
+        for reason in own.chain(planned.parts.iter().flat_map(|part| &part.reasons)) {
+            if !reasons.contains(reason) {
+                reasons.push(reason.clone());
+            }
+        }
+        reasons.sort_by_key(|reason| reason.code == "input_to_be_made");
+    }
+    planned.verdict = Verdict { state, reasons };
+}
+
+fn to_be_made(input: &AssetName) -> Reason {
+    let message = format!("{input} is to be made and may come out equal");
+    Reason::new("input_to_be_made", message).with("input", input.as_str())
+}
+
+/// Why a part does not stand.
+fn reasons(
+    world: &World<'_>,
+    step: &Step,
+    code: &PartCode,
+    now: &Recipe,
+    part: &PlannedPart,
+    forced: bool,
+) -> Vec<Reason> {
+    if forced {
+        return vec![Reason::new("forced", "you asked to make it again (--force)")];
+    }
+    let Some(newest) = world.ledger.newest(step) else {
+        return vec![Reason::new("never_made", "it was never made")];
+    };
+    let before = newest.output(&part.output).and_then(|output| output.parts.iter().find(|p| p.id == part.id));
+    if let Some((record, id)) = &part.stored {
+        let from = if record.generation == newest.generation { "" } else { " in an earlier version" };
+        let name = if *id == part.id { String::new() } else { format!(" as {id}") };
+        let message = format!("{} is stored already{name}{from}", part.id);
+        return vec![Reason::new("column_stored", message).with("column", part.id.to_string())];
+    }
+    let Some(before) = before else {
+        let message = format!("the column {} is new", part.id);
+        return vec![Reason::new("column_new", message).with("column", part.id.to_string())];
+    };
+    let mut reasons = part::differences(code, &newest.recipe, now);
+    if reasons.is_empty() && part.fingerprint.is_some() {
+        let reason = if part.fingerprint == before.fingerprint {
+            Reason::new("lost_object", "an object that its newest record stored is not in the store any more")
+        } else {
+            Reason::new("code_changed", format!("the code of {} changed", part.id))
+        };
+        reasons.push(reason.with("column", part.id.to_string()));
+    }
+    reasons
+}
+
+/// The part of a record's output with that fingerprint; one of the wanted name first.
+fn find(
+    record: &Arc<StepRecord>,
+    output: &AssetName,
+    fingerprint: &Fingerprint,
+    wanted: &PartId,
+) -> Option<(Arc<StepRecord>, PartId)> {
+    let parts = &record.output(output)?.parts;
+    let fits = || parts.iter().filter(|part| part.fingerprint.as_ref() == Some(fingerprint));
+    let part = fits().find(|part| part.id == *wanted).or_else(|| fits().next())?;
+    Some((Arc::clone(record), part.id.clone()))
+}
+
+/// Records of a step before its newest one whose objects are there, newest first.
+fn older_records(world: &World<'_>, step: &Step, wanted: bool) -> Vec<Arc<StepRecord>> {
+    let Some(newest) = world.ledger.newest(step).filter(|newest| wanted && newest.generation > 1) else {
+        return Vec::new();
+    };
+    // A catalog that can't answer costs a computation, never a wrong column.
+    let past = world.records.history(step).unwrap_or_default().into_iter();
+    let records = past.filter_map(|past| if let Past::Record(_, record) = past { Some(record) } else { None });
+    records.filter(|record| record.generation < newest.generation && is_there(world.tables, record)).collect()
+}
+
+/// The inputs of a step as far as they are known.
+struct Now<'a> {
+    inputs: Vec<(&'a AssetName, Option<InputRecord>, Unsettled)>,
+}
+
+impl<'a> Now<'a> {
+    fn new(asset: &'a AssetDecl, inputs: &[InputNow]) -> Self {
+        let inputs = asset.inputs.iter().zip(inputs).map(|(decl, now)| match now {
+            InputNow::Known(output) => (&decl.output, Some(freshness::read_of(decl, output)), Unsettled::Nothing),
+            InputNow::Open(open) => {
+                let record = open.recorded.as_ref().map(|output| freshness::read_of(decl, output));
+                (&decl.output, record, open.unsettled.clone())
+            }
+            InputNow::Bad(..) => (&decl.output, None, Unsettled::Everything),
+        });
+        Self { inputs: inputs.collect() }
+    }
+
+    fn views(&self) -> Vec<InputView<'_>> {
+        self.inputs
+            .iter()
+            .map(|(output, record, unsettled)| InputView { output, record: record.as_ref(), unsettled })
+            .collect()
+    }
+
+    /// What goes in now; where an input is open, as if it came out equal: what differs then, differs for certain.
+    fn recipe(&self, asset: &AssetDecl, newest: Option<&Arc<StepRecord>>) -> Recipe {
+        let read = self.inputs.iter().filter_map(|(output, record, unsettled)| {
+            if *unsettled == Unsettled::Nothing {
+                return record.clone();
+            }
+            let before = newest.into_iter().flat_map(|newest| &newest.recipe.inputs);
+            let mut before = before.clone().find(|input| input.output == **output).cloned();
+            if let (Unsettled::Parts(open), Some(before), Some(now)) = (unsettled, before.as_mut(), record) {
+                for (id, hash) in &mut before.parts {
+                    if let Some((_, settled)) = now.parts.iter().find(|(n, _)| n == id && !open.contains(n)) {
+                        *hash = *settled;
+                    }
+                }
+            }
+            before
+        });
+        freshness::recipe(asset, read.collect(), Vec::new())
+    }
+}

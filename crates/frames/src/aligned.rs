@@ -1,0 +1,444 @@
+//! Tables of row-aligned columns, each defined on its own: copied from an input, an expression over other columns of the
+//! table, or a kernel. From the definitions follow what each column is computed from, and the code that computes just
+//! the columns that are asked for.
+//!
+//! Not here: how expressions become digests (`derive`), and how a table is put together (`assemble`).
+
+use crate::assemble::Piece;
+use crate::derive::{self, Derivation, LeafPart};
+use crate::worker::{FrameAsset, Inputs, Outputs};
+use crate::{columns, frame_error};
+use assets_core::hash::{Digest, Hasher};
+use assets_core::{AssetName, ColumnDecl, InputDecl, Kind, OutputDecl, PartCode, PartId, PartRead, Reads, Reason};
+use polars::prelude::*;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The code of a kernel.
+pub type KernelFn = dyn Fn(&Row<'_>) -> Result<Column, Reason> + Send + Sync;
+
+/// A named, versioned computation outside of any plan, with its parameters and declared inputs. What it reads besides is
+/// in no fingerprint: everything that its values depend on must be declared.
+#[derive(Clone)]
+pub struct Kernel {
+    name: String,
+    versions: String,
+    params: BTreeSet<String>,
+    direct: BTreeSet<PartRead>,
+    indirect: BTreeSet<PartRead>,
+    own: BTreeSet<String>,
+    axis: BTreeSet<String>,
+    run: Arc<KernelFn>,
+}
+
+impl Kernel {
+    /// A kernel; `versions` (its own, those of what it calls) change whenever its results do.
+    pub fn new(
+        name: &str,
+        versions: &str,
+        run: impl Fn(&Row<'_>) -> Result<Column, Reason> + Send + Sync + 'static,
+    ) -> Self {
+        let (params, direct, indirect, own, axis) = Default::default();
+        let (name, versions) = (name.to_owned(), versions.to_owned());
+        Self { name, versions, params, direct, indirect, own, axis, run: Arc::new(run) }
+    }
+
+    /// Adds parameters of the asset, by name.
+    #[must_use]
+    pub fn params<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.params.extend(names.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Adds parts that its values derive from.
+    #[must_use]
+    pub fn reads(mut self, parts: impl IntoIterator<Item = PartRead>) -> Self {
+        self.direct.extend(parts);
+        self
+    }
+
+    /// Adds parts that decide which rows there are, and what is known in them.
+    #[must_use]
+    pub fn aligned_by(mut self, parts: impl IntoIterator<Item = PartRead>) -> Self {
+        self.indirect.extend(parts);
+        self
+    }
+
+    /// Adds columns of the same table that it reads.
+    #[must_use]
+    pub fn uses<'a>(mut self, columns: impl IntoIterator<Item = &'a str>) -> Self {
+        self.own.extend(columns.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Adds columns of the same table on whose rows it is laid out.
+    #[must_use]
+    pub fn along<'a>(mut self, columns: impl IntoIterator<Item = &'a str>) -> Self {
+        self.axis.extend(columns.into_iter().map(str::to_owned));
+        self
+    }
+}
+
+/// How a column is made.
+#[derive(Clone)]
+pub enum Make {
+    /// As it is in an input with the same rows.
+    Copy(PartRead),
+    /// From other columns of the table.
+    Expr(Expr),
+    /// By a kernel.
+    Kernel(Kernel),
+}
+
+/// A column with its definition.
+#[derive(Clone)]
+pub struct Defined {
+    decl: ColumnDecl,
+    make: Make,
+    /// `None`: being null throughout says nothing.
+    when_null: Option<Reason>,
+}
+
+impl Defined {
+    /// A column of an input with the same rows, as it is.
+    pub fn copy(decl: ColumnDecl, output: &AssetName) -> Self {
+        let part = PartRead::column(output, &decl.name);
+        Self::new(decl, Make::Copy(part))
+    }
+
+    /// An expression over other columns of the table. NaN becomes null.
+    pub fn expr(decl: ColumnDecl, expr: Expr) -> Self {
+        Self::new(decl, Make::Expr(expr))
+    }
+
+    /// A kernel's result.
+    pub fn kernel(decl: ColumnDecl, kernel: Kernel) -> Self {
+        Self::new(decl, Make::Kernel(kernel))
+    }
+
+    fn new(decl: ColumnDecl, make: Make) -> Self {
+        let when_null = Reason::new("nothing_known", "what it is computed from is known in no row");
+        Self { decl, make, when_null: Some(when_null) }
+    }
+
+    /// Why it is null throughout, where nothing that it is computed from says so.
+    #[must_use]
+    pub fn when_null(mut self, reason: Reason) -> Self {
+        self.when_null = Some(reason);
+        self
+    }
+
+    /// A column that may be null throughout without anything missing.
+    #[must_use]
+    pub fn never_unavailable(mut self) -> Self {
+        self.when_null = None;
+        self
+    }
+}
+
+/// A table of row-aligned columns.
+pub struct AlignedTable {
+    name: AssetName,
+    columns: Vec<Defined>,
+    parts: Vec<PartCode>,
+    /// What each expression computes, as it was fingerprinted.
+    plans: BTreeMap<String, Digest<32>>,
+}
+
+const OWN: &str = "own";
+
+impl AlignedTable {
+    /// Derives what each column is computed from. `axis` names the column that stands for the rows themselves: what
+    /// depends on the number or the order of rows depends on it.
+    ///
+    /// # Errors
+    /// `unknown_column`, `column_cycle`, or what [`derive::derive`] refuses.
+    pub fn new(name: AssetName, columns: Vec<Defined>, axis: Option<&str>) -> Result<Self, Reason> {
+        let mut table = Self { name, columns, parts: Vec::new(), plans: BTreeMap::new() };
+        let schema: Schema = table
+            .columns
+            .iter()
+            .map(|c| Field::new(c.decl.name.as_str().into(), columns::dtype(c.decl.kind)))
+            .collect();
+        let schema = Arc::new(schema);
+        let mut codes: BTreeMap<String, PartCode> = BTreeMap::new();
+        for column in &table.columns {
+            table.code(&column.decl.name, axis, &schema, &mut codes, &mut Vec::new())?;
+        }
+        for column in &table.columns {
+            if let Make::Expr(expr) = &column.make {
+                let derived = table.derived(derive::empty_leaf(OWN, Arc::clone(&schema))?, expr, &codes)?;
+                table.plans.insert(column.decl.name.clone(), derived.code);
+            }
+        }
+        table.parts = table.columns.iter().filter_map(|column| codes.remove(&column.decl.name)).collect();
+        Ok(table)
+    }
+
+    fn defined(&self, name: &str) -> Result<&Defined, Reason> {
+        self.columns.iter().find(|column| column.decl.name == name).ok_or_else(|| {
+            let known = self.columns.iter().map(|column| column.decl.name.as_str());
+            let hint = assets_core::suggest::hint(name, known);
+            Reason::new("unknown_column", format!("{} has no column `{name}`{hint}", self.name)).with("column", name)
+        })
+    }
+
+    /// The code of a column, after that of all it uses.
+    fn code(
+        &self,
+        name: &str,
+        axis: Option<&str>,
+        schema: &SchemaRef,
+        codes: &mut BTreeMap<String, PartCode>,
+        path: &mut Vec<String>,
+    ) -> Result<(), Reason> {
+        if codes.contains_key(name) {
+            return Ok(());
+        }
+        if path.iter().any(|open| open == name) {
+            path.push(name.to_owned());
+            let message =
+                format!("columns of {} are computed from each other in a circle: {}", self.name, path.join(" → "));
+            return Err(Reason::new("column_cycle", message));
+        }
+        path.push(name.to_owned());
+        let column = self.defined(name)?;
+        let mut uses: BTreeSet<String> = match &column.make {
+            Make::Copy(_) => BTreeSet::new(),
+            Make::Kernel(kernel) => kernel.own.clone(),
+            Make::Expr(expr) => names(expr),
+        };
+        let via = uses.clone();
+        match &column.make {
+            Make::Copy(_) => {}
+            Make::Kernel(kernel) => uses.extend(kernel.axis.iter().cloned()),
+            Make::Expr(_) => uses.extend(axis.filter(|axis| *axis != name).map(str::to_owned)),
+        }
+        for used in &uses {
+            self.code(used, axis, schema, codes, path)?;
+        }
+        path.pop();
+        let mut part = PartCode {
+            id: PartId::column(name),
+            code: self.digest(column, axis, schema, codes)?,
+            params: BTreeSet::new(),
+            direct: BTreeSet::new(),
+            indirect: BTreeSet::new(),
+            via,
+        };
+        match &column.make {
+            Make::Copy(read) => drop(part.direct.insert(read.clone())),
+            Make::Kernel(kernel) => {
+                part.params.clone_from(&kernel.params);
+                part.direct.clone_from(&kernel.direct);
+                part.indirect.clone_from(&kernel.indirect);
+            }
+            Make::Expr(_) => {}
+        }
+        for used in uses.iter().filter_map(|used| codes.get(used)) {
+            part.params.extend(used.params.iter().cloned());
+            let by_value = part.via.contains(&used.id.column);
+            let direct = if by_value { &mut part.direct } else { &mut part.indirect };
+            direct.extend(used.direct.iter().cloned());
+            part.indirect.extend(used.indirect.iter().cloned());
+        }
+        codes.insert(name.to_owned(), part);
+        Ok(())
+    }
+
+    fn digest(
+        &self,
+        column: &Defined,
+        axis: Option<&str>,
+        schema: &SchemaRef,
+        codes: &BTreeMap<String, PartCode>,
+    ) -> Result<Digest<32>, Reason> {
+        let digest = |name: &str| codes.get(name).map(|code| code.code);
+        let mut hasher = Hasher::new("assets.column.1");
+        hasher.text(column.decl.kind.name());
+        match &column.make {
+            Make::Copy(_) => drop(hasher.text("copy")),
+            Make::Kernel(kernel) => {
+                hasher.text("kernel").text(&kernel.name).text(&kernel.versions);
+                for used in kernel.own.iter().chain(&kernel.axis).filter_map(|used| digest(used)) {
+                    hasher.bytes(used.as_bytes());
+                }
+            }
+            Make::Expr(expr) => {
+                let leaf = derive::empty_leaf(OWN, Arc::clone(schema))?;
+                let derived = self.derived(leaf, expr, codes)?;
+                hasher.text("expr").bytes(derived.code.as_bytes());
+                hasher.bytes(axis.and_then(digest).unwrap_or(Digest::from_bytes([0; 32])).as_bytes());
+            }
+        }
+        Ok(hasher.finish())
+    }
+
+    /// What an expression over the table computes, other columns replaced by what they are computed from.
+    fn derived(&self, leaf: LazyFrame, expr: &Expr, codes: &BTreeMap<String, PartCode>) -> Result<Derivation, Reason> {
+        let known = |_: &str, name: &str| {
+            let part = LeafPart { leaf: OWN.to_owned(), column: Some(name.to_owned()) };
+            let (params, indirect) = Default::default();
+            codes.get(name).map(|code| Derivation { code: code.code, params, direct: [part].into(), indirect })
+        };
+        let plan = leaf.select([expr.clone().alias(RESULT)]);
+        let derived = derive::derive(&plan, &known)?;
+        let column = derived.columns.into_iter().next().map(|(_, derivation)| derivation);
+        column.ok_or_else(|| Reason::new("opaque_plan", "the expression has no result"))
+    }
+
+    /// The declaration of the output: the partition's `keys`, then the columns.
+    pub fn output(&self, keys: Vec<ColumnDecl>) -> OutputDecl {
+        let columns = keys.into_iter().chain(self.columns.iter().map(|column| column.decl.clone()));
+        OutputDecl::new(self.name.clone(), columns.collect()).parts(self.parts.clone())
+    }
+
+    /// What is read of each input.
+    pub fn inputs(&self) -> Vec<InputDecl> {
+        let mut inputs: BTreeMap<&AssetName, BTreeSet<&str>> = BTreeMap::new();
+        for read in self.parts.iter().flat_map(PartCode::reads) {
+            inputs.entry(&read.output).or_default().extend(read.column.as_deref());
+        }
+        let reads = |columns: BTreeSet<&str>| Reads::Columns(columns.into_iter().map(str::to_owned).collect());
+        inputs
+            .into_iter()
+            .map(|(output, columns)| InputDecl { output: output.clone(), reads: reads(columns) })
+            .collect()
+    }
+
+    /// Computes the columns that are asked for.
+    fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
+        let row = Row { table: self, inputs, done: RefCell::default() };
+        for name in inputs.wanted(&self.name) {
+            let column = self.defined(name)?;
+            if let Make::Copy(read) = &column.make {
+                let record = inputs.output(read.output.as_str())?;
+                let from = read.column.clone().unwrap_or_default();
+                if let Some(reason) = reason_in(inputs, read) {
+                    outputs.unavailable(self.name.as_str(), name, reason)?;
+                }
+                outputs.column(&self.name, name, Piece::Stored(record.clone(), from));
+                continue;
+            }
+            let values = row.column(name)?;
+            if let (Some(own), true) = (&column.when_null, values.null_count() == values.len()) {
+                let inherited = self.inherited(inputs, name);
+                // Of no rows at all nothing can be said.
+                if let Some(reason) = inherited.or((!values.is_empty()).then(|| own.clone())) {
+                    outputs.unavailable(self.name.as_str(), name, reason)?;
+                }
+            }
+            outputs.column(&self.name, name, Piece::New(values));
+        }
+        Ok(())
+    }
+
+    /// The reason of a part that a column's values derive from.
+    fn inherited(&self, inputs: &Inputs<'_>, name: &str) -> Option<Reason> {
+        let code = self.parts.iter().find(|part| part.id.column == name)?;
+        code.direct.iter().find_map(|read| reason_in(inputs, read))
+    }
+}
+
+/// Why a part of an input is null throughout, if it is.
+fn reason_in(inputs: &Inputs<'_>, read: &PartRead) -> Option<Reason> {
+    let known = inputs.unavailable(read.output.as_str()).ok()?;
+    let part = read.slice.as_ref().or(read.column.as_ref())?;
+    known.iter().find(|unavailable| unavailable.column == *part).map(|unavailable| unavailable.reason.clone())
+}
+
+const RESULT: &str = "result";
+
+/// Columns that an expression names.
+fn names(expr: &Expr) -> BTreeSet<String> {
+    expr.into_iter()
+        .filter_map(|node| if let Expr::Column(name) = node { Some(name.to_string()) } else { None })
+        .collect()
+}
+
+/// The table of one step while its columns are computed.
+pub struct Row<'a> {
+    table: &'a AlignedTable,
+    /// What the step may read.
+    pub inputs: &'a Inputs<'a>,
+    done: RefCell<HashMap<String, Column>>,
+}
+
+impl Row<'_> {
+    /// A column of the table: taken from where it is stored, or computed.
+    pub fn column(&self, name: &str) -> Result<Column, Reason> {
+        if let Some(done) = self.done.borrow().get(name) {
+            return Ok(done.clone());
+        }
+        let column = match self.inputs.stored(&self.table.name, name) {
+            Some(stored) => stored?,
+            None => self.compute(self.table.defined(name)?)?,
+        };
+        let column = column.with_name(name.into());
+        self.done.borrow_mut().insert(name.to_owned(), column.clone());
+        Ok(column)
+    }
+
+    fn compute(&self, column: &Defined) -> Result<Column, Reason> {
+        match &column.make {
+            Make::Kernel(kernel) => (kernel.run)(self),
+            Make::Copy(read) => {
+                let name = read.column.as_deref().unwrap_or_default();
+                let frame = self.inputs.read(read.output.as_str(), &[name])?;
+                frame.column(name).cloned().map_err(|error| frame_error(name, &error))
+            }
+            Make::Expr(expr) => self.evaluate(&column.decl, expr),
+        }
+    }
+
+    /// Evaluates an expression, after checking that the plan is the one that was fingerprinted.
+    fn evaluate(&self, decl: &ColumnDecl, expr: &Expr) -> Result<Column, Reason> {
+        let mut used = Vec::new();
+        for name in names(expr) {
+            used.push(self.column(&name)?);
+        }
+        let frame = columns::frame(used)?;
+        let schema = Arc::clone(frame.schema());
+        let read = Arc::new(move |wanted: Option<&[&str]>| match wanted {
+            Some(wanted) => {
+                frame.select(wanted.iter().copied()).map_err(|error| frame_error("columns of the table", &error))
+            }
+            None => Ok(frame.clone()),
+        });
+        let leaf = derive::leaf(OWN, schema, read)?;
+        let codes: BTreeMap<String, PartCode> =
+            self.table.parts.iter().map(|part| (part.id.column.clone(), part.clone())).collect();
+        let executed = self.table.derived(leaf.clone(), expr, &codes)?;
+        if self.table.plans.get(&decl.name) != Some(&executed.code) {
+            let message = format!("the plan of {} is not the one that was fingerprinted", decl.name);
+            return Err(Reason::new("plan_differs", message).with("column", decl.name.as_str()));
+        }
+        let expr = match decl.kind {
+            Kind::Float => expr.clone().cast(DataType::Float64).fill_nan(lit(NULL)),
+            kind => expr.clone().cast(columns::dtype(kind)),
+        };
+        let name = decl.name.as_str();
+        let wrong = |error| frame_error(&format!("the column {name}"), &error).with("column", name);
+        let frame = leaf.select([expr.alias(name)]).collect().map_err(wrong)?;
+        frame.column(name).cloned().map_err(wrong)
+    }
+}
+
+/// An asset of one or more tables of row-aligned columns.
+pub struct AlignedAsset {
+    tables: Vec<Arc<AlignedTable>>,
+}
+
+impl AlignedAsset {
+    /// The code of an asset with these outputs.
+    pub fn new(tables: Vec<Arc<AlignedTable>>) -> Self {
+        Self { tables }
+    }
+}
+
+impl FrameAsset for AlignedAsset {
+    fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
+        self.tables.iter().try_for_each(|table| table.make(inputs, outputs))
+    }
+}

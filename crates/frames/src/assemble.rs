@@ -1,0 +1,183 @@
+//! A table put together column by column: what is stored is taken as it is, what is not is hashed and encoded.
+
+use crate::parts::PartsHasher;
+use crate::sink::{self, Sink};
+use crate::splice::{self, SplicedColumn};
+use crate::{columns, worker};
+use assets_core::executor::PartTask;
+use assets_core::record::{OutputRecord, Part, Stored, Unavailable};
+use assets_core::table_store::TableStore;
+use assets_core::{AssetDecl, OutputDecl, PartId, Partition, Reason};
+use polars::prelude::*;
+use std::collections::BTreeMap;
+
+/// A column of a table that is being put together.
+pub(crate) enum Piece {
+    /// Computed now.
+    New(Column),
+    /// A column of a stored table, under its name there.
+    Stored(OutputRecord, String),
+}
+
+/// All that a table is put together from.
+pub(crate) struct Assembly<'a> {
+    pub(crate) decl: &'a OutputDecl,
+    pub(crate) asset: &'a AssetDecl,
+    pub(crate) partition: &'a Partition,
+    pub(crate) tasks: Vec<&'a PartTask>,
+    pub(crate) earlier: &'a [OutputRecord],
+    pub(crate) tables: &'a dyn TableStore,
+}
+
+impl Assembly<'_> {
+    /// Stores the table. `sink` holds what is known of columns that are null throughout.
+    pub(crate) fn finish(&self, computed: Vec<(String, Piece)>, sink: Sink) -> Result<OutputRecord, Reason> {
+        if computed.is_empty()
+            && let Some(whole) = self.unchanged()?
+        {
+            return Ok(whole);
+        }
+        let mut pieces: BTreeMap<String, Piece> = computed.into_iter().collect();
+        let mut unavailable: Vec<Unavailable> = sink.unavailable.clone();
+        for task in &self.tasks {
+            let Some((at, id)) = &task.take else { continue };
+            let Some(record) = self.earlier.get(*at) else { continue };
+            let known = record.unavailable.iter().find(|known| known.column == id.column);
+            unavailable.extend(known.map(|k| Unavailable { column: task.id.column.clone(), reason: k.reason.clone() }));
+            pieces.insert(task.id.column.clone(), Piece::Stored(record.clone(), id.column.clone()));
+        }
+        let rows = self.rows(&pieces)?;
+        let on_file = |piece: &Piece| matches!(piece, Piece::Stored(r, _) if matches!(r.stored, Stored::Object(_)));
+        let mut record = if self.decl.packed || !pieces.values().any(on_file) {
+            self.rewrite(pieces, rows, sink)?
+        } else {
+            self.splice(pieces, rows)?
+        };
+        unavailable.sort_by_key(|u| self.decl.columns.iter().position(|column| column.name == u.column));
+        record.unavailable = unavailable;
+        Ok(record)
+    }
+
+    /// The earlier table where it is already what is declared, column by column.
+    fn unchanged(&self) -> Result<Option<OutputRecord>, Reason> {
+        let Some((at, _)) = self.tasks.first().and_then(|task| task.take.as_ref()) else { return Ok(None) };
+        let same = |task: &&PartTask| task.take.as_ref().is_some_and(|(from, id)| from == at && *id == task.id);
+        let Some(record) = self.earlier.get(*at).filter(|record| record.parts.len() == self.tasks.len()) else {
+            return Ok(None);
+        };
+        if !self.tasks.iter().all(same) {
+            return Ok(None);
+        }
+        let head = worker::read_output(self.tables, record, None, Some(0))?;
+        Ok((**head.schema() == columns::schema(&self.decl.columns)).then(|| record.clone()))
+    }
+
+    fn rows(&self, pieces: &BTreeMap<String, Piece>) -> Result<usize, Reason> {
+        let height = |piece: &Piece| match piece {
+            Piece::New(column) => column.len(),
+            Piece::Stored(record, _) => usize::try_from(record.rows).unwrap_or(usize::MAX),
+        };
+        let rows = pieces.values().map(height).next().unwrap_or(0);
+        match pieces.iter().find(|(_, piece)| height(piece) != rows) {
+            None => Ok(rows),
+            Some((name, piece)) => {
+                let message =
+                    format!("the column {name} has {} rows, others of {} have {rows}", height(piece), self.decl.name);
+                Err(Reason::new("row_count_differs", message).with("column", name.as_str()).with("expected", rows))
+            }
+        }
+    }
+
+    /// The declared columns in order: the partition's keys, and the pieces.
+    fn frame(&self, pieces: BTreeMap<String, Piece>, rows: usize) -> Result<DataFrame, Reason> {
+        let mut pieces = pieces;
+        let mut all = Vec::new();
+        for decl in &self.decl.columns {
+            all.push(match pieces.remove(&decl.name) {
+                Some(Piece::New(column)) => column,
+                Some(Piece::Stored(record, name)) => {
+                    worker::read_column(self.tables, &record, &name)?.with_name(decl.name.as_str().into())
+                }
+                None => self.key_column(&decl.name, rows)?,
+            });
+        }
+        columns::frame(all)
+    }
+
+    fn key_column(&self, name: &str, rows: usize) -> Result<Column, Reason> {
+        let key = self.partition.keys().find(|(dimension, _)| *dimension == name);
+        let key = key.ok_or_else(|| {
+            Reason::new("column_missing", format!("nothing was computed for the column {name} of {}", self.decl.name))
+        })?;
+        Ok(columns::constant_text(name, key.1, rows))
+    }
+
+    fn rewrite(&self, pieces: BTreeMap<String, Piece>, rows: usize, mut sink: Sink) -> Result<OutputRecord, Reason> {
+        sink.write(self.frame(pieces, rows)?, self.tables)?;
+        sink.finish(self.tables)
+    }
+
+    /// Stored columns as they are encoded, the others encoded now.
+    fn splice(&self, mut pieces: BTreeMap<String, Piece>, rows: usize) -> Result<OutputRecord, Reason> {
+        let mut sources = Vec::new();
+        let mut opened: Vec<&Stored> = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
+        let mut all: Vec<(String, SplicedColumn)> = Vec::new();
+        let records: Vec<OutputRecord> = pieces
+            .values()
+            .filter_map(|piece| if let Piece::Stored(record, _) = piece { Some(record.clone()) } else { None })
+            .collect();
+        for record in &records {
+            if let (Stored::Object(object), false) = (&record.stored, opened.contains(&&record.stored)) {
+                let object = self.tables.open(object).map_err(sink::store_reason)?;
+                sources.push(splice::Source::open(object)?);
+                opened.push(&record.stored);
+            }
+        }
+        let mut fresh = Vec::new();
+        for decl in &self.decl.columns {
+            let column = match pieces.remove(&decl.name) {
+                Some(Piece::Stored(record, name)) => {
+                    parts.extend(part_of(&record, &name, &decl.name));
+                    match opened.iter().position(|stored| **stored == record.stored) {
+                        Some(source) => SplicedColumn::Copy { source, column: name },
+                        None => SplicedColumn::New(worker::read_column(self.tables, &record, &name)?),
+                    }
+                }
+                Some(Piece::New(column)) => {
+                    fresh.push(column.clone());
+                    SplicedColumn::New(column)
+                }
+                // Whoever is taken from is of the same partition and begins with the same keys.
+                None => SplicedColumn::Copy { source: 0, column: decl.name.clone() },
+            };
+            all.push((decl.name.clone(), column));
+        }
+        parts.extend(self.hashed(fresh)?);
+        parts.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut staged = self.tables.stage().map_err(sink::store_reason)?;
+        splice::splice(staged.as_mut(), &columns::schema(&self.decl.columns), &sources, all)?;
+        let (object, bytes) = staged.put().map_err(sink::store_reason)?;
+        Ok(OutputRecord {
+            name: self.decl.name.clone(),
+            stored: Stored::Object(object),
+            rows: rows as u64,
+            bytes,
+            parts,
+            unavailable: Vec::new(),
+        })
+    }
+
+    fn hashed(&self, fresh: Vec<Column>) -> Result<Vec<Part>, Reason> {
+        let mut decl = self.decl.clone();
+        decl.columns.retain(|column| fresh.iter().any(|new| new.name().as_str() == column.name));
+        let mut hasher = PartsHasher::new(&decl, &self.asset.dimensions);
+        hasher.update(&columns::frame(fresh)?)?;
+        Ok(hasher.finish())
+    }
+}
+
+fn part_of(record: &OutputRecord, name: &str, new: &str) -> Option<Part> {
+    let part = record.parts.iter().find(|part| part.id.column == name)?;
+    Some(Part { id: PartId::column(new), ..part.clone() })
+}
