@@ -14,6 +14,9 @@ use std::io::{Cursor, Write};
 /// Rows in a row group: large enough to compress, small enough to read a part of a long run.
 pub const ROW_GROUP_ROWS: usize = 1 << 18;
 
+/// As most tools write and all read.
+pub(crate) const ZSTD_LEVEL: i32 = 3;
+
 /// Writes batches of one schema.
 pub struct TableWriter<W: Write> {
     writer: BatchedWriter<W>,
@@ -22,7 +25,7 @@ pub struct TableWriter<W: Write> {
 impl<W: Write> TableWriter<W> {
     /// A writer for tables of that schema: zstd at level 3, as most tools write and all read.
     pub fn new(into: W, schema: &Schema) -> Result<Self, Reason> {
-        let level = ZstdLevel::try_new(3).map_err(|error| frame_error("zstd", &error))?;
+        let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| frame_error("zstd", &error))?;
         let writer = ParquetWriter::new(into)
             .with_compression(ParquetCompression::Zstd(Some(level)))
             .with_row_group_size(Some(ROW_GROUP_ROWS))
@@ -49,7 +52,7 @@ impl<W: Write> TableWriter<W> {
     }
 }
 
-fn write_error(error: &PolarsError) -> Reason {
+pub(crate) fn write_error(error: &PolarsError) -> Reason {
     match error {
         PolarsError::IO { error, .. } if error.kind() == std::io::ErrorKind::StorageFull => {
             Reason::new("disk_full", format!("the table can't be written: {error}"))

@@ -1,36 +1,287 @@
-//! stub
-#![allow(missing_docs)]
+//! Tables put together from encoded column chunks of earlier tables and from new columns: what is copied is neither
+//! decompressed nor decoded.
+//!
+//! Not here: which columns can be taken from where.
+
+use crate::parquet::{ROW_GROUP_ROWS, ZSTD_LEVEL};
+use crate::{frame_error, parquet};
 use assets_core::Reason;
 use assets_core::table_store::Object;
 use polars::prelude::*;
-use std::io::Write;
+use polars_buffer::Buffer;
+use polars_parquet::parquet::metadata::ColumnChunkMetadata;
+use polars_parquet::read::{FileMetadata, PageReader, ParquetError, read_metadata};
+use polars_parquet::write::{
+    CompressedPage, CompressionOptions, Compressor, DynIter, DynStreamingIterator, Encoding, FileWriter,
+    StatisticsOptions, Version, WriteOptions, ZstdLevel, array_to_columns, fallible_streaming_iterator,
+    get_dtype_encoding,
+};
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+
+/// Where a column of a spliced table comes from.
 pub enum SplicedColumn {
-    Copy { source: usize, column: String },
+    /// A column of a source, as it is encoded there.
+    Copy {
+        /// Which source.
+        source: usize,
+        /// Its name there.
+        column: String,
+    },
+    /// Values, to be encoded.
     New(Column),
 }
-pub struct Source(DataFrame);
+
+/// An earlier table.
+pub struct Source {
+    object: Object,
+    metadata: FileMetadata,
+}
+
 impl Source {
+    /// Reads its footer.
     pub fn open(object: Object) -> Result<Self, Reason> {
-        crate::parquet::read(object, None, None).map(Self).map_err(|e| crate::frame_error("s", &e))
+        let metadata = match &object {
+            Object::File(file) => read_metadata(&mut &*file),
+            Object::Bytes(bytes) => read_metadata(&mut Cursor::new(bytes)),
+        };
+        let metadata = metadata.map_err(|error| frame_error("an earlier table can't be read", &error))?;
+        Ok(Self { object, metadata })
+    }
+
+    fn group_rows(&self) -> Vec<usize> {
+        self.metadata.row_groups.iter().map(|group| group.num_rows()).collect()
+    }
+
+    fn chunk(&self, group: usize, column: &str) -> Result<&ColumnChunkMetadata, Reason> {
+        let mut chunks = self.metadata.row_groups[group].columns_under_root_iter(column).into_iter().flatten();
+        chunks.next().ok_or_else(|| {
+            Reason::new("column_missing", format!("an earlier table has no column {column}")).with("column", column)
+        })
+    }
+
+    /// The encoded pages of a column chunk.
+    fn pages(&self, group: usize, column: &str) -> Result<Vec<CompressedPage>, Reason> {
+        let chunk = self.chunk(group, column)?;
+        let bytes = self.bytes(chunk.byte_range()).map_err(|error| {
+            Reason::new("io_error", format!("an earlier table can't be read: {error}")).with("column", column)
+        })?;
+        let size = bytes.len();
+        let pages = PageReader::new(Cursor::new(Buffer::from_vec(bytes)), chunk, Vec::new(), size.max(1 << 30));
+        let pages = pages.map(|page| {
+            page.map(|mut page| {
+                if let CompressedPage::Data(data) = &mut page {
+                    // A flat column has a value a row.
+                    data.num_rows = Some(data.num_values());
+                }
+                page
+            })
+        });
+        let pages: Result<Vec<_>, _> = pages.collect();
+        pages.map_err(|error| frame_error(&format!("the column {column} of an earlier table"), &error.into()))
+    }
+
+    fn bytes(&self, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+        let size = usize::try_from(range.end - range.start).map_err(std::io::Error::other)?;
+        match &self.object {
+            Object::File(file) => {
+                let mut bytes = vec![0; size];
+                let mut file = file;
+                file.seek(SeekFrom::Start(range.start))?;
+                <&File>::read_exact(&mut file, &mut bytes)?;
+                Ok(bytes)
+            }
+            Object::Bytes(all) => {
+                let start = usize::try_from(range.start).map_err(std::io::Error::other)?;
+                let bytes = all.get(start..start + size);
+                bytes.map(<[u8]>::to_vec).ok_or_else(|| std::io::Error::other("it ends before its column does"))
+            }
+        }
     }
 }
+
+/// Writes a table of these columns, in order. Where the sources' row groups differ, their columns are decoded and
+/// encoded again.
+///
+/// # Errors
+/// `column_missing`; what can't be read or written.
 pub fn splice<W: Write>(
     into: W,
     schema: &Schema,
     sources: &[Source],
     columns: Vec<(String, SplicedColumn)>,
+    rows: usize,
 ) -> Result<(), Reason> {
-    let all = columns
-        .into_iter()
-        .map(|(n, c)| match c {
-            SplicedColumn::Copy { source, column } => {
-                sources[source].0.column(&column).unwrap().clone().with_name(n.as_str().into())
-            }
-            SplicedColumn::New(c) => c.with_name(n.as_str().into()),
-        })
-        .collect();
-    let frame = crate::columns::frame(all)?;
-    let mut w = crate::parquet::TableWriter::new(into, schema)?;
-    w.write(&frame)?;
-    w.finish()
+    let groups = groups(sources, &columns, rows);
+    let arrow = schema.to_arrow(CompatLevel::newest());
+    let encodings: Vec<Vec<Encoding>> = arrow.iter_values().map(|field| get_dtype_encoding(&field.dtype)).collect();
+    let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| frame_error("zstd", &error.into()))?;
+    let options = WriteOptions {
+        statistics: StatisticsOptions::default(),
+        compression: CompressionOptions::Zstd(Some(level)),
+        version: Version::V1,
+        data_page_size: None,
+    };
+    let failed = |error: PolarsError| parquet::write_error(&error);
+    let mut writer = FileWriter::try_new(into, arrow, options).map_err(failed)?;
+    let columns = decoded(sources, columns, &groups)?;
+    let mut start = 0;
+    for (group, rows) in groups.iter().enumerate() {
+        let types = writer.parquet_schema().fields().to_vec();
+        let mut encoded: Vec<Vec<CompressedPage>> = Vec::with_capacity(columns.len());
+        for (((_, column), parquet_type), encoding) in columns.iter().zip(types).zip(&encodings) {
+            encoded.push(match column {
+                SplicedColumn::Copy { source, column } => sources[*source].pages(group, column)?,
+                SplicedColumn::New(values) => {
+                    let values = values.slice(i64::try_from(start).unwrap_or(i64::MAX), *rows);
+                    let array = values.as_materialized_series().rechunk().to_arrow(0, CompatLevel::newest());
+                    let pages = array_to_columns(&array, parquet_type, options, encoding).map_err(failed)?;
+                    let mut all = Vec::new();
+                    for pages in pages {
+                        let pages = pages
+                            .map(|page| page.map_err(|error| ParquetError::FeatureNotSupported(error.to_string())));
+                        for page in Compressor::new_from_vec(pages, options.compression, Vec::new()) {
+                            all.push(page.map_err(|error| failed(error.into()))?);
+                        }
+                    }
+                    all
+                }
+            });
+        }
+        let encoded = encoded.iter().map(|pages| {
+            Ok(DynStreamingIterator::new(fallible_streaming_iterator::convert(pages.iter().map(PolarsResult::Ok))))
+        });
+        writer.write(*rows as u64, DynIter::new(encoded)).map_err(failed)?;
+        start += rows;
+    }
+    writer.end(None).map(drop).map_err(failed)
+}
+
+/// Rows of each row group: as the first source that is copied from has them.
+fn groups(sources: &[Source], columns: &[(String, SplicedColumn)], rows: usize) -> Vec<usize> {
+    let copied =
+        columns.iter().find_map(|(_, c)| if let SplicedColumn::Copy { source, .. } = c { Some(*source) } else { None });
+    match copied.and_then(|source| sources.get(source)) {
+        Some(source) => source.group_rows(),
+        None => (0..rows).step_by(ROW_GROUP_ROWS).map(|start| ROW_GROUP_ROWS.min(rows - start)).collect(),
+    }
+}
+
+/// Columns of sources with other row groups as values.
+fn decoded(
+    sources: &[Source],
+    columns: Vec<(String, SplicedColumn)>,
+    groups: &[usize],
+) -> Result<Vec<(String, SplicedColumn)>, Reason> {
+    let fits: Vec<bool> = sources.iter().map(|source| source.group_rows() == groups).collect();
+    let column = |(name, column): (String, SplicedColumn)| match column {
+        SplicedColumn::Copy { source, column } if !fits[source] => {
+            let object = match &sources[source].object {
+                Object::File(file) => Object::File(
+                    file.try_clone()
+                        .map_err(|error| Reason::new("io_error", format!("an earlier table can't be read: {error}")))?,
+                ),
+                Object::Bytes(bytes) => Object::Bytes(bytes.clone()),
+            };
+            let frame = parquet::read(object, Some(&[&column]), None);
+            let values = frame.and_then(|frame| frame.column(&column).cloned());
+            let values = values.map_err(|error| frame_error(&format!("the column {column}"), &error))?;
+            Ok((name, SplicedColumn::New(values)))
+        }
+        other => Ok((name, other)),
+    };
+    columns.into_iter().map(column).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns;
+    use std::sync::Arc;
+
+    /// A table of `rows` rows of every kind, with nulls.
+    fn table(rows: usize) -> DataFrame {
+        let known = |row: usize| row % 7 != 3;
+        columns::frame(vec![
+            columns::constant_text("run", "r", rows),
+            columns::times("time", (0..rows as i64).map(|row| row * 1000).collect()),
+            columns::maybe_floats("x", (0..rows).map(|row| known(row).then_some(row as f64 / 3.0))),
+            columns::ints("n", (0..rows).map(|row| Some(row as i64 % 11))),
+            columns::texts("t", (0..rows).map(|row| known(row).then_some(["a", "bc", ""][row % 3]))),
+            columns::bools("b", (0..rows).map(|row| Some(row % 2 == 0))),
+        ])
+        .expect("columns of one length")
+    }
+
+    fn written(frame: &DataFrame, batches: &[usize]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = parquet::TableWriter::new(&mut bytes, frame.schema()).expect("a writer");
+        let mut start = 0;
+        for rows in batches {
+            writer.write(&frame.slice(start as i64, *rows)).expect("written");
+            start += rows;
+        }
+        writer.finish().expect("finished");
+        bytes
+    }
+
+    fn source(bytes: &[u8]) -> Source {
+        Source::open(Object::Bytes(Arc::from(bytes))).expect("a table")
+    }
+
+    fn copy(source: usize, column: &str) -> SplicedColumn {
+        SplicedColumn::Copy { source, column: column.to_owned() }
+    }
+
+    fn read(bytes: Vec<u8>) -> DataFrame {
+        parquet::read(Object::Bytes(Arc::from(bytes)), None, None).expect("readable")
+    }
+
+    #[test]
+    fn copied_chunks_are_the_bytes_that_a_writer_would_write() {
+        for rows in [0, 1, 1000, ROW_GROUP_ROWS + 5] {
+            let frame = table(rows);
+            let bytes = written(&frame, &[rows]);
+            let all = frame.get_column_names().iter().map(|name| (name.to_string(), copy(0, name))).collect();
+            let mut spliced = Vec::new();
+            splice(&mut spliced, frame.schema(), &[source(&bytes)], all, rows).expect("spliced");
+            assert!(read(spliced.clone()).equals_missing(&frame), "{rows} rows");
+            assert_eq!(spliced, bytes, "{rows} rows");
+        }
+    }
+
+    #[test]
+    fn new_and_renamed_columns_stand_beside_copied_ones() {
+        let rows = ROW_GROUP_ROWS + 5;
+        let frame = table(rows);
+        let bytes = written(&frame, &[rows]);
+        let new = columns::maybe_floats("y", (0..rows).map(|row| (row != 9).then_some(-(row as f64))));
+        let expected = columns::frame(vec![
+            frame.column("t").expect("t").clone(),
+            new.clone(),
+            frame.column("x").expect("x").clone().with_name("z".into()),
+        ])
+        .expect("a table");
+        let all = vec![("t".into(), copy(0, "t")), ("y".into(), SplicedColumn::New(new)), ("z".into(), copy(0, "x"))];
+        let mut spliced = Vec::new();
+        splice(&mut spliced, expected.schema(), &[source(&bytes)], all, rows).expect("spliced");
+        assert!(read(spliced.clone()).equals_missing(&expected));
+        assert_eq!(spliced, written(&expected, &[rows]), "as if all had been encoded now");
+    }
+
+    #[test]
+    fn other_row_groups_are_encoded_again() {
+        let rows = 1000;
+        let frame = table(rows);
+        let (one, two) = (written(&frame, &[rows]), written(&frame, &[400, 600]));
+        let all = vec![("t".into(), copy(0, "t")), ("x".into(), copy(1, "x"))];
+        let expected = frame.select(["t", "x"]).expect("columns");
+        let mut spliced = Vec::new();
+        splice(&mut spliced, expected.schema(), &[source(&one), source(&two)], all, rows).expect("spliced");
+        assert!(read(spliced).equals_missing(&expected));
+        let missing = vec![("t".into(), copy(0, "nope"))];
+        let error = splice(Vec::new(), expected.schema(), &[source(&one)], missing, rows).expect_err("no such column");
+        assert_eq!(error.code, "column_missing");
+    }
 }
