@@ -65,18 +65,19 @@ fn features(derived: impl Fn(&str) -> Kernel) -> Vec<Defined> {
     features
 }
 
-/// The table `features`.
+/// The table `features`, with `further` columns at its end.
 pub fn table(
     name: AssetName,
     [clean, sessions, wide]: [&AssetName; 3],
     settings: &Wide,
     derivative: &Derivative,
+    further: Vec<Defined>,
 ) -> Result<AlignedTable, Reason> {
     let too_few = Reason::new("too_few_samples", "there are too few samples in any session to derive it");
     let copied = names::wide().into_iter().filter(|decl| decl.name != RUN).map(|decl| Defined::copy(decl, wide));
     let derived = |name: &str| derived(name, clean, sessions, settings.clone(), derivative.kernel());
     let derived = features(derived).into_iter().map(|feature| feature.when_null(too_few.clone()));
-    AlignedTable::new(name, copied.chain(derived).collect(), Some("time"))
+    AlignedTable::new(name, copied.chain(derived).chain(further).collect(), Some("time"))
 }
 
 /// `vx_1` and its like: the derivative of a channel on its own samples, aligned; known where the position is.

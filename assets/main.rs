@@ -4,5 +4,5 @@ use assets::project::Telemetry;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    assets_cli::run(&Telemetry, std::env::args_os())
+    assets_cli::run(&Telemetry::default(), std::env::args_os())
 }

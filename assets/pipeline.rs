@@ -13,7 +13,7 @@ use crate::wide::{self, Wide};
 use assets_core::graph::Graph;
 use assets_core::{AssetDecl, AssetName, InputDecl, OutputDecl, Reads, Reason};
 use assets_frames::FrameAsset;
-use assets_frames::aligned::{AlignedAsset, AlignedTable};
+use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,11 +32,16 @@ fn name(text: &str) -> AssetName {
     AssetName::new(text).expect("the names of this file are identifiers")
 }
 
-/// Wires the pipeline for a project's settings.
+/// Wires the pipeline for a project's settings, with `further` columns of `features`.
 ///
 /// # Errors
 /// Definitions that contradict each other.
-pub fn pipeline(settings: &Settings, sources: Vec<String>, base: PathBuf) -> Result<Pipeline, Reason> {
+pub fn pipeline(
+    settings: &Settings,
+    sources: Vec<String>,
+    base: PathBuf,
+    further: Vec<Defined>,
+) -> Result<Pipeline, Reason> {
     let reading = Reading {
         timezone: settings.timezone.as_deref().and_then(|zone| zone.parse().ok()),
         attributes: settings.run_attributes.clone(),
@@ -48,7 +53,7 @@ pub fn pipeline(settings: &Settings, sources: Vec<String>, base: PathBuf) -> Res
             .collect(),
     };
     let intake = Arc::new(Intake::new(sources, base, reading, name("raw"), name("intake_rejects")));
-    let tables = Tables::new(settings)?;
+    let tables = Tables::new(settings, further)?;
     let clean = Clean {
         settings: settings.clean.clone(),
         limits: settings.limits.clone(),
@@ -84,7 +89,7 @@ struct Tables {
 }
 
 impl Tables {
-    fn new(settings: &Settings) -> Result<Self, Reason> {
+    fn new(settings: &Settings, further: Vec<Defined>) -> Result<Self, Reason> {
         let [raw, clean, rejects, sessions, wide] = ["raw", "clean", "rejects", "sessions", "wide"].map(name);
         let features = [&clean, &sessions, &wide];
         let stats = Stats {
@@ -94,10 +99,11 @@ impl Tables {
             attributes: settings.run_attributes.clone(),
         };
         let sources = stats::Sources { raw: &raw, clean: &clean, rejects: &rejects, sessions: &sessions };
+        let derivative = &settings.derivative;
         Ok(Self {
             wide: Arc::new(wide::table(name("wide"), &clean, &sessions, &settings.wide)?),
             gaps: Arc::new(wide::gaps_table(name("gaps"), &clean, &sessions, &settings.wide)?),
-            features: Arc::new(features::table(name("features"), features, &settings.wide, &settings.derivative)?),
+            features: Arc::new(features::table(name("features"), features, &settings.wide, derivative, further)?),
             stats: Arc::new(stats::table(name("stats"), &sources, &stats)?),
         })
     }

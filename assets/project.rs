@@ -15,6 +15,7 @@ use assets_core::source::Source;
 use assets_core::table::Table;
 use assets_core::table_store::TableStore;
 use assets_core::{AssetName, Reason, suggest};
+use assets_frames::aligned::Defined;
 use assets_frames::worker::{FramePacker, read_output};
 use assets_frames::{FrameWorker, parquet, small, sql};
 use assets_store::{FolderTables, Reader, Store, StoreError, Wait, Writer};
@@ -26,7 +27,11 @@ use std::sync::Arc;
 pub const SETTINGS_FILE: &str = "assets.toml";
 
 /// The program `assets` around the telemetry pipeline.
-pub struct Telemetry;
+#[derive(Default)]
+pub struct Telemetry {
+    /// Further columns of `features`.
+    pub features: Vec<Defined>,
+}
 
 fn failed(exit: u8) -> impl Fn(Reason) -> Failure {
     move |reason| Failure { reason, help: None, exit }
@@ -58,7 +63,7 @@ impl App for Telemetry {
         } else {
             (options.sources.clone(), PathBuf::from("."))
         };
-        let pipeline = pipeline::pipeline(&settings, sources, from).map_err(Failure::usage)?;
+        let pipeline = pipeline::pipeline(&settings, sources, from, self.features.clone()).map_err(Failure::usage)?;
         Ok(Box::new(Opened { pipeline, store, config, workers: settings.workers }))
     }
 

@@ -78,7 +78,7 @@ pub(crate) enum Verb {
     Status(ScopeArgs),
     /// Show the whole chain of reasons behind one step
     Why(StepArgs),
-    /// Show what an asset came from, down to source files, and what depends on it
+    /// Show what an asset or one of its columns came from, down to source files, and what depends on it
     Lineage(LineageArgs),
     /// Show the assets and who reads whom
     Graph(GraphArgs),
@@ -203,6 +203,7 @@ pub(crate) enum GraphFormat {
 /// `lineage`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  assets lineage stats --run 7582\n  \
+assets lineage features.v1 --run 7582\n  \
 assets lineage wide --run 7582 --format dot | dot -Tsvg > wide.svg")]
 pub(crate) struct LineageArgs {
     #[command(flatten)]

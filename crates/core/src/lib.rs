@@ -13,6 +13,7 @@ pub mod graph;
 pub mod hash;
 pub mod key;
 pub mod ledger;
+pub mod lineage;
 pub mod part;
 pub mod reason;
 pub mod record;

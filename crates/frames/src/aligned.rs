@@ -153,7 +153,7 @@ impl AlignedTable {
     /// depends on the number or the order of rows depends on it.
     ///
     /// # Errors
-    /// `unknown_column`, `column_cycle`, or what [`derive::derive`] refuses.
+    /// `duplicate_column`, `unknown_column`, `column_cycle`, or what [`derive::derive`] refuses.
     pub fn new(name: AssetName, columns: Vec<Defined>, axis: Option<&str>) -> Result<Self, Reason> {
         let mut table = Self { name, columns, parts: Vec::new(), plans: BTreeMap::new() };
         let schema: Schema = table
@@ -162,6 +162,15 @@ impl AlignedTable {
             .map(|c| Field::new(c.decl.name.as_str().into(), columns::dtype(c.decl.kind)))
             .collect();
         let schema = Arc::new(schema);
+        if let Some(twice) = table
+            .columns
+            .iter()
+            .map(|c| &c.decl.name)
+            .find(|name| table.columns.iter().filter(|other| other.decl.name == **name).count() > 1)
+        {
+            let message = format!("{} has two columns of the name `{twice}`: rename one", table.name);
+            return Err(Reason::new("duplicate_column", message).with("column", twice.as_str()));
+        }
         let mut codes: BTreeMap<String, PartCode> = BTreeMap::new();
         for column in &table.columns {
             table.code(&column.decl.name, axis, &schema, &mut codes, &mut Vec::new())?;

@@ -6,6 +6,7 @@ use crate::out::Out;
 use crate::render::tree::Tree;
 use crate::render::{number, words};
 use crate::session::Session;
+use crate::verbs::column_lineage::{self, ColumnLineage};
 use crate::verbs::graph::{self, Drawing};
 use assets_core::record::SliceRef;
 use assets_core::{AssetName, Partition, Step, select};
@@ -26,6 +27,16 @@ struct Lineage<'a> {
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &LineageArgs) -> Result<u8, Failure> {
     let session = Session::open(app, global)?;
     let graph = session.project.graph();
+    let format = if out.json { GraphFormat::Json } else { args.format };
+    if let Some((output, column)) = args.step.asset.split_once('.') {
+        let node = column_lineage::node(graph, output, column)?;
+        let partition = match &args.step.run {
+            None => None,
+            run => Some(session.step(output, run.as_deref())?.0.partition),
+        };
+        ColumnLineage { session: &session, node, partition }.tell(out, format);
+        return Ok(0);
+    }
     let asset = select::resolve(graph, &args.step.asset)?;
     let unpartitioned = graph.asset(asset.as_str()).is_some_and(|asset| asset.dimensions.is_empty());
     let partition = match &args.step.run {
@@ -35,7 +46,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &LineageArgs)
     let mut scope = Scope::new(graph, &[format!("+{asset}+")], false)?;
     scope.partitions = Some(partition.iter().filter(|p| !p.is_none()).cloned().collect());
     let lineage = Lineage { session: &session, plan: session.plan(&scope), asset, partition };
-    match if out.json { GraphFormat::Json } else { args.format } {
+    match format {
         GraphFormat::Tree => lineage.text(out),
         GraphFormat::Json => out.json(&lineage.json()),
         GraphFormat::Dot => out.text(&graph::dot(&lineage.drawing())),

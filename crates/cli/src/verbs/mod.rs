@@ -1,6 +1,7 @@
 //! One file a verb.
 
 pub(crate) mod check;
+pub(crate) mod column_lineage;
 pub(crate) mod demo;
 pub(crate) mod errors;
 pub(crate) mod files;

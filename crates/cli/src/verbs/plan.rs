@@ -8,7 +8,7 @@ use crate::session::Session;
 use assets_core::AssetName;
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
-use assets_engine::plan::{Plan, PlannedStep};
+use assets_engine::plan::{Plan, PlannedPart, PlannedStep};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 
@@ -36,6 +36,7 @@ pub(crate) fn dry_run(app: &dyn App, out: &Out, global: &Global, args: &Material
     } else {
         session.warn(out);
         plan_text(out, &plan, estimate);
+        columns_text(out, session.project.graph(), &plan);
     }
     Ok(0)
 }
@@ -73,15 +74,130 @@ fn plan_json(graph: &Graph, plan: &Plan, estimate: Option<f64>) -> Value {
 
 fn step_json(graph: &Graph, planned: &PlannedStep) -> Value {
     let reasons: Vec<Value> = planned.verdict.reasons.iter().map(assets_core::Reason::to_json).collect();
-    let output = graph.output(planned.step.asset.as_str()).filter(|_| computes(planned.verdict.state));
-    let columns: Vec<&str> = output.into_iter().flat_map(|o| &o.columns).map(|column| column.name.as_str()).collect();
-    json!({
-        "asset": planned.step.asset.as_str(),
+    let name = &planned.step.asset;
+    let mut step = json!({
+        "asset": name.as_str(),
         "run": planned.step.partition.run(),
         "state": planned.verdict.state.name(),
         "reasons": reasons,
-        "columns": columns,
-    })
+    });
+    if graph.asset(name.as_str()).is_some_and(|asset| asset.by_column) && !planned.parts.is_empty() {
+        let named = |state: State| -> Vec<&str> {
+            let own = planned.parts.iter().filter(|part| part.output == *name && part.state == state);
+            own.map(|part| part.id.column.as_str()).collect()
+        };
+        step["columns"] = named(State::Stale).into();
+        step["columns_maybe"] = named(State::Maybe).into();
+        step["columns_reused"] = [named(State::Fresh), named(State::Reusable)].concat().into();
+    } else {
+        let output = graph.output(name.as_str()).filter(|_| computes(planned.verdict.state));
+        let columns = output.into_iter().flat_map(|o| &o.columns).map(|column| column.name.as_str());
+        step["columns"] = columns.collect();
+    }
+    let parts = planned.parts.iter().filter(|part| part.state != State::Fresh);
+    let parts = parts.map(|part| {
+        let reasons: Vec<Value> = part.reasons.iter().map(assets_core::Reason::to_json).collect();
+        json!({"output": part.output.as_str(), "part": part.id.to_string(), "state": part.state.name(), "reasons": reasons})
+    });
+    step["parts"] = parts.collect();
+    step
+}
+
+/// Parts of one output that are alike in how many runs are in which state, and why.
+struct Alike<'a> {
+    output: &'a AssetName,
+    names: Vec<String>,
+    state: State,
+    runs: usize,
+    why: String,
+}
+
+/// What is to be done column by column, in the order of the plan.
+fn columns<'a>(graph: &Graph, plan: &'a Plan) -> Vec<Alike<'a>> {
+    type Key<'a> = (&'a AssetName, String, State);
+    let mut order: Vec<Key<'a>> = Vec::new();
+    let mut found: HashMap<Key<'a>, (usize, Vec<String>)> = HashMap::new();
+    let told = plan.steps.iter().filter(|planned| matches!(planned.verdict.state, State::Stale | State::Maybe));
+    for (planned, part) in told.flat_map(|planned| planned.parts.iter().map(move |part| (planned, part))) {
+        let by_column = graph.asset(planned.step.asset.as_str()).is_some_and(|asset| asset.by_column);
+        if part.state == State::Fresh && !by_column {
+            continue;
+        }
+        // All columns of a slice are told by its name.
+        let name = part.id.slice.clone().unwrap_or_else(|| part.id.column.clone());
+        let key = (&part.output, name, part.state);
+        let (runs, why) = found.entry(key.clone()).or_insert_with(|| {
+            order.push(key);
+            Default::default()
+        });
+        *runs += usize::from(part.id.slice.is_none() || part.id.column == first_column(planned, part));
+        for reason in &part.reasons {
+            let sentence = words::safe(&reason.message);
+            if !why.contains(&sentence) {
+                why.push(sentence);
+            }
+        }
+    }
+    let mut alike: Vec<Alike<'a>> = Vec::new();
+    for key in order {
+        let Some((runs, why)) = found.remove(&key) else { continue };
+        let (output, name, state) = key;
+        let why = match why.len() {
+            0..=3 => why.join("; "),
+            n => format!("{}; and {} further reasons", why[..2].join("; "), n - 2),
+        };
+        let same = |a: &&mut Alike<'_>| a.output == output && a.state == state && a.runs == runs && a.why == why;
+        match alike.iter_mut().find(same) {
+            Some(known) => known.names.push(name),
+            None => alike.push(Alike { output, names: vec![name], state, runs, why }),
+        }
+    }
+    alike
+}
+
+/// The first column of a part's slice: a slice is counted once.
+fn first_column<'a>(planned: &'a PlannedStep, part: &PlannedPart) -> &'a str {
+    let same = planned.parts.iter().find(|p| p.output == part.output && p.id.slice == part.id.slice);
+    same.map_or("", |first| first.id.column.as_str())
+}
+
+/// Columns that are named in one line.
+const COLUMNS: usize = 16;
+
+fn columns_text(out: &Out, graph: &Graph, plan: &Plan) {
+    let alike = columns(graph, plan);
+    if alike.is_empty() {
+        return;
+    }
+    out.line("");
+    out.line("by column:");
+    let width = alike.iter().map(|alike| alike.output.as_str().len()).max().unwrap_or(0);
+    for alike in alike {
+        // A stored column costs nothing: how it is called elsewhere matters only where it is not simply kept.
+        let (word, why) =
+            if alike.state == State::Fresh { ("kept", String::new()) } else { (alike.state.name(), alike.why) };
+        let word = words::state_style(alike.state).apply_to(format!("{word:<8}"));
+        let names = match alike.names.get(..COLUMNS) {
+            Some(first) if alike.names.len() > COLUMNS => {
+                format!("{} and {} more", first.join(" "), alike.names.len() - COLUMNS)
+            }
+            _ => alike.names.join(" "),
+        };
+        let runs = number::plural(alike.runs, "run");
+        out.line(format!("{:<width$}  {runs:>9}  {word}  {names}", alike.output.as_str()).trim_end());
+        if !why.is_empty() {
+            out.line(&words::dim(format!("{:width$}                       {why}", "")));
+        }
+    }
+    let computed: usize =
+        plan.steps.iter().filter(|p| p.verdict.state == State::Stale).map(|p| computed(graph, p)).sum();
+    out.line(&format!("{} to compute for certain", number::plural(computed, "column")));
+}
+
+/// Columns of a step that is made by columns that will be computed.
+fn computed(graph: &Graph, planned: &PlannedStep) -> usize {
+    let by_column = graph.asset(planned.step.asset.as_str()).is_some_and(|asset| asset.by_column);
+    if by_column { planned.computed().count() } else { 0 }
 }
 
 struct Group<'a> {
