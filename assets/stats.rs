@@ -78,7 +78,8 @@ pub fn table(name: AssetName, sources: &Sources<'_>, stats: &Stats) -> Result<Al
 fn kernel(decl: &ColumnDecl, sources: &Sources<'_>, stats: &Arc<Stats>) -> Kernel {
     let clean_times = PartRead::column(sources.clean, "time");
     let bounds = ["start_time", "stop_time"].map(|column| PartRead::column(sources.sessions, column));
-    let robot = if decl.name.contains('2') { 2 } else { 1 };
+    // The first digit: a unit may have another.
+    let robot = if decl.name.find(['1', '2']).is_some_and(|at| decl.name[at..].starts_with('2')) { 2 } else { 1 };
     let read_by = |channels: [usize; 3]| channels.into_iter().flat_map(|c| samples_of(sources.clean, &CHANNELS[c]));
     let encoder = || read_by(channels::encoder(robot));
     let load_cell = || read_by(channels::load_cell(robot));

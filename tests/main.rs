@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod cli;
+mod columns;
 mod engine;
 mod harness;
 mod kernels;
