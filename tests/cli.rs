@@ -127,7 +127,17 @@ fn what_a_person_reads() {
         wide               2 runs  stale     the parameter wide.method changed: linear → previous
         features           2 runs  stale     the parameter wide.method changed: linear → previous; wide is to be made and may come out equal
         stats              2 runs  fresh
-        11 steps: 7 fresh, 4 stale"#]]
+        11 steps: 7 fresh, 4 stale
+
+        by column:
+        wide         2 runs  stale     time fx_1 fx_2 fy_1 fy_2 fz_1 fz_2 x_1 x_2 y_1 y_2 z_1 z_2
+                                       the parameter wide.method changed: linear → previous
+        gaps         2 runs  kept      robot_id sensor_type field kind start_time stop_time duration_s
+        features     2 runs  maybe     time fx_1 fx_2 fy_1 fy_2 fz_1 fz_2 x_1 x_2 y_1 y_2 z_1 z_2 f1 f2
+                                       wide is to be made and may come out equal
+        features     2 runs  stale     vx_1 vy_1 vz_1 vx_2 vy_2 vz_2 v1 v2 ax_1 ay_1 az_1 ax_2 ay_2 az_2 a1 a2
+                                       the parameter wide.method changed: linear → previous; wide is to be made and may come out equal
+        58 columns to compute for certain"#]]
     .assert_eq(&stable(&project.run(&["plan"]).stdout));
     expect![[r#"
         run       raw    intake_rejects  clean  wide   features  stats

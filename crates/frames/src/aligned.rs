@@ -380,13 +380,23 @@ impl Row<'_> {
         if let Some(done) = self.done.borrow().get(name) {
             return Ok(done.clone());
         }
-        let column = match self.inputs.stored(&self.table.name, name) {
-            Some(stored) => stored?,
-            None => self.compute(self.table.defined(name)?)?,
-        };
+        self.fetch(&[name])?;
+        if let Some(stored) = self.done.borrow().get(name) {
+            return Ok(stored.clone());
+        }
+        let column = self.compute(self.table.defined(name)?)?;
         let column = column.with_name(name.into());
         self.done.borrow_mut().insert(name.to_owned(), column.clone());
         Ok(column)
+    }
+
+    /// Reads what is stored of these columns, at once.
+    fn fetch(&self, names: &[&str]) -> Result<(), Reason> {
+        let missing = |name: &&&str| !self.done.borrow().contains_key(**name);
+        let names: Vec<&str> = names.iter().filter(missing).copied().collect();
+        let stored = self.inputs.stored(&self.table.name, &names)?;
+        self.done.borrow_mut().extend(stored.into_iter().map(|column| (column.name().to_string(), column)));
+        Ok(())
     }
 
     fn compute(&self, column: &Defined) -> Result<Column, Reason> {
@@ -403,10 +413,9 @@ impl Row<'_> {
 
     /// Evaluates an expression, after checking that the plan is the one that was fingerprinted.
     fn evaluate(&self, decl: &ColumnDecl, expr: &Expr) -> Result<Column, Reason> {
-        let mut used = Vec::new();
-        for name in names(expr) {
-            used.push(self.column(&name)?);
-        }
+        let names = names(expr);
+        self.fetch(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let used = names.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
         let frame = columns::frame(used)?;
         let schema = Arc::clone(frame.schema());
         let read = Arc::new(move |wanted: Option<&[&str]>| match wanted {
@@ -429,7 +438,8 @@ impl Row<'_> {
         };
         let name = decl.name.as_str();
         let wrong = |error| frame_error(&format!("the column {name}"), &error).with("column", name);
-        let frame = leaf.select([expr.alias(name)]).collect().map_err(wrong)?;
+        // With the check, polars 0.55 may drop the order that a plan asks for.
+        let frame = leaf.select([expr.alias(name)]).with_check_order(false).collect().map_err(wrong)?;
         frame.column(name).cloned().map_err(wrong)
     }
 }

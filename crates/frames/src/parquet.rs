@@ -86,7 +86,11 @@ pub fn read(object: Object, columns: Option<&[&str]>, rows: Option<usize>) -> Po
     }
 }
 
-fn read_from<R: MmapBytesReader>(from: R, columns: Option<&[&str]>, rows: Option<usize>) -> PolarsResult<DataFrame> {
+pub(crate) fn read_from<R: MmapBytesReader>(
+    from: R,
+    columns: Option<&[&str]>,
+    rows: Option<usize>,
+) -> PolarsResult<DataFrame> {
     let reader = ParquetReader::new(from).with_slice(rows.map(|rows| (0, rows)));
     match columns {
         None => reader.finish(),

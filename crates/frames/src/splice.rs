@@ -16,9 +16,8 @@ use polars_parquet::write::{
     StatisticsOptions, Version, WriteOptions, ZstdLevel, array_to_columns, fallible_streaming_iterator,
     get_dtype_encoding,
 };
-use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom, Write};
-use std::ops::Range;
+use polars_utils::mmap::MMapSemaphore;
+use std::io::{Cursor, Write};
 
 /// Where a column of a spliced table comes from.
 pub enum SplicedColumn {
@@ -33,21 +32,23 @@ pub enum SplicedColumn {
     New(Column),
 }
 
-/// An earlier table.
+/// An earlier table. Its bytes are mapped, not read: most of them go from the page cache into the new file.
 pub struct Source {
-    object: Object,
+    bytes: Buffer<u8>,
     metadata: FileMetadata,
 }
 
 impl Source {
     /// Reads its footer.
     pub fn open(object: Object) -> Result<Self, Reason> {
-        let metadata = match &object {
-            Object::File(file) => read_metadata(&mut &*file),
-            Object::Bytes(bytes) => read_metadata(&mut Cursor::new(bytes)),
+        let failed = |error: &PolarsError| frame_error("an earlier table can't be read", error);
+        let bytes = match object {
+            // Nothing ever writes into an object.
+            Object::File(file) => Buffer::from_owner(MMapSemaphore::new_from_file(&file).map_err(|e| failed(&e))?),
+            Object::Bytes(bytes) => Buffer::from_owner(bytes),
         };
-        let metadata = metadata.map_err(|error| frame_error("an earlier table can't be read", &error))?;
-        Ok(Self { object, metadata })
+        let metadata = read_metadata(&mut Cursor::new(bytes.as_slice())).map_err(|error| failed(&error))?;
+        Ok(Self { bytes, metadata })
     }
 
     fn group_rows(&self) -> Vec<usize> {
@@ -64,11 +65,14 @@ impl Source {
     /// The encoded pages of a column chunk.
     fn pages(&self, group: usize, column: &str) -> Result<Vec<CompressedPage>, Reason> {
         let chunk = self.chunk(group, column)?;
-        let bytes = self.bytes(chunk.byte_range()).map_err(|error| {
-            Reason::new("io_error", format!("an earlier table can't be read: {error}")).with("column", column)
-        })?;
+        let range = chunk.byte_range();
+        let end = usize::try_from(range.end).ok().filter(|end| *end <= self.bytes.len());
+        let (Ok(start), Some(end)) = (usize::try_from(range.start), end) else {
+            return Err(Reason::new("io_error", "an earlier table ends before its column does").with("column", column));
+        };
+        let bytes = self.bytes.clone().sliced(start..end);
         let size = bytes.len();
-        let pages = PageReader::new(Cursor::new(Buffer::from_vec(bytes)), chunk, Vec::new(), size.max(1 << 30));
+        let pages = PageReader::new(Cursor::new(bytes), chunk, Vec::new(), size.max(1 << 30));
         let pages = pages.map(|page| {
             page.map(|mut page| {
                 if let CompressedPage::Data(data) = &mut page {
@@ -80,24 +84,6 @@ impl Source {
         });
         let pages: Result<Vec<_>, _> = pages.collect();
         pages.map_err(|error| frame_error(&format!("the column {column} of an earlier table"), &error.into()))
-    }
-
-    fn bytes(&self, range: Range<u64>) -> std::io::Result<Vec<u8>> {
-        let size = usize::try_from(range.end - range.start).map_err(std::io::Error::other)?;
-        match &self.object {
-            Object::File(file) => {
-                let mut bytes = vec![0; size];
-                let mut file = file;
-                file.seek(SeekFrom::Start(range.start))?;
-                <&File>::read_exact(&mut file, &mut bytes)?;
-                Ok(bytes)
-            }
-            Object::Bytes(all) => {
-                let start = usize::try_from(range.start).map_err(std::io::Error::other)?;
-                let bytes = all.get(start..start + size);
-                bytes.map(<[u8]>::to_vec).ok_or_else(|| std::io::Error::other("it ends before its column does"))
-            }
-        }
     }
 }
 
@@ -177,14 +163,8 @@ fn decoded(
     let fits: Vec<bool> = sources.iter().map(|source| source.group_rows() == groups).collect();
     let column = |(name, column): (String, SplicedColumn)| match column {
         SplicedColumn::Copy { source, column } if !fits[source] => {
-            let object = match &sources[source].object {
-                Object::File(file) => Object::File(
-                    file.try_clone()
-                        .map_err(|error| Reason::new("io_error", format!("an earlier table can't be read: {error}")))?,
-                ),
-                Object::Bytes(bytes) => Object::Bytes(bytes.clone()),
-            };
-            let frame = parquet::read(object, Some(&[&column]), None);
+            let bytes = Cursor::new(sources[source].bytes.clone());
+            let frame = parquet::read_from(bytes, Some(&[&column]), None);
             let values = frame.and_then(|frame| frame.column(&column).cloned());
             let values = values.map_err(|error| frame_error(&format!("the column {column}"), &error))?;
             Ok((name, SplicedColumn::New(values)))

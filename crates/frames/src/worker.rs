@@ -77,11 +77,28 @@ impl Inputs<'_> {
         own.map(|task| task.id.column.as_str()).collect()
     }
 
-    /// A column of the step's own table that is stored already.
-    pub(crate) fn stored(&self, output: &AssetName, column: &str) -> Option<Result<Column, Reason>> {
-        let own = self.request.parts.iter().find(|task| task.output == *output && task.id.column == column)?;
-        let (at, id) = own.take.as_ref()?;
-        Some(read_column(self.tables, self.request.earlier.get(*at)?, &id.column))
+    /// Those of some columns of the step's own table that are stored already, under the names asked for.
+    pub(crate) fn stored(&self, output: &AssetName, names: &[&str]) -> Result<Vec<Column>, Reason> {
+        let mut by_table: BTreeMap<usize, Vec<(&str, &str)>> = BTreeMap::new();
+        for task in self.request.parts.iter().filter(|task| task.output == *output) {
+            if let (Some((at, id)), true) = (&task.take, names.contains(&task.id.column.as_str())) {
+                by_table.entry(*at).or_default().push((&task.id.column, &id.column));
+            }
+        }
+        let mut columns = Vec::new();
+        for (at, wanted) in by_table {
+            let Some(record) = self.request.earlier.get(at) else { continue };
+            let mut there: Vec<&str> = wanted.iter().map(|(_, there)| *there).collect();
+            there.dedup();
+            let mut frame = read_output(self.tables, record, Some(&there), None)?;
+            frame.rechunk_mut();
+            for (name, there) in wanted {
+                let column =
+                    frame.column(there).map_err(|error| frame_error(&format!("the column {there}"), &error))?;
+                columns.push(column.clone().with_name(name.into()));
+            }
+        }
+        Ok(columns)
     }
 
     /// An input's record.

@@ -9,7 +9,7 @@ use assets_core::hash::{Digest, Hasher};
 use polars::prelude::*;
 use polars_plan::dsl::LazySerde;
 use polars_plan::plans::expr_ir::ExprIR;
-use polars_plan::plans::{AExpr, IRAggExpr, is_inherently_nondeterministic_top_level};
+use polars_plan::plans::{AExpr, IRAggExpr, LiteralValue, is_inherently_nondeterministic_top_level};
 use polars_plan::prelude::{Arena, FunctionFlags, FunctionOptions, Node};
 
 /// What an expression gives.
@@ -23,12 +23,21 @@ pub(super) struct Value {
 /// How far the order of values is fixed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
+    /// One value, which has no order.
+    One,
     /// Equal inputs give an equal order.
     Fixed,
     /// As open as the order of the frame's rows, and the same.
     OfRows,
     /// Left open by the expression.
     Open,
+}
+
+impl Value {
+    /// Whether the values are determined, and lie on the rows of a frame in their order.
+    pub(super) fn lies_on(&self, frame: &Frame) -> bool {
+        self.settled && (self.order == Order::One || self.order == frame.order())
+    }
 }
 
 /// What an expression can refer to.
@@ -52,10 +61,12 @@ struct Composed {
 enum Use {
     /// Value by value.
     Elementwise,
-    /// The order does not matter, as for a sum.
+    /// The order does not matter, as for a sum; one value comes out.
     Ignored,
     /// The order matters, as for a difference.
     Observed,
+    /// The order matters, as for the first; one value comes out.
+    ObservedToOne,
     /// The order matters not, and that of the output is left open.
     LeftOpen,
     /// The output is put in order.
@@ -94,12 +105,18 @@ impl Composed {
     }
 
     fn done(self, treats: Use) -> Value {
-        let open = self.orders.iter().copied().max().unwrap_or(Order::Fixed);
+        let orders: Vec<Order> = self.orders.iter().copied().filter(|order| *order > Order::One).collect();
+        let order = orders.iter().copied().max().unwrap_or(Order::One);
+        // Series in different orders side by side: which value meets which is left open.
+        let aligned = orders.iter().all(|own| *own == order) && (order < Order::Open || orders.len() < 2);
+        let fixed = order <= Order::Fixed;
         let (order, settled) = match treats {
-            Use::Elementwise => (open, open < Order::Open || self.orders.len() < 2),
-            Use::Ignored | Use::Fixed => (Order::Fixed, true),
-            Use::Observed => (open, open == Order::Fixed),
-            Use::LeftOpen => (Order::Open, true),
+            Use::Elementwise => (order, aligned),
+            Use::Ignored => (Order::One, aligned),
+            Use::Observed => (order, fixed),
+            Use::ObservedToOne => (Order::One, fixed),
+            Use::LeftOpen => (Order::Open, aligned),
+            Use::Fixed => (Order::Fixed, aligned),
         };
         let what = Derivation { code: self.hasher.finish(), ..self.what };
         Value { what, order, settled: self.settled && settled }
@@ -125,7 +142,9 @@ impl<'a> Scope<'a> {
             AExpr::Literal(value) => {
                 let mut composed = Composed::new("literal");
                 literal(&mut composed.hasher, value)?;
-                composed.done(Use::Fixed)
+                // A series in a plan has an order of its own.
+                let one = matches!(value, LiteralValue::Dyn(_) | LiteralValue::Scalar(_));
+                composed.done(if one { Use::Ignored } else { Use::Fixed })
             }
             AExpr::BinaryExpr { left, op, right } => Composed::new("binary")
                 .with(&operator(*op))
@@ -172,10 +191,9 @@ impl<'a> Scope<'a> {
                 .by(&self.value(*idx)?)
                 .done(Use::Observed),
             AExpr::Filter { input, by } => {
-                let (input, by) = (self.value(*input)?, self.value(*by)?);
-                let open = input.order.max(by.order) > Order::Fixed;
-                let mut value = Composed::new("filter").of(&input).by(&by).done(Use::Elementwise);
-                value.order = if open { Order::Open } else { Order::Fixed };
+                let mut value =
+                    Composed::new("filter").of(&self.value(*input)?).by(&self.value(*by)?).done(Use::Elementwise);
+                value.order = if value.order > Order::Fixed { Order::Open } else { Order::Fixed };
                 value
             }
             AExpr::Slice { input, offset, length } => Composed::new("slice")
@@ -192,7 +210,7 @@ impl<'a> Scope<'a> {
                     let options = SortOptions { multithreaded: true, ..*options };
                     composed = composed.with(&said(&options)?).by(&self.value(*by)?);
                 }
-                composed.over(*mapping, self.rows_order())
+                composed.over(*mapping, self.frame.order())
             }
             AExpr::Eval { expr, evaluation, variant } => {
                 let list = self.value(*expr)?;
@@ -215,15 +233,11 @@ impl<'a> Scope<'a> {
         })
     }
 
-    fn rows_order(&self) -> Order {
-        if self.frame.ordered { Order::Fixed } else { Order::OfRows }
-    }
-
     fn column(&self, name: &str) -> Result<Value, Reason> {
         if name.is_empty() && self.element.is_some() {
             return self.element();
         }
-        Ok(Value { what: self.frame.column(name)?.clone(), order: self.rows_order(), settled: true })
+        Ok(Value { what: self.frame.column(name)?.clone(), order: self.frame.order(), settled: true })
     }
 
     fn element(&self) -> Result<Value, Reason> {
@@ -234,7 +248,7 @@ impl<'a> Scope<'a> {
     /// The number of rows, or of an evaluation's elements.
     fn len(&self) -> Value {
         let of = self.element.unwrap_or(&self.frame.rows);
-        Composed::new("len").by(&Value { what: of.clone(), order: Order::Fixed, settled: true }).done(Use::Ignored)
+        Composed::new("len").by(&Value { what: of.clone(), order: Order::One, settled: true }).done(Use::Ignored)
     }
 
     fn aggregated(&self, agg: &IRAggExpr) -> Result<Value, Reason> {
@@ -245,17 +259,17 @@ impl<'a> Scope<'a> {
             A::Median(input) => ("median", 0, input, Use::Ignored),
             A::NUnique(input) => ("n_unique", 0, input, Use::Ignored),
             A::Item { input, allow_empty } => ("item", u8::from(*allow_empty), input, Use::Ignored),
-            A::First(input) => ("first", 0, input, Use::Observed),
-            A::FirstNonNull(input) => ("first_non_null", 0, input, Use::Observed),
-            A::Last(input) => ("last", 0, input, Use::Observed),
-            A::LastNonNull(input) => ("last_non_null", 0, input, Use::Observed),
+            A::First(input) => ("first", 0, input, Use::ObservedToOne),
+            A::FirstNonNull(input) => ("first_non_null", 0, input, Use::ObservedToOne),
+            A::Last(input) => ("last", 0, input, Use::ObservedToOne),
+            A::LastNonNull(input) => ("last_non_null", 0, input, Use::ObservedToOne),
             A::Mean(input) => ("mean", 0, input, Use::Ignored),
-            A::Implode { input, maintain_order } => ("implode", u8::from(*maintain_order), input, Use::Observed),
+            A::Implode { input, maintain_order } => ("implode", u8::from(*maintain_order), input, Use::ObservedToOne),
             A::Sum(input) => ("sum", 0, input, Use::Ignored),
             A::Count { input, include_nulls } => ("count", u8::from(*include_nulls), input, Use::Ignored),
             A::Std(input, ddof) => ("std", *ddof, input, Use::Ignored),
             A::Var(input, ddof) => ("var", *ddof, input, Use::Ignored),
-            A::AggGroups(input) => ("agg_groups", 0, input, Use::Observed),
+            A::AggGroups(input) => ("agg_groups", 0, input, Use::ObservedToOne),
         };
         let composed = Composed::new("agg").with(name).with(&option.to_string());
         Ok(composed.of(&self.value(*input)?).done(treats))
@@ -313,6 +327,7 @@ impl Composed {
     /// A window's value: group by group, put back into the rows.
     fn over(self, mapping: polars_plan::dsl::WindowMapping, rows: Order) -> Value {
         let mut value = self.done(Use::Elementwise);
+        value.settled &= value.order == Order::One || value.order == rows;
         // `Explode` writes group after group.
         let explode = matches!(mapping, polars_plan::dsl::WindowMapping::Explode);
         value.order = if explode { Order::Open } else { rows };
@@ -324,8 +339,8 @@ fn treatment(options: &FunctionOptions) -> Use {
     let flags = options.flags;
     if flags.is_elementwise() {
         Use::Elementwise
-    } else if flags.returns_scalar() && !flags.observes_input_order() {
-        Use::Ignored
+    } else if flags.returns_scalar() {
+        if flags.observes_input_order() { Use::ObservedToOne } else { Use::Ignored }
     } else if flags.contains(FunctionFlags::TERMINATES_INPUT_ORDER) {
         Use::LeftOpen
     } else {

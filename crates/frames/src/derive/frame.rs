@@ -2,6 +2,7 @@
 //! its rows is fixed.
 
 use super::encode::{compose, hasher};
+use super::expr::Order;
 use super::{Derivation, LeafPart};
 use assets_core::Reason;
 use assets_core::hash::Digest;
@@ -31,6 +32,11 @@ impl Frame {
             column.lean_on(&frame.rows);
         }
         frame
+    }
+
+    /// The order of every column.
+    pub(super) fn order(&self) -> Order {
+        if self.ordered { Order::Fixed } else { Order::OfRows }
     }
 
     pub(super) fn column(&self, name: &str) -> Result<&Derivation, Reason> {

@@ -60,15 +60,12 @@ pub(super) fn join(
         MaintainOrderJoin::Left => matches!(how, JoinType::Semi | JoinType::Anti),
         MaintainOrderJoin::None | MaintainOrderJoin::Right => false,
     };
-    let keys = left.keys.iter().chain(&right.keys);
+    let settled = |side: &Side<'_>| side.frame.settled && side.keys.iter().all(|key| key.lies_on(side.frame));
     Ok(Frame {
         rows,
         columns,
         ordered: fixed && left.frame.ordered && right.frame.ordered,
-        settled: left.frame.settled
-            && right.frame.settled
-            && (args.slice.is_none() || fixed)
-            && keys.into_iter().all(|key| key.settled),
+        settled: settled(left) && settled(right) && (args.slice.is_none() || fixed),
         unique: None,
     })
 }

@@ -2,7 +2,7 @@
 //! rows; every column is then moved onto them and has their parts.
 
 use super::encode::{self, compose, hasher, said};
-use super::expr::{Order, Scope};
+use super::expr::Scope;
 use super::frame::{Frame, at, placed, sorted};
 use super::join::{Side, join};
 use super::leaf::Leaf;
@@ -122,7 +122,7 @@ impl<'a> Walker<'a> {
         let input = self.frame(input)?;
         let value = Scope::of(&input, self.exprs).value(predicate.node())?;
         let mut frame = input.onto(input.rows("filter", &[], &[&value.what]));
-        frame.settled &= value.settled && value.order < Order::Open;
+        frame.settled &= value.lies_on(&input);
         Ok(frame)
     }
 
@@ -230,7 +230,7 @@ fn sort(
     frame.ordered = told_apart || (input.ordered && options.maintain_order);
     let cut = slice != "None" || options.limit.is_some();
     frame.settled &= frame.ordered || !cut;
-    frame.settled &= values.iter().all(|value| value.settled && value.order < Order::Open);
+    frame.settled &= values.iter().all(|value| value.lies_on(input));
     Ok(frame)
 }
 

@@ -23,7 +23,7 @@ pub(super) fn select(input: &Frame, exprs: &[ExprIR], arena: &Arena<AExpr>) -> R
         return Ok(Frame { rows, columns, ordered: true, settled, unique: Some(BTreeSet::new()) });
     }
     if scalar.iter().zip(&preserved).all(|(scalar, preserved)| *scalar || *preserved) {
-        let settled = settled && values.iter().all(|value| value.order < Order::Open);
+        let settled = settled && values.iter().all(|value| value.lies_on(input));
         let columns = values.iter().zip(&preserved).map(|(value, preserved)| on_rows(value, *preserved, input));
         let columns = names.zip(columns).collect();
         let (rows, unique) = (input.rows.clone(), input.unique.clone());
@@ -46,7 +46,7 @@ pub(super) fn with_columns(input: &Frame, exprs: &[ExprIR], arena: &Arena<AExpr>
     let mut columns = input.columns.clone();
     let mut settled = input.settled;
     for (expr, value) in exprs.iter().zip(&values) {
-        settled &= value.settled && value.order < Order::Open;
+        settled &= value.lies_on(input);
         let column = on_rows(value, expr.is_length_preserving(arena), input);
         match columns.iter_mut().find(|(name, _)| name == expr.output_name()) {
             Some((_, own)) => *own = column,
@@ -91,10 +91,9 @@ pub(super) fn group(
         }))
         .collect();
     let unique = columns.iter().take(keys.len()).map(|(_, column)| column.code).collect();
-    let fixed = |value: &Value| value.settled && value.order < Order::Open;
     // A group as a list has the order of the rows.
-    let listed = aggs.iter().zip(&aggregated).any(|(agg, value)| !agg.is_scalar(arena) && value.order > Order::Fixed);
-    let settled = input.settled && !listed && keyed.iter().chain(&aggregated).all(fixed);
+    let fixed = |value: &Value| value.settled && value.order <= Order::Fixed;
+    let settled = input.settled && keyed.iter().all(|value| value.lies_on(input)) && aggregated.iter().all(fixed);
     let ordered = maintain_order && input.ordered;
     let settled = settled && (ordered || slice.is_none());
     Ok(Frame { rows, columns, ordered, settled, unique: Some(unique) })
