@@ -11,13 +11,15 @@ use crate::kernels;
 use crate::kernels::derivative::{Method, differentiate_many};
 use crate::sessions::{self, Session};
 use crate::settings::{Derivative, DerivativeMethod, Wide};
-use crate::wide::{ALIGNING, ALIGNING_KERNELS, samples_of};
+use crate::wide::{self, ALIGNING, samples_of};
 use assets_core::{AssetName, ColumnDecl, Kind, PartRead, Reason};
 use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined, Kernel, Row};
 use assets_frames::polars::prelude::col;
 use assets_frames::{FrameAsset, Inputs, Outputs, columns};
 use std::sync::Arc;
 
+/// Version of what kernels of this file compute, raised whenever a result changes; expressions need none.
+const VERSION: &str = "features-1";
 /// Parameters of derivatives.
 pub const DERIVING: [&str; 3] = ["derivative.method", "derivative.window_ms", "derivative.order"];
 
@@ -68,13 +70,13 @@ fn features(derived: impl Fn(&str) -> Kernel) -> Vec<Defined> {
 /// The table `features`, with `further` columns at its end.
 pub fn table(
     name: AssetName,
-    [clean, sessions, wide]: [&AssetName; 3],
+    [clean, sessions, from]: [&AssetName; 3],
     settings: &Wide,
     derivative: &Derivative,
     further: Vec<Defined>,
 ) -> Result<AlignedTable, Reason> {
     let too_few = Reason::new("too_few_samples", "there are too few samples in any session to derive it");
-    let copied = names::wide().into_iter().filter(|decl| decl.name != RUN).map(|decl| Defined::copy(decl, wide));
+    let copied = names::wide().into_iter().filter(|decl| decl.name != RUN).map(|decl| Defined::copy(decl, from));
     let derived = |name: &str| derived(name, clean, sessions, settings.clone(), derivative.kernel());
     let derived = features(derived).into_iter().map(|feature| feature.when_null(too_few.clone()));
     AlignedTable::new(name, copied.chain(derived).chain(further).collect(), Some("time"))
@@ -86,7 +88,7 @@ fn derived(name: &str, clean: &AssetName, sessions: &AssetName, settings: Wide, 
     let channel = CHANNELS.iter().position(|channel| channel.column() == position).unwrap_or(0);
     let is_velocity = name.starts_with('v');
     let what = if is_velocity { "velocity" } else { "acceleration" };
-    let versions = kernels::versions(&[&ALIGNING_KERNELS[..], &["derivative"]].concat());
+    let versions = format!("{} {}", deriving(), wide::aligning());
     let bounds = ["start_time", "stop_time"].map(|column| PartRead::column(sessions, column));
     let uses = position.clone();
     let run = move |row: &Row<'_>| {
@@ -113,6 +115,11 @@ fn derived(name: &str, clean: &AssetName, sessions: &AssetName, settings: Wide, 
         .aligned_by(bounds)
         .uses([uses.as_str()])
         .along(["time"])
+}
+
+/// Versions of what differentiates a channel.
+pub fn deriving() -> String {
+    format!("{VERSION} {}", kernels::versions(&["derivative"]))
 }
 
 /// Derivatives of one channel at each of its samples, NaN where unknown.

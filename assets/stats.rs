@@ -4,7 +4,7 @@
 use crate::align;
 use crate::channels::{self, CHANNELS, Samples};
 use crate::columns::{self as names, RUN};
-use crate::features::{DERIVING, Native, native_of, norm};
+use crate::features::{DERIVING, Native, deriving, native_of, norm};
 use crate::kernels::{self, interpolate, path, summary};
 use crate::sessions::{self, Session};
 use crate::settings::{Derivative, Stats as Settings, Wide};
@@ -15,6 +15,9 @@ use assets_frames::polars::prelude::col;
 use assets_frames::{Column, Inputs, columns};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Version of what this file computes, raised whenever a result changes.
+const VERSION: &str = "stats-1";
 
 /// What `stats` reads.
 pub struct Sources<'a> {
@@ -84,36 +87,45 @@ fn kernel(decl: &ColumnDecl, sources: &Sources<'_>, stats: &Arc<Stats>) -> Kerne
     let encoder = || read_by(channels::encoder(robot));
     let load_cell = || read_by(channels::load_cell(robot));
     let times = |reads: Vec<PartRead>| reads.into_iter().filter(|read| read.column.as_deref() == Some("time"));
-    let of = |group: &str, used: &[&str], compute: Compute| {
+    let of = |group: &str, versions: String, compute: Compute| {
         let (column, kind, stats) = (decl.name.clone(), decl.kind, Arc::clone(stats));
         let group = group.to_owned();
         let name = format!("{}.{}", group, column.replace(['1', '2'], ""));
-        Kernel::new(&name, &kernels::versions(used), move |row| {
+        Kernel::new(&name, &format!("{VERSION} {versions}"), move |row| {
             let group = row.inputs.shared(&group, || compute(&stats, row.inputs))?;
             Ok(cell(&column, kind, group.get(&column)))
         })
     };
     match decl.name.as_str() {
         name if stats.attributes.iter().any(|attribute| attribute == name) => {
-            of("attributes", &[], attributes).reads([PartRead::column(sources.raw, name)])
+            of("attributes", String::new(), attributes).reads([PartRead::column(sources.raw, name)])
         }
-        "start_time" | "stop_time" | "runtime_s" | "sessions" | "active_s" => of("span", &[], span).reads(bounds),
-        "gaps" | "longest_gap_s" => {
-            of("gaps", &["interpolate"], gaps).params(["wide.max_gap_ms"]).reads(bounds).reads([clean_times])
+        "start_time" | "stop_time" | "runtime_s" | "sessions" | "active_s" => {
+            of("span", String::new(), span).reads(bounds)
         }
-        "rejected_share" => {
-            of("rejected", &[], rejected).reads([PartRead::rows(sources.clean), PartRead::rows(sources.rejects)])
+        "gaps" | "longest_gap_s" => of("gaps", kernels::versions(&["interpolate"]), gaps)
+            .params(["wide.max_gap_ms"])
+            .reads(bounds)
+            .reads([clean_times]),
+        "rejected_share" => of("rejected", String::new(), rejected)
+            .reads([PartRead::rows(sources.clean), PartRead::rows(sources.rejects)]),
+        name if name.starts_with("encoder") => {
+            of("rates", kernels::versions(&["interpolate"]), rates).reads(times(encoder().collect()))
         }
-        name if name.starts_with("encoder") => of("rates", &["interpolate"], rates).reads(times(encoder().collect())),
         name if name.starts_with("load_cell") => {
-            of("rates", &["interpolate"], rates).reads(times(load_cell().collect()))
+            of("rates", kernels::versions(&["interpolate"]), rates).reads(times(load_cell().collect()))
         }
         name if name.starts_with("distance") => {
-            let kernel = of("distances", &["path"], distances).reads(encoder()).aligned_by(bounds);
+            let kernel = of("distances", kernels::versions(&["path"]), distances).reads(encoder()).aligned_by(bounds);
             if name.contains("dead_band") { kernel.params(["stats.dead_band_mm"]) } else { kernel }
         }
-        name if name.starts_with('f') => of("forces", &["summary"], forces).reads(load_cell()).aligned_by(bounds),
-        _ => of("motions", &["derivative", "summary"], motions).params(DERIVING).reads(encoder()).aligned_by(bounds),
+        name if name.starts_with('f') => {
+            of("forces", kernels::versions(&["summary"]), forces).reads(load_cell()).aligned_by(bounds)
+        }
+        _ => {
+            let versions = format!("{} {}", deriving(), kernels::versions(&["summary"]));
+            of("motions", versions, motions).params(DERIVING).reads(encoder()).aligned_by(bounds)
+        }
     }
 }
 

@@ -11,10 +11,15 @@ use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined, Kernel};
 use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns};
 use std::sync::Arc;
 
+/// Version of what this file and `align` compute, raised whenever a result changes.
+const VERSION: &str = "wide-1";
 /// Parameters that decide how a channel comes to the time axis.
 pub const ALIGNING: [&str; 3] = ["wide.method", "wide.grid_ms", "wide.merge_ms"];
-/// Kernels that bring it there.
-pub const ALIGNING_KERNELS: [&str; 2] = ["interpolate", "resample"];
+
+/// Versions of what brings a channel there.
+pub fn aligning() -> String {
+    format!("{VERSION} {}", kernels::versions(&["interpolate", "resample"]))
+}
 
 /// Aligns the channels of a run.
 pub struct Wide {
@@ -57,7 +62,7 @@ pub fn table(
             None => axis(clean, sessions, settings),
             Some(channel) => {
                 let column = decl.name.clone();
-                let versions = kernels::versions(&ALIGNING_KERNELS);
+                let versions = aligning();
                 Kernel::new("align", &versions, move |row| aligned(row.inputs, channel, &column, &settings))
                     .params(ALIGNING)
                     .params(["wide.on_gap", "wide.max_gap_ms"])
@@ -74,7 +79,7 @@ pub fn table(
 fn axis(clean: &AssetName, sessions: &AssetName, settings: Settings) -> Kernel {
     let of_sessions = ["start_time", "stop_time", "time_axis"].map(|column| PartRead::column(sessions, column));
     let is_merged = settings.method == Method::Merge;
-    let kernel = Kernel::new("axis", &kernels::versions(&["resample"]), move |row| {
+    let kernel = Kernel::new("axis", &aligning(), move |row| {
         let times = Alignment::of(row.inputs, &settings)?.times();
         match times.windows(2).position(|pair| pair[0] >= pair[1]) {
             Some(at) => {
@@ -114,7 +119,7 @@ pub fn gaps_table(
     let decls = names::gaps().into_iter().filter(|decl| decl.name != RUN);
     let columns = decls.map(|decl| {
         let (column, settings) = (decl.name.clone(), settings.clone());
-        let kernel = Kernel::new(&format!("gaps.{column}"), &kernels::versions(&["interpolate"]), move |row| {
+        let kernel = Kernel::new(&format!("gaps.{column}"), &aligning(), move |row| {
             let gaps = row.inputs.shared("gaps", || gaps(row.inputs, &settings))?;
             gaps.column(&column).cloned().map_err(|error| assets_frames::frame_error("gaps", &error))
         });

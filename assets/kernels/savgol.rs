@@ -11,7 +11,7 @@ use super::interpolate::median_period;
 use std::ops::Range;
 
 /// Raised whenever a result of this file changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A window with fewer samples is not fitted: it would pass through its noise.
 pub const LEAST_SAMPLES: usize = 5;
@@ -20,8 +20,9 @@ pub const LEAST_SAMPLES: usize = 5;
 ///
 /// A sample's centred window holds the samples at most `window_us / 2` away. It is *cut* at the left when one more
 /// sample, a median period before the first, would have been in it; likewise at the right. Near the ends:
-/// - a cut sample takes the window of the nearest sample not cut at that side, so the window shifts inward;
-/// - unless that window does not reach back to it, past a pause: then it keeps its own;
+/// - a cut sample takes the window of the nearest sample not cut at that side, so the window shifts inward; jitter may
+///   leave the very first or last sample outside of it, and the fit is then extrapolated to it;
+/// - unless that window begins more than two median periods from it, past a pause: then it keeps its own;
 /// - when every sample is cut and the session is no wider than the window, all samples are taken.
 ///
 /// On even samples a window is uncut exactly when it holds as many samples as any, whatever the period.
@@ -40,11 +41,14 @@ pub fn windows(ts: &[i64], window_us: i64) -> Vec<Range<usize>> {
     // In a wider session no sample is cut at both ends. A centred window holds its own sample, so the ranges are valid.
     let from_left = windows.get(left).cloned();
     let from_right = windows[..right].last().cloned();
+    let reach = period.saturating_mul(2);
     if let Some(nearest) = from_left {
-        windows[nearest.start..left].fill(nearest);
+        let first = ts.partition_point(|t| ts[nearest.start] - t > reach);
+        windows[first..left].fill(nearest);
     }
     if let Some(nearest) = from_right {
-        windows[right..nearest.end].fill(nearest);
+        let end = ts.partition_point(|t| t - ts[nearest.end - 1] <= reach);
+        windows[right..end].fill(nearest);
     }
     windows
 }
