@@ -79,12 +79,7 @@ pub fn recipe(asset: &AssetDecl, inputs: Vec<InputRecord>, mut slices: Vec<Slice
 /// Of an asset made by columns: over those of its columns, so that it changes exactly when one of them does.
 pub fn fingerprint(asset: &AssetDecl, partition: &Partition, recipe: &Recipe) -> Fingerprint {
     if asset.by_column {
-        let mut hasher = Hasher::new("assets.fingerprint.columns.1");
-        hasher.text(&asset.shape());
-        for (output, code, fingerprint) in part::fingerprints(asset, partition, recipe) {
-            hasher.text(output.as_str()).text(&code.id.to_string()).bytes(fingerprint.0.as_bytes());
-        }
-        return Fingerprint(hasher.finish());
+        return of_columns(asset, part::fingerprints(asset, partition, recipe).into_iter().map(|(.., found)| found));
     }
     let mut hasher = Hasher::new("assets.fingerprint.1");
     hasher.text(asset.name.as_str()).number(partition.keys().len() as u64);
@@ -105,6 +100,16 @@ pub fn fingerprint(asset: &AssetDecl, partition: &Partition, recipe: &Recipe) ->
     hasher.number(recipe.slices.len() as u64);
     for slice in &recipe.slices {
         hasher.bytes(slice.hash.0.as_bytes()).number(slice.rows);
+    }
+    Fingerprint(hasher.finish())
+}
+
+/// The fingerprint of a step that is made by columns, from those of all parts that it lists, in their order.
+pub fn of_columns(asset: &AssetDecl, parts: impl Iterator<Item = Fingerprint>) -> Fingerprint {
+    let mut hasher = Hasher::new("assets.fingerprint.columns.1");
+    hasher.text(&asset.shape());
+    for fingerprint in parts {
+        hasher.bytes(fingerprint.0.as_bytes());
     }
     Fingerprint(hasher.finish())
 }

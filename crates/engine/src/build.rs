@@ -87,8 +87,11 @@ struct Build<'a> {
     scope: &'a Scope,
     options: &'a BuildOptions,
     ledger: Ledger,
+    plan: Plan,
     schedule: Schedule,
     settled: BTreeMap<Step, Settled>,
+    /// Steps that are not what they were when the plan was made.
+    moved: BTreeSet<Step>,
     publisher: Publisher<'a>,
     /// Steps in the hands of workers.
     running: BTreeMap<Step, Running>,
@@ -120,7 +123,7 @@ pub fn materialize<'a>(
     let (graph, tables) = (backends.graph, backends.tables);
     let world = World { graph, ledger: &ledger, sources, records: backends.catalog, tables };
     let plan = plan::plan(&world, scope);
-    let planned = announce(&plan, events);
+    let (planned, is_fresh) = (announce(&plan, events), plan.is_fresh());
     let schedule = Schedule::new(graph, plan.steps.iter().map(|step| step.step.clone()).collect());
     let publisher = Publisher::new(graph, tables, backends.packer);
     let mut build = Build {
@@ -129,8 +132,10 @@ pub fn materialize<'a>(
         scope,
         options,
         ledger,
+        plan,
         schedule,
         settled: BTreeMap::new(),
+        moved: BTreeSet::new(),
         publisher,
         running: BTreeMap::new(),
         pending: Vec::new(),
@@ -140,7 +145,7 @@ pub fn materialize<'a>(
         planned,
         events,
     };
-    build.start(plan.is_fresh())?;
+    build.start(is_fresh)?;
     let interrupted = build.run(cancel)?;
     let seconds = start.elapsed().as_secs_f64();
     build.finish(interrupted)?;
@@ -238,8 +243,7 @@ impl<'a> Build<'a> {
 
     fn begin_step(&mut self, at: Index, sender: &Sender<StepOutcome>) {
         let step = self.schedule.step(at).clone();
-        let planned = self.judge(&step);
-        let Some(mut planned) = planned else { return self.schedule.settle(at) };
+        let Some(mut planned) = self.planned_or_judged(&step) else { return self.schedule.settle(at) };
         match (planned.verdict.state, planned.ready.take()) {
             (State::Fresh, Some(_)) => {
                 let outputs = self.ledger.newest(&step).map(|record| record.outputs.clone()).unwrap_or_default();
@@ -264,6 +268,14 @@ impl<'a> Build<'a> {
                 self.settle(at, &step, outcome, Settled::Bad(root, reason));
             }
         }
+    }
+
+    /// The plan's verdict where all inputs are still what the plan saw; else a new one.
+    fn planned_or_judged(&self, step: &Step) -> Option<PlannedStep> {
+        let graph = self.backends.graph;
+        let inputs = &graph.asset(step.asset.as_str())?.inputs;
+        let mut from = inputs.iter().filter_map(|input| plan::input_step(graph, input, &step.partition));
+        if from.any(|from| self.moved.contains(&from)) { self.judge(step) } else { self.plan.get(step).cloned() }
     }
 
     /// The verdict with what the inputs hold now.
@@ -421,6 +433,9 @@ impl<'a> Build<'a> {
 
     fn settle(&mut self, at: Index, step: &Step, outcome: Outcome, settled: Settled) {
         self.counts.add(outcome);
+        if outcome != Outcome::Fresh {
+            self.moved.insert(step.clone());
+        }
         self.settled.insert(step.clone(), settled);
         self.schedule.settle(at);
     }

@@ -280,7 +280,7 @@ pub fn assess(world: &World<'_>, asset: &AssetDecl, step: Step, inputs: Vec<Inpu
     let mut planned = if open {
         undecided(world, asset, step, &inputs, slices(delivery), forced)
     } else {
-        settle(world, asset, step, &inputs, slices(delivery), forced)
+        settle(world, asset, step, &inputs, &parts, slices(delivery), forced)
     };
     planned.parts = parts;
     if asset.by_column {
@@ -310,6 +310,7 @@ fn settle(
     asset: &AssetDecl,
     step: Step,
     inputs: &[InputNow],
+    parts: &[PlannedPart],
     slices: Vec<SliceRef>,
     forced: bool,
 ) -> PlannedStep {
@@ -319,7 +320,11 @@ fn settle(
         .collect();
     let read = asset.inputs.iter().zip(&outputs).map(|(input, output)| freshness::read_of(input, output)).collect();
     let recipe = freshness::recipe(asset, read, slices);
-    let fingerprint = freshness::fingerprint(asset, &step.partition, &recipe);
+    let fingerprint = if asset.by_column {
+        freshness::of_columns(asset, parts.iter().filter_map(|part| part.fingerprint))
+    } else {
+        freshness::fingerprint(asset, &step.partition, &recipe)
+    };
     let tip = world.ledger.tip(&step);
     let newest = tip.and_then(|tip| tip.record());
     let newest_there = newest.is_none_or(|record| is_there(world.tables, record));
