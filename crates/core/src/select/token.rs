@@ -51,11 +51,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Placed>, (Problem, usize)> {
             c if is_word(c) => {
                 at += chars[at..].iter().take_while(|c| is_word(**c)).count();
                 let word: String = chars[start..at].iter().collect();
-                if word.bytes().all(|byte| byte.is_ascii_digit()) {
-                    Token::Number(word)
-                } else {
-                    Token::Word(word)
-                }
+                if word.bytes().all(|byte| byte.is_ascii_digit()) { Token::Number(word) } else { Token::Word(word) }
             }
             other => return Err((Problem::Character(other), start)),
         };
