@@ -113,12 +113,16 @@ fn raw_decl(settings: &Settings) -> AssetDecl {
     AssetDecl::new(OutputDecl::new(name("raw"), names::raw(&settings.run_attributes)), raw::VERSION)
         .partitioned_by(&[RUN])
         .reads_sources()
+        .tagged(&["table", "stage=delivered"])
         .described("the run's rows as delivered, typed")
 }
 
 fn rejects_decl() -> AssetDecl {
     let output = OutputDecl::new(name("intake_rejects"), names::rejects()).packed();
-    AssetDecl::new(output, raw::VERSION).reads_sources().described("rows of all sources without a usable run id")
+    AssetDecl::new(output, raw::VERSION)
+        .reads_sources()
+        .tagged(&["summary", "stage=delivered"])
+        .described("rows of all sources without a usable run id")
 }
 
 fn clean_decl(settings: &Settings, clean: &Clean) -> AssetDecl {
@@ -129,6 +133,7 @@ fn clean_decl(settings: &Settings, clean: &Clean) -> AssetDecl {
         .reads(InputDecl::columns(name("raw"), &clean::READS))
         .also(OutputDecl::new(name("rejects"), names::rejects()).packed())
         .also(OutputDecl::new(name("sessions"), names::sessions()).packed())
+        .tagged(&["table", "stage=prepared"])
         .described("valid rows, sorted by time; rejects: the others, with codes; sessions: stretches without a silence")
         .param("sessions.session_gap_s", settings.sessions.session_gap_s);
     for (channel, own) in &settings.clean.channels {
@@ -224,6 +229,7 @@ fn wide_decl(settings: &Settings, tables: &Tables) -> AssetDecl {
         .partitioned_by(&[RUN])
         .also(aligned(&tables.gaps).packed())
         .by_column()
+        .tagged(&["table", "stage=prepared"])
         .described("one row per timestamp of any sensor; gaps: where it is not carried by nearby samples");
     with_alignment(reading(decl, &[&tables.wide, &tables.gaps]), settings)
 }
@@ -232,6 +238,7 @@ fn features_decl(settings: &Settings, tables: &Tables) -> AssetDecl {
     let decl = AssetDecl::new(aligned(&tables.features), "")
         .partitioned_by(&[RUN])
         .by_column()
+        .tagged(&["table", "stage=result"])
         .described("wide, with velocities, accelerations and forces per robot");
     with_derivative(with_alignment(reading(decl, &[&tables.features]), settings), settings)
 }
@@ -240,6 +247,7 @@ fn stats_decl(settings: &Settings, tables: &Tables) -> AssetDecl {
     let decl = AssetDecl::new(aligned(&tables.stats).packed(), "")
         .partitioned_by(&[RUN])
         .by_column()
+        .tagged(&["summary", "stage=result"])
         .described("one row per run");
     let decl = with_derivative(with_max_gap(reading(decl, &[&tables.stats]), settings), settings);
     decl.param("stats.dead_band_mm", settings.stats.dead_band_mm)

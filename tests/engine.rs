@@ -5,7 +5,7 @@ use assets_testkit::integers::{IntCode, output};
 use assets_testkit::workbench::Workbench;
 use std::sync::Arc;
 
-fn name(text: &str) -> AssetName {
+pub(crate) fn name(text: &str) -> AssetName {
     AssetName::new(text).unwrap()
 }
 
@@ -14,7 +14,7 @@ fn code(f: impl Fn(&[Vec<i64>]) -> Result<Vec<i64>, Reason> + Send + Sync + 'sta
 }
 
 /// numbers → sorted → (sum, largest) → report; and `doubled` beside them.
-fn assets(factor: i64) -> Vec<(AssetDecl, IntCode)> {
+pub(crate) fn assets(factor: i64) -> Vec<(AssetDecl, IntCode)> {
     let decl = |n: &str, inputs: &[&str]| {
         let decl = AssetDecl::new(output(n), "1").partitioned_by(&["run"]);
         inputs.iter().fold(decl, |decl, input| decl.reads(InputDecl::all(name(input))))
@@ -40,7 +40,7 @@ fn assets(factor: i64) -> Vec<(AssetDecl, IntCode)> {
     ]
 }
 
-fn bench() -> Workbench {
+pub(crate) fn bench() -> Workbench {
     let mut bench = Workbench::new(assets(1)).unwrap();
     bench.deliver(&name("numbers"), "r1", &[3, 1, 2]);
     bench.deliver(&name("numbers"), "r2", &[5, 4]);
@@ -49,7 +49,7 @@ fn bench() -> Workbench {
 
 const ALL: [&str; 6] = ["doubled", "largest", "numbers", "report", "sorted", "sum"];
 
-fn lines(outcome: &str, assets: &[&str], runs: &[&str]) -> Vec<String> {
+pub(crate) fn lines(outcome: &str, assets: &[&str], runs: &[&str]) -> Vec<String> {
     let mut lines: Vec<String> =
         runs.iter().flat_map(|run| assets.iter().map(move |asset| format!("{outcome} {asset} of {run}"))).collect();
     lines.sort();

@@ -8,5 +8,6 @@ mod harness;
 mod kernels;
 mod numbers;
 mod pipeline;
+mod selection;
 mod simulate;
 mod tidy;

@@ -9,8 +9,18 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(args)
 }
 
-const SELECT_HELP: &str = "A SELECT is an asset or output (`wide`), with all it is made from (`+wide`), with all that \
-is made from it (`wide+`), or within a distance (`1+wide+2`). Nothing named means every asset.";
+const SELECT_HELP: &str =
+    "A SELECT says which assets and steps are meant; several mean any of them, none means every one:
+  wide, gaps              an asset, or the asset that writes an output of that name
+  +wide, wide+, 1+wide+2  with all it is made from, with all that is made from it, within a distance
+  key:\"f*\"               assets and outputs whose names fit; `*` alone is every asset
+  tag:summary, tag:a=b    assets with a tag (`assets graph` shows them)
+  column:vx_1, column:features.v*   assets that write such a column
+  stale:, stale:maybe     steps that are stale or maybe (`stale:*`: or reusable), or in one such state
+  failed:                 steps that failed or are blocked (`failed:blocked`: one of the two)
+  sinks(…), roots(…)      those of a selection from which, or of which, nothing else in it is made
+  and, or, not, (…)       `not` binds most tightly, `or` least; +(a or b) works, too
+Quote it in the shell: `(`, `*` and `\"` mean something there. `assets history` and `diff` take one name.";
 
 /// Keeps derived datasets true: makes again what is stale, and only that, and says why.
 #[derive(Debug, Parser)]
@@ -99,9 +109,10 @@ pub(crate) enum Verb {
 /// A selection of steps.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = SELECT_HELP.to_owned() + "\n\nExamples:\n  assets plan\n  assets status wide features --run 7582\n  \
-assets errors +stats --run '75*'\n  assets files stats --json")]
+assets errors +stats --run '75*'\n  assets files stats --json\n  assets plan 'stale: and not tag:summary'\n  \
+assets status '+column:features.v* and failed:'")]
 pub(crate) struct ScopeArgs {
-    /// Assets; default: all
+    /// Which assets and steps, see below; default: all
     #[arg(value_name = "SELECT")]
     pub(crate) select: Vec<String>,
     /// Runs: an exact id, a unique beginning of one, or a pattern; repeatable; default: all
@@ -112,7 +123,8 @@ pub(crate) struct ScopeArgs {
 /// `materialize`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = SELECT_HELP.to_owned() + "\n\nExamples:\n  assets materialize\n  \
-assets materialize stats --run 7582\n  assets materialize wide+ --force --jobs 4\n  assets materialize --dry-run")]
+assets materialize stats --run 7582\n  assets materialize wide+ --force --jobs 4\n  assets materialize --dry-run\n  assets materialize 'failed:'\n  \
+assets materialize 'key:\"f*\" or stats' --only")]
 pub(crate) struct MaterializeArgs {
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,

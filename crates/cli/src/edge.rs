@@ -2,9 +2,9 @@
 
 use crate::app::Failure;
 use crate::out::{Out, style_stderr};
-use assets_core::Reason;
 use assets_core::catalog::CatalogError;
 use assets_core::select::SelectError;
+use assets_core::{Fact, Reason};
 use assets_engine::{EngineError, ScopeError};
 use clap::error::{ContextKind, ErrorKind};
 use serde_json::{Value, json};
@@ -22,10 +22,19 @@ pub(crate) const TRANSIENT: u8 = 4;
 
 impl From<ScopeError> for Failure {
     fn from(error: ScopeError) -> Self {
-        let failure = Self::usage(Reason::new(error.code(), error.to_string()));
+        let mut reason = Reason::new(error.code(), error.to_string());
+        if let ScopeError::Select(select) = &error
+            && let Some(place) = select.place()
+        {
+            reason = reason.with("selection", place.text.as_str()).with("column", place.column);
+        }
+        let failure = Self::usage(reason);
         match error {
             ScopeError::UnknownRun { .. } => failure.help("`assets runs` lists them"),
             ScopeError::Select(SelectError::Unknown { .. }) => failure.help("`assets graph` lists them"),
+            ScopeError::Select(SelectError::Malformed { .. }) => {
+                failure.help("for instance `+wide`, `key:\"f*\" and not stale:`; `assets plan --help` has the grammar")
+            }
             _ => failure,
         }
     }
@@ -81,9 +90,24 @@ pub(crate) fn report(out: &Out, failure: &Failure) {
     }
     let label = format!("error[{}]:", failure.reason.code);
     out.error(&format!("{} {}", style_stderr().red().bold().apply_to(label), failure.reason.message));
+    if let (Some(Fact::Text(text)), Some(Fact::Count(column))) =
+        (failure.reason.facts.get("selection"), failure.reason.facts.get("column"))
+    {
+        out.error(&pointed(text, usize::try_from(*column).unwrap_or(1)));
+    }
     if let Some(help) = &failure.help {
         out.error(&format!("{} {help}", style_stderr().cyan().apply_to("help:")));
     }
+}
+
+/// A text with a mark below the character that `column` counts to, from 1; of a long text what is around it.
+fn pointed(text: &str, column: usize) -> String {
+    const AROUND: usize = 60;
+    let first = column.saturating_sub(AROUND).max(1);
+    let shown: String =
+        text.chars().skip(first - 1).take(2 * AROUND).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let before: String = shown.chars().take(column - first).collect();
+    format!("  {shown}\n  {}^", " ".repeat(console::measure_text_width(&before)))
 }
 
 /// Tells what is wrong with the arguments, or prints the help or version that was asked for.
@@ -116,5 +140,15 @@ fn usage_code(kind: ErrorKind) -> &'static str {
         ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand => "missing_argument",
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => "invalid_value",
         _ => "wrong_usage",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_mark_stands_below_its_place() {
+        assert_eq!(super::pointed("ä und b", 3), "  ä und b\n    ^");
+        let long = "x".repeat(1000);
+        assert!(super::pointed(&long, 900).lines().all(|line| line.len() <= 122));
     }
 }

@@ -31,9 +31,14 @@ impl Session {
     /// Opens the project, folds the records, and identifies the sources in memory.
     pub(crate) fn open(app: &dyn App, global: &Global) -> Result<Self, Failure> {
         let mut session = Self::recorded(app, global)?;
-        let sources = session.project.source().identify(&session.ledger, global.rehash);
-        session.sources = sources.map_err(edge::unlisted)?;
+        session.identify(global.rehash)?;
         Ok(session)
+    }
+
+    fn identify(&mut self, rehash: bool) -> Result<(), Failure> {
+        let sources = self.project.source().identify(&self.ledger, rehash);
+        self.sources = sources.map_err(edge::unlisted)?;
+        Ok(())
     }
 
     /// The same without looking at the sources.
@@ -42,6 +47,17 @@ impl Session {
         let reader: Arc<dyn ReadStore> = Arc::from(project.reader()?);
         let ledger = reader.records().ledger()?;
         Ok(Self { project, reader, ledger, sources: Identified::default() })
+    }
+
+    /// The same with the steps that are asked for; states are known only of what the sources deliver, so for them, and
+    /// only then, the sources are looked at after all.
+    pub(crate) fn recorded_scope(app: &dyn App, global: &Global, args: &ScopeArgs) -> Result<(Self, Scope), Failure> {
+        let mut session = Self::recorded(app, global)?;
+        if Scope::new(session.project.graph(), &args.select, false)?.needs_states() {
+            session.identify(global.rehash)?;
+        }
+        let scope = session.scope(args)?;
+        Ok((session, scope))
     }
 
     /// What a plan is made from.
@@ -69,6 +85,7 @@ impl Session {
     pub(crate) fn scope(&self, args: &ScopeArgs) -> Result<Scope, Failure> {
         let mut scope = Scope::new(self.project.graph(), &args.select, false)?;
         scope.restrict(&self.known(), &args.runs)?;
+        scope.settle(&self.world());
         Ok(scope)
     }
 

@@ -5,6 +5,7 @@
 use crate::hash::{Digest, Hasher};
 use crate::key::AssetName;
 use crate::part::PartCode;
+use std::collections::BTreeSet;
 
 /// The kind of values a declared column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +145,8 @@ pub struct AssetDecl {
     pub name: AssetName,
     /// One line for people.
     pub description: String,
+    /// What people select it by: `name` or `name=value`. Metadata: changing them remakes nothing.
+    pub tags: BTreeSet<String>,
     /// The dimensions that cut it; empty for none.
     pub dimensions: Vec<String>,
     /// What it reads of other assets.
@@ -167,6 +170,7 @@ impl AssetDecl {
         Self {
             name: output.name.clone(),
             description: String::new(),
+            tags: BTreeSet::new(),
             dimensions: Vec::new(),
             inputs: Vec::new(),
             reads_sources: false,
@@ -222,6 +226,13 @@ impl AssetDecl {
     #[must_use]
     pub fn described(mut self, description: &str) -> Self {
         description.clone_into(&mut self.description);
+        self
+    }
+
+    /// Adds tags: `name` or `name=value`.
+    #[must_use]
+    pub fn tagged(mut self, tags: &[&str]) -> Self {
+        self.tags.extend(tags.iter().map(|tag| (*tag).to_owned()));
         self
     }
 

@@ -196,7 +196,7 @@ pub fn steps(world: &World<'_>, scope: &Scope) -> Vec<Step> {
     let mut steps = Vec::new();
     for asset in &scope.assets {
         let own = partitions.get(asset).into_iter().flatten();
-        steps.extend(own.filter(|p| scope.includes(p)).map(|p| Step::new(asset, p)));
+        steps.extend(own.map(|p| Step::new(asset, p)).filter(|step| scope.covers(step)));
     }
     steps
 }
@@ -274,7 +274,7 @@ pub fn assess(world: &World<'_>, asset: &AssetDecl, step: Step, inputs: Vec<Inpu
     if let Some(reason) = bad {
         return PlannedStep::whole(step, Verdict::because(State::Blocked, reason));
     }
-    let forced = scope.force && scope.is_selected(&asset.name);
+    let forced = scope.force && scope.selects(&step);
     let parts = parts::plan(world, asset, &step, &inputs, forced);
     let open = inputs.iter().any(|input| matches!(input, InputNow::Open(_)));
     let mut planned = if open {

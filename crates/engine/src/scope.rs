@@ -1,9 +1,10 @@
 //! What a person asks for: which assets, which partitions, how. Validated against what exists.
 
+use crate::plan::{self, World};
 use assets_core::graph::Graph;
-use assets_core::select::{self, SelectError};
-use assets_core::{AssetName, Partition, suggest};
-use std::collections::BTreeSet;
+use assets_core::select::{Nodes, SelectError, Selection};
+use assets_core::{AssetName, Partition, Step, suggest};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +41,7 @@ impl ScopeError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Select(SelectError::Unknown { .. }) => "unknown_asset",
-            Self::Select(SelectError::Malformed(_)) => "bad_selection",
+            Self::Select(SelectError::Malformed { .. }) => "bad_selection",
             Self::UnknownRun { .. } => "unknown_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
             Self::EmptyRun => "empty_run",
@@ -59,7 +60,8 @@ fn shown(names: &[String]) -> String {
 /// Which steps a request is about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scope {
-    /// The assets that were named, in topological order.
+    /// The assets that were named, in topological order. Where the selection asks for states: those of which a step is
+    /// selected, once that is settled.
     pub selected: Vec<AssetName>,
     /// Those and all they are made from, in topological order; only the named ones with `only`.
     pub assets: Vec<AssetName>,
@@ -69,18 +71,36 @@ pub struct Scope {
     pub only: bool,
     /// Make the selected assets in any case.
     pub force: bool,
+    selection: Selection,
+    steps: Steps,
+}
+
+/// Which steps of the assets.
+#[derive(Debug, Clone, PartialEq)]
+enum Steps {
+    /// Every one.
+    All,
+    /// Not known before the states are: none, until then.
+    Unsettled,
+    /// These.
+    Of { selected: HashSet<Step>, with_ancestors: HashSet<Step> },
 }
 
 impl Scope {
     /// The assets of a selection, for all partitions.
     pub fn new(graph: &Graph, expressions: &[String], only: bool) -> Result<Self, ScopeError> {
-        let selected = select::select(graph, expressions)?;
+        Ok(Self::of(graph, Selection::new(graph, expressions)?, only))
+    }
+
+    fn of(graph: &Graph, selection: Selection, only: bool) -> Self {
+        let selected = selection.assets(graph);
         let mut assets: BTreeSet<AssetName> = selected.iter().cloned().collect();
         if !only {
             assets.extend(selected.iter().flat_map(|name| graph.ancestors(name.as_str(), usize::MAX)));
         }
         let assets = graph.order().iter().filter(|name| assets.contains(*name)).cloned().collect();
-        Ok(Self { selected, assets, partitions: None, only, force: false })
+        let steps = if selection.needs_states() { Steps::Unsettled } else { Steps::All };
+        Self { selected, assets, partitions: None, only, force: false, selection, steps }
     }
 
     /// Restricts it to partitions, each given as an exact id, a unique prefix or a glob.
@@ -95,9 +115,63 @@ impl Scope {
         Ok(())
     }
 
-    /// Whether a step of that asset is asked for by name.
-    pub fn is_selected(&self, asset: &AssetName) -> bool {
-        self.selected.contains(asset)
+    /// Whether states have to be known before it says which steps are meant (`settle`).
+    pub fn needs_states(&self) -> bool {
+        self.steps == Steps::Unsettled
+    }
+
+    /// Looks at the states of all steps, where the selection asks for them: which steps are meant, and what those are
+    /// made from. States are those before the request: what is asked for does not change while it is carried out.
+    pub fn settle(&mut self, world: &World<'_>) {
+        if !self.needs_states() {
+            return;
+        }
+        let everything = Self { partitions: self.partitions.clone(), ..Self::of(world.graph, Selection::all(), false) };
+        let plan = plan::plan(world, &everything);
+        let mut nodes = Nodes::default();
+        let mut at: HashMap<&Step, usize> = HashMap::new();
+        for planned in &plan.steps {
+            let step = &planned.step;
+            let inputs = world.graph.asset(step.asset.as_str()).into_iter().flat_map(|asset| &asset.inputs);
+            let inputs = inputs.filter_map(|input| plan::input_step(world.graph, input, &step.partition));
+            let parents: BTreeSet<usize> = inputs.filter_map(|input| at.get(&input).copied()).collect();
+            let state = Some(planned.verdict.state);
+            at.insert(step, nodes.add(&step.asset, state, parents.into_iter().collect()));
+        }
+        let chosen = self.selection.steps(&nodes);
+        let of = |set: &[bool]| -> HashSet<Step> {
+            plan.steps.iter().zip(set).filter(|(_, is)| **is).map(|(planned, _)| planned.step.clone()).collect()
+        };
+        let (selected, with_ancestors) = (of(&chosen), of(&nodes.with_ancestors(&chosen)));
+        let assets = |steps: &HashSet<Step>| -> Vec<AssetName> {
+            let names: BTreeSet<&AssetName> = steps.iter().map(|step| &step.asset).collect();
+            world.graph.order().iter().filter(|name| names.contains(name)).cloned().collect()
+        };
+        self.selected = assets(&selected);
+        self.assets = if self.only { self.selected.clone() } else { assets(&with_ancestors) };
+        self.steps = Steps::Of { selected, with_ancestors };
+    }
+
+    /// Whether a step is asked for itself, not only as what another is made from.
+    pub fn selects(&self, step: &Step) -> bool {
+        self.selected.contains(&step.asset)
+            && self.includes(&step.partition)
+            && match &self.steps {
+                Steps::All => true,
+                Steps::Unsettled => false,
+                Steps::Of { selected, .. } => selected.contains(step),
+            }
+    }
+
+    /// Whether a step of one of its assets is looked at: it is asked for, or one that is asked for is made from it.
+    pub fn covers(&self, step: &Step) -> bool {
+        self.includes(&step.partition)
+            && match &self.steps {
+                Steps::All => true,
+                Steps::Unsettled => false,
+                Steps::Of { selected, .. } if self.only => selected.contains(step),
+                Steps::Of { with_ancestors, .. } => with_ancestors.contains(step),
+            }
     }
 
     /// Whether a partition is in scope.

@@ -9,6 +9,7 @@ use assets_core::catalog::{Catalog, Records};
 use assets_core::content::hash_values;
 use assets_core::freshness::State;
 use assets_core::graph::{Graph, GraphError};
+use assets_core::ledger::Ledger;
 use assets_core::record::{Outcome, SliceRef};
 use assets_core::source::{Delivery, Identified};
 use assets_core::table::Values;
@@ -84,14 +85,20 @@ impl Workbench {
         if !runs.is_empty() {
             scope.partitions = Some(runs.iter().map(|run| Partition::one("run", run)).collect());
         }
+        let ledger = self.catalog.ledger().expect("memory does not fail");
+        scope.settle(&self.world(&ledger));
         scope
     }
 
     /// The plan for a scope.
     pub fn plan(&self, scope: &Scope) -> Plan {
         let ledger = self.catalog.ledger().expect("memory does not fail");
+        plan::plan(&self.world(&ledger), scope)
+    }
+
+    fn world<'a>(&'a self, ledger: &'a Ledger) -> World<'a> {
         let (records, tables) = (&self.catalog, self.tables.as_ref());
-        plan::plan(&World { graph: &self.graph, ledger: &ledger, sources: &self.sources, records, tables }, scope)
+        World { graph: &self.graph, ledger, sources: &self.sources, records, tables }
     }
 
     /// `state asset of run` for each step that isn't fresh, sorted.

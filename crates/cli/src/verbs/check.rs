@@ -19,10 +19,8 @@ struct Check<'a> {
 }
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -> Result<u8, Failure> {
-    let session = Session::recorded(app, global)?;
-    let scope = session.scope(args)?;
-    let mut steps: Vec<_> = session.ledger.steps().filter(|(s, _)| scope.includes(&s.partition)).collect();
-    steps.retain(|(step, _)| scope.is_selected(&step.asset));
+    let (session, scope) = Session::recorded_scope(app, global, args)?;
+    let mut steps: Vec<_> = session.ledger.steps().filter(|(step, _)| scope.selects(step)).collect();
     let place = |step: &Step| scope.assets.iter().position(|asset| *asset == step.asset);
     steps.sort_by(|(a, _), (b, _)| (place(a), &a.partition).cmp(&(place(b), &b.partition)));
     let mut checks: Vec<Check<'_>> = Vec::new();

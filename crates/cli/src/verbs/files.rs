@@ -25,8 +25,7 @@ struct Published {
 }
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -> Result<u8, Failure> {
-    let session = Session::recorded(app, global)?;
-    let scope = session.scope(args)?;
+    let (session, scope) = Session::recorded_scope(app, global, args)?;
     let files = published(&session, &scope);
     let sources: Vec<&SourceRecord> = session.ledger.sources().values().collect();
     if out.json {
@@ -43,11 +42,11 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
 }
 
 fn published(session: &Session, scope: &Scope) -> Vec<Published> {
-    let mut steps: Vec<_> = session.ledger.steps().filter(|(step, _)| scope.includes(&step.partition)).collect();
+    let mut steps: Vec<_> = session.ledger.steps().filter(|(step, _)| scope.selects(step)).collect();
     steps.sort_by_key(|(step, _)| &step.partition);
     let mut files = Vec::new();
     let graph = session.project.graph();
-    for asset in graph.assets().filter(|asset| scope.is_selected(&asset.name)) {
+    for asset in graph.assets() {
         for output in &asset.outputs {
             for (step, tip) in steps.iter().filter(|(step, _)| step.asset == asset.name) {
                 let Some(record) = tip.record().and_then(|record| record.output(&output.name)) else { continue };

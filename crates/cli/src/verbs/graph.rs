@@ -83,6 +83,10 @@ fn text(out: &Out, graph: &Graph) {
         for output in asset.outputs.iter().filter(|output| output.name != asset.name) {
             out.line(&format!("  writes  {} too", output.name));
         }
+        if !asset.tags.is_empty() {
+            let tags: Vec<&str> = asset.tags.iter().map(String::as_str).collect();
+            out.line(&format!("  tags    {}", tags.join(", ")));
+        }
         let by: Vec<String> = graph.children(asset.name.as_str()).iter().map(ToString::to_string).collect();
         if !by.is_empty() {
             out.line(&format!("  read by {}", by.join(", ")));
@@ -117,6 +121,7 @@ fn graph_json(graph: &Graph) -> Value {
         json!({
             "asset": asset.name.as_str(),
             "description": asset.description,
+            "tags": asset.tags,
             "dimensions": asset.dimensions,
             "reads_sources": asset.reads_sources,
             "reads": names(graph.parents(asset.name.as_str())),

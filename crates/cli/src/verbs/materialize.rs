@@ -50,7 +50,7 @@ pub(crate) fn make(
     trigger: &str,
 ) -> Result<(BuildSummary, Tally), Failure> {
     // What is named wrongly should not wait for another build.
-    let scope = Scope::new(project.graph(), &args.scope.select, args.only)?;
+    let mut scope = Scope::new(project.graph(), &args.scope.select, args.only)?;
     let store = project.writer(!args.no_wait, &mut |holder| {
         let since = time::moment(holder.since_us);
         out.error(&format!("waiting for process {} ({}), which builds since {since}", holder.process, holder.command));
@@ -60,11 +60,12 @@ pub(crate) fn make(
     let sources = project.source().identify(&ledger, rehash).map_err(edge::unlisted)?;
     drop(reading);
     let tables = store.tables();
-    let mut scope = Scope { force: args.force, ..scope };
+    scope.force = args.force;
     let catalog = store.catalog();
     let world =
         World { graph: project.graph(), ledger: &ledger, sources: &sources, records: catalog, tables: &*tables };
     scope.restrict(&assets_engine::plan::all_partitions(&world), &args.scope.runs)?;
+    scope.settle(&world);
     build(out, project, store.as_ref(), &sources, &scope, args, trigger)
 }
 

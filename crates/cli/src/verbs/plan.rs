@@ -262,7 +262,7 @@ fn plan_text(out: &Out, plan: &Plan, estimate: Option<f64>) {
 fn total(plan: &Plan, estimate: Option<f64>) -> String {
     let steps = number::plural(plan.steps.len(), "step");
     if plan.steps.is_empty() {
-        return "no steps: no source has delivered anything yet".to_owned();
+        return "no steps: nothing is delivered yet, or nothing fits the selection".to_owned();
     }
     if plan.is_fresh() {
         return format!("everything is fresh: {steps}, nothing to do");

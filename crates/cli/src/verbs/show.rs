@@ -11,16 +11,16 @@ use assets_core::ledger::Ledger;
 use assets_core::record::OutputRecord;
 use assets_core::table::Table;
 use assets_core::table_store::TableStore;
-use assets_core::{AssetName, Partition, Reason, Step, suggest};
+use assets_core::{AssetName, Partition, Reason, Step, select, suggest};
 use assets_engine::Scope;
 use console::Term;
 use std::io::IsTerminal;
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ShowArgs) -> Result<u8, Failure> {
     let session = Session::recorded(app, global)?;
-    let select = vec![args.asset.clone()];
-    let scope = session.scope(&ScopeArgs { select, runs: args.runs.clone() })?;
     let graph = session.project.graph();
+    let select = vec![select::resolve(graph, &args.asset)?.to_string()];
+    let scope = session.scope(&ScopeArgs { select, runs: args.runs.clone() })?;
     let Some(output) = graph.output(&args.asset).map(|output| output.name.clone()) else {
         let message = format!("`{}` is not the name of one table", args.asset);
         return Err(Failure::usage(Reason::new("bad_selection", message)).help("name one asset or output"));

@@ -22,7 +22,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
     let scope = session.scope(args)?;
     let plan = session.plan(&scope);
     let mut rows: Rows<'_> = BTreeMap::new();
-    for planned in plan.steps.iter().filter(|planned| scope.is_selected(&planned.step.asset)) {
+    for planned in plan.steps.iter().filter(|planned| scope.selects(&planned.step)) {
         rows.entry(&planned.step.partition).or_default().insert(&planned.step.asset, planned);
     }
     if out.json {
@@ -32,7 +32,11 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
     }
     session.warn(out);
     if rows.is_empty() {
-        out.line("no runs: no source has delivered anything yet");
+        out.line(if plan.steps.is_empty() && args.select.is_empty() {
+            "no runs: no source has delivered anything yet"
+        } else {
+            "no step fits the selection"
+        });
         return Ok(0);
     }
     text(out, &rows, &scope.selected);
