@@ -3,6 +3,7 @@
 
 use crate::EngineError;
 use crate::event::{Event, StepEvent};
+use crate::parts;
 use crate::plan::{self, InputNow, Plan, PlannedPart, PlannedStep, Ready, World};
 use crate::pool::now_us;
 use crate::publish::Publisher;
@@ -10,7 +11,7 @@ use crate::schedule::{Index, Schedule};
 use crate::scope::Scope;
 use assets_core::catalog::{Catalog, Commit};
 use assets_core::compute::Packer;
-use assets_core::executor::{Executor, PartTask, StepInput, StepOutcome, StepRequest};
+use assets_core::executor::{Executor, StepInput, StepOutcome, StepRequest};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
@@ -270,12 +271,16 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// The plan's verdict where all inputs are still what the plan saw; else a new one.
+    /// The plan's verdict where all inputs were known to it and still are what it saw; else a new one.
     fn planned_or_judged(&self, step: &Step) -> Option<PlannedStep> {
         let graph = self.backends.graph;
         let inputs = &graph.asset(step.asset.as_str())?.inputs;
         let mut from = inputs.iter().filter_map(|input| plan::input_step(graph, input, &step.partition));
-        if from.any(|from| self.moved.contains(&from)) { self.judge(step) } else { self.plan.get(step).cloned() }
+        let planned = self.plan.get(step).filter(|planned| planned.ready.is_some());
+        match planned {
+            Some(planned) if !from.any(|from| self.moved.contains(&from)) => Some(planned.clone()),
+            _ => self.judge(step),
+        }
     }
 
     /// The verdict with what the inputs hold now.
@@ -313,7 +318,7 @@ impl<'a> Build<'a> {
         };
         let inputs = ready.inputs.iter().map(|o| StepInput { partition: partition_of(o), output: o.clone() }).collect();
         let by_column = self.backends.graph.asset(step.asset.as_str()).is_some_and(|asset| asset.by_column);
-        let (parts, earlier) = if by_column { tasks(parts) } else { Default::default() };
+        let (parts, earlier) = if by_column { parts::tasks(parts) } else { Default::default() };
         StepRequest {
             step: step.clone(),
             expected: ready.fingerprint,
@@ -385,7 +390,7 @@ impl<'a> Build<'a> {
                 let mut record = self.record(&step, ready, because, span);
                 record.outputs = product.outputs;
                 record.checks = product.checks;
-                sign(&mut record, &parts);
+                parts::sign(&mut record, &parts);
                 let mut event = StepEvent { reason, ..told(&record, Outcome::Made) };
                 let first = record.outputs.first().map(|output| output.name.clone());
                 let taken = product.taken.into_iter().filter(|(output, _)| Some(output) == first.as_ref());
@@ -463,34 +468,6 @@ impl<'a> Build<'a> {
             self.commit(vec![Entry::End(BuildEnd { id, end_us: now_us(), counts, interrupted })])?;
         }
         Ok(())
-    }
-}
-
-/// What a worker is told about columns: which are stored where, and which are to be computed.
-fn tasks(parts: &[PlannedPart]) -> (Vec<PartTask>, Vec<OutputRecord>) {
-    let mut earlier: Vec<OutputRecord> = Vec::new();
-    let tasks = parts.iter().map(|part| {
-        let take = part.stored.as_ref().and_then(|(record, id)| {
-            let output = record.output(&part.output)?;
-            let at = earlier.iter().position(|known| known == output).unwrap_or_else(|| {
-                earlier.push(output.clone());
-                earlier.len() - 1
-            });
-            Some((at, id.clone()))
-        });
-        PartTask { output: part.output.clone(), id: part.id.clone(), take }
-    });
-    let tasks = tasks.collect();
-    (tasks, earlier)
-}
-
-/// Gives each part of a record the fingerprint that it was planned with.
-fn sign(record: &mut StepRecord, parts: &[PlannedPart]) {
-    for output in &mut record.outputs {
-        for part in &mut output.parts {
-            let planned = parts.iter().find(|planned| planned.output == output.name && planned.id == part.id);
-            part.fingerprint = planned.and_then(|planned| planned.fingerprint);
-        }
     }
 }
 

@@ -3,9 +3,10 @@
 
 use crate::plan::{InputNow, PlannedPart, PlannedStep, World, is_there};
 use assets_core::catalog::Past;
+use assets_core::executor::PartTask;
 use assets_core::freshness::{self, State, Verdict};
 use assets_core::part::{self, InputView, Unsettled};
-use assets_core::record::{InputRecord, Recipe, StepRecord};
+use assets_core::record::{InputRecord, OutputRecord, Recipe, StepRecord};
 use assets_core::{AssetDecl, AssetName, Fingerprint, PartCode, PartId, Reason, Step};
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -215,5 +216,33 @@ impl<'a> Now<'a> {
             before
         });
         freshness::recipe(asset, read.collect(), Vec::new())
+    }
+}
+
+/// What a worker is told about columns: which are stored where, and which are to be computed.
+pub(crate) fn tasks(parts: &[PlannedPart]) -> (Vec<PartTask>, Vec<OutputRecord>) {
+    let mut earlier: Vec<OutputRecord> = Vec::new();
+    let tasks = parts.iter().map(|part| {
+        let take = part.stored.as_ref().and_then(|(record, id)| {
+            let output = record.output(&part.output)?;
+            let at = earlier.iter().position(|known| known == output).unwrap_or_else(|| {
+                earlier.push(output.clone());
+                earlier.len() - 1
+            });
+            Some((at, id.clone()))
+        });
+        PartTask { output: part.output.clone(), id: part.id.clone(), take }
+    });
+    let tasks = tasks.collect();
+    (tasks, earlier)
+}
+
+/// Gives each part of a record the fingerprint that it was planned with.
+pub(crate) fn sign(record: &mut StepRecord, parts: &[PlannedPart]) {
+    for output in &mut record.outputs {
+        for part in &mut output.parts {
+            let planned = parts.iter().find(|planned| planned.output == output.name && planned.id == part.id);
+            part.fingerprint = planned.and_then(|planned| planned.fingerprint);
+        }
     }
 }
