@@ -52,9 +52,12 @@ impl Relation {
     }
 }
 
+/// Relation, output, slice, and a column that stands alone.
+type Place = (Relation, AssetName, Option<String>, Option<String>);
+
 /// A set of reads as nodes: parts of one slice together, and of a table made as a whole.
 #[derive(Default)]
-struct Nodes(BTreeMap<(Relation, AssetName, Option<String>, Option<String>), BTreeSet<String>>);
+struct Nodes(BTreeMap<Place, BTreeSet<String>>);
 
 impl Nodes {
     fn add(&mut self, graph: &Graph, read: &PartRead, relation: Relation) {

@@ -102,7 +102,7 @@ pub fn splice<W: Write>(
     let groups = groups(sources, &columns, rows);
     let arrow = schema.to_arrow(CompatLevel::newest());
     let encodings: Vec<Vec<Encoding>> = arrow.iter_values().map(|field| get_dtype_encoding(&field.dtype)).collect();
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| frame_error("zstd", &error.into()))?;
+    let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| frame_error("zstd", &error))?;
     let options = WriteOptions {
         statistics: StatisticsOptions::default(),
         compression: CompressionOptions::Zstd(Some(level)),
