@@ -29,7 +29,7 @@ impl AlignedBy {
 }
 
 /// What identifies the rows of one version.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Keys {
     /// The columns of the slice key, if the output has one.
     pub slices: Vec<Values>,
@@ -92,8 +92,12 @@ impl Alignment {
         Self { by: AlignedBy::Number, pairs: None, rows: (before, after) }
     }
 
-    /// By slice, and by time where times increase strictly in every slice of both versions.
+    /// By number where all keys are equal; else by slice, and by time where times increase strictly in every slice of
+    /// both versions.
     pub fn by_keys(before: &Keys, after: &Keys) -> Self {
+        if before == after {
+            return Self::by_number(before.rows, after.rows);
+        }
         let sliced = !before.slices.is_empty();
         let (old, new) = (before.groups(), after.groups());
         let times = before.times().zip(after.times());
@@ -246,6 +250,7 @@ mod tests {
         let null = Keys { time: Some(Values::Time(vec![None])), rows: 1, ..Keys::default() };
         assert_eq!(Alignment::by_keys(&null, &timed(&[1])).by, AlignedBy::Number);
         assert_eq!(Alignment::by_keys(&timed(&[]), &timed(&[1])).unmatched(), (0, 1));
+        assert_eq!(Alignment::by_keys(&timed(&[1, 2]), &timed(&[1, 2])), Alignment::by_number(2, 2));
     }
 
     #[test]
