@@ -9,18 +9,18 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(args)
 }
 
-const SELECT_HELP: &str =
-    "A SELECT says which assets and steps are meant; several mean any of them, none means every one:
-  wide, gaps              an asset, or the asset that writes an output of that name
-  +wide, wide+, 1+wide+2  with all it is made from, with all that is made from it, within a distance
-  key:\"f*\"               assets and outputs whose names fit; `*` alone is every asset
-  tag:summary, tag:a=b    assets with a tag (`assets graph` shows them)
-  column:vx_1, column:features.v*   assets that write such a column
-  stale:, stale:maybe     steps that are stale or maybe (`stale:*`: or reusable), or in one such state
-  failed:                 steps that failed or are blocked (`failed:blocked`: one of the two)
-  sinks(…), roots(…)      those of a selection from which, or of which, nothing else in it is made
-  and, or, not, (…)       `not` binds most tightly, `or` least; +(a or b) works, too
-Quote it in the shell: `(`, `*` and `\"` mean something there. `assets history` and `diff` take one name.";
+const SELECT_HELP: &str = "A SELECT says which assets and steps are meant: several mean any of them, none means
+every one. Quote it in the shell.
+  wide, gaps           an asset, or the one that writes an output of that name
+  +wide, wide+         with all it is made from; with all that is made from it
+  1+wide+2             the same, within a distance
+  key:\"f*\", *          assets and outputs with names that fit; every asset
+  tag:summary          assets with a tag (also: tag:stage=result)
+  column:features.v*   assets that write such a column
+  stale:, failed:      steps that are stale or maybe; that failed or are blocked
+  stale:maybe          steps in one state (also: stale:reusable, failed:blocked)
+  sinks(x), roots(x)   those of x from which, or of which, no other of x is made
+  and, or, not, (x)    `not` binds most tightly, `or` least";
 
 /// Keeps derived datasets true: makes again what is stale, and only that, and says why.
 #[derive(Debug, Parser)]
@@ -88,6 +88,10 @@ pub(crate) enum Verb {
     Status(ScopeArgs),
     /// Show the whole chain of reasons behind one step
     Why(StepArgs),
+    /// Show everything that happened to one step, newest first
+    History(HistoryArgs),
+    /// Show what differs between two versions of one table
+    Diff(DiffArgs),
     /// Show what an asset or one of its columns came from, down to source files, and what depends on it
     Lineage(LineageArgs),
     /// Show the assets and who reads whom
@@ -201,6 +205,30 @@ pub(crate) struct StepArgs {
     /// The run: an exact id or a unique beginning of one
     #[arg(long = "run", alias = "partition", value_name = "RUN")]
     pub(crate) run: Option<String>,
+}
+
+/// `history`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets history wide --run 7582\n  assets history gaps --run 7582 --json")]
+pub(crate) struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) step: StepArgs,
+}
+
+/// `diff`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "A version is a generation as `assets history` shows it (`3`), the beginning of a record's id \
+(`4c1f`), or\n`previous`: the one before the other.\n\nExamples:\n  assets diff wide --run 7582\n  \
+assets diff features --run 7582 --from 1\n  assets diff clean --run 7582 --from previous --to 3 --json")]
+pub(crate) struct DiffArgs {
+    #[command(flatten)]
+    pub(crate) step: StepArgs,
+    /// The earlier version; default: the latest one before the other whose content differs
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) from: Option<String>,
+    /// The later version; default: the newest
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) to: Option<String>,
 }
 
 /// How to draw a graph.

@@ -45,6 +45,8 @@ fn dispatch(app: &dyn App, out: &Out, cli: &Cli, args: &[OsString]) -> Result<u8
         Verb::Plan(args) => verbs::plan::run(app, out, global, args),
         Verb::Status(args) => verbs::status::run(app, out, global, args),
         Verb::Why(args) => verbs::why::run(app, out, global, args),
+        Verb::History(args) => verbs::history::run(app, out, global, args),
+        Verb::Diff(args) => verbs::diff::run(app, out, global, args),
         Verb::Lineage(args) => verbs::lineage::run(app, out, global, args),
         Verb::Graph(args) => verbs::graph::run(app, out, global, args),
         Verb::Runs(args) => verbs::runs::run(app, out, global, args),

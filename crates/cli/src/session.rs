@@ -7,7 +7,7 @@ use crate::out::Out;
 use assets_core::ledger::Ledger;
 use assets_core::select;
 use assets_core::source::Identified;
-use assets_core::{Partition, Reason, Step};
+use assets_core::{AssetName, Partition, Reason, Step};
 use assets_engine::plan::{Plan, all_partitions};
 use assets_engine::scope::resolve_run;
 use assets_engine::{Scope, World};
@@ -102,18 +102,21 @@ impl Session {
         if graph.asset(name.as_str()).is_some_and(|asset| asset.dimensions.is_empty()) {
             return Ok((Step::new(&name, &Partition::none()), scope));
         }
-        let known = self.known();
-        let Some(run) = run else {
-            let message = format!("{name} has a table a run: say which one with --run");
-            return Err(Failure::usage(Reason::new("run_needed", message)).help("`assets runs` lists them"));
-        };
-        let fits = resolve_run(&known, run)?;
-        let [partition] = fits.as_slice() else {
-            let message = format!("`{run}` fits {} runs: this verb answers for one", fits.len());
-            return Err(Failure::usage(Reason::new("ambiguous_run", message)).help("write the whole id"));
-        };
+        let partition = partition_of(&name, run, &self.known())?;
         scope.partitions = Some(BTreeSet::from([partition.clone()]));
-        Ok((Step::new(&name, partition), scope))
+        Ok((Step::new(&name, &partition), scope))
+    }
+
+    /// The one step that an asset or output and a run mean, among all of which anything is recorded.
+    pub(crate) fn recorded_step(&self, asset: &str, run: Option<&str>) -> Result<Step, Failure> {
+        let graph = self.project.graph();
+        let name = select::resolve(graph, asset)?;
+        if graph.asset(name.as_str()).is_some_and(|asset| asset.dimensions.is_empty()) {
+            return Ok(Step::new(&name, &Partition::none()));
+        }
+        let recorded = self.ledger.steps().map(|(step, _)| step.partition.clone()).filter(|p| !p.is_none());
+        let partition = partition_of(&name, run, &recorded.collect())?;
+        Ok(Step::new(&name, &partition))
     }
 
     /// Tells what the sources warn about, for a person.
@@ -129,6 +132,21 @@ impl Session {
         }
         if self.sources.files == 0 && self.ledger.is_empty() {
             out.hint("no file matches the sources of the settings, and nothing is recorded yet");
+        }
+    }
+}
+
+fn partition_of(name: &AssetName, run: Option<&str>, known: &BTreeSet<Partition>) -> Result<Partition, Failure> {
+    let Some(run) = run else {
+        let message = format!("{name} has a table a run: say which one with --run");
+        return Err(Failure::usage(Reason::new("run_needed", message)).help("`assets runs` lists them"));
+    };
+    let fits = resolve_run(known, run)?;
+    match fits.as_slice() {
+        [partition] => Ok(partition.clone()),
+        _ => {
+            let message = format!("`{run}` fits {} runs: this verb answers for one", fits.len());
+            Err(Failure::usage(Reason::new("ambiguous_run", message)).help("write the whole id"))
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod asset;
 pub mod catalog;
+pub mod compare;
 pub mod compute;
 pub mod content;
 pub mod executor;

@@ -29,6 +29,18 @@ impl Values {
         }
     }
 
+    /// One value, as a column of one row; null where there is no such row.
+    #[must_use]
+    pub fn row(&self, row: usize) -> Self {
+        match self {
+            Self::Float(v) => Self::Float(vec![v.get(row).copied().flatten()]),
+            Self::Int(v) => Self::Int(vec![v.get(row).copied().flatten()]),
+            Self::Time(v) => Self::Time(vec![v.get(row).copied().flatten()]),
+            Self::Text(v) => Self::Text(vec![v.get(row).cloned().flatten()]),
+            Self::Bool(v) => Self::Bool(vec![v.get(row).copied().flatten()]),
+        }
+    }
+
     /// True without rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -37,7 +37,8 @@ fn header(graph: &Graph, name: &str, values: &Values) -> String {
     }
 }
 
-fn cells(values: &Values, limit: usize) -> Vec<Option<String>> {
+/// The first `limit` values as people read them; `None` is null.
+pub(crate) fn cells(values: &Values, limit: usize) -> Vec<Option<String>> {
     match values {
         Values::Float(v) => v.iter().take(limit).map(|value| value.map(number::float)).collect(),
         Values::Int(v) => v.iter().take(limit).map(|value| value.map(|n| n.to_string())).collect(),
@@ -99,7 +100,8 @@ pub(crate) fn json(table: &Table) -> String {
     out + "\n]\n"
 }
 
-fn json_value(values: &Values, row: usize) -> Value {
+/// A value as JSON.
+pub(crate) fn json_value(values: &Values, row: usize) -> Value {
     match values {
         // What JSON can't say, NaN and the infinities, becomes null.
         Values::Float(v) => v[row].into(),

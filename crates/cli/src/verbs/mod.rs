@@ -3,9 +3,11 @@
 pub(crate) mod check;
 pub(crate) mod column_lineage;
 pub(crate) mod demo;
+pub(crate) mod diff;
 pub(crate) mod errors;
 pub(crate) mod files;
 pub(crate) mod graph;
+pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod lineage;
 pub(crate) mod materialize;
