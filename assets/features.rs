@@ -1,5 +1,5 @@
 //! `features`: `wide`, and per robot velocities, accelerations and the norm of the force. A further feature is a line in
-//! [`features`].
+//! the function `features`.
 //!
 //! Each encoder is differentiated on its own samples, then aligned like a channel: differences on the union of all
 //! sensors' timestamps would be steps and spikes.

@@ -76,7 +76,7 @@ impl AnonymousColumnsUdf for Kernel {
         self
     }
 
-    /// The description that [`describe`] finds again: asking a closure `as_any` panics, asking it this is an error.
+    /// The description that `describe` finds again: asking a closure `as_any` panics, asking it this is an error.
     fn try_serialize(&self, buffer: &mut Vec<u8>) -> PolarsResult<()> {
         let mut hasher = Hasher::new("assets.kernel.1");
         hasher.text(&self.name).number(u64::from(self.version)).text(&format!("{:?}", self.output));

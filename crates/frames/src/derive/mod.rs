@@ -4,7 +4,7 @@
 //! Two columns with one hash have equal values over equal inputs. Names of outputs and of intermediate columns, the
 //! spelling of a query, helpers, and splitting one `with_columns` in two leave a hash as it is; whatever changes which
 //! rows there are, or their order, changes the hash of every column. Where a choice had to be made, hashes differ
-//! rather than agree. What can't be said canonically is refused, never guessed: see [`derive`].
+//! rather than agree. What can't be said canonically is refused, never guessed: see [`derive()`].
 //!
 //! A hash speaks of the plan as written. polars 0.55.2 drops the order of a stable `group_by` beneath a slice when the
 //! node above ignores order, and the slice then picks any group: run derived plans `with_check_order(false)`.
