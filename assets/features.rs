@@ -5,8 +5,9 @@
 //! sensors' timestamps would be steps and spikes.
 
 use crate::align::Alignment;
-use crate::channels::{self, CHANNELS, Samples};
+use crate::channels::{CHANNELS, Samples};
 use crate::columns::{self as names, RUN};
+use crate::functions::{Around, functions};
 use crate::kernels;
 use crate::kernels::derivative::{Method, differentiate_many};
 use crate::sessions::{self, Session};
@@ -14,6 +15,7 @@ use crate::settings::{Derivative, DerivativeMethod, Wide};
 use crate::wide::{self, ALIGNING, samples_of};
 use assets_core::{AssetName, ColumnDecl, Kind, PartRead, Reason};
 use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined, Kernel, Row};
+use assets_frames::expression::{Definition, define};
 use assets_frames::polars::prelude::col;
 use assets_frames::{FrameAsset, Inputs, Outputs, columns};
 use std::sync::Arc;
@@ -67,37 +69,58 @@ fn features(derived: impl Fn(&str) -> Kernel) -> Vec<Defined> {
     features
 }
 
-/// The table `features`, with `further` columns at its end.
+/// The table `features`, with `further` columns at its end, and those that are defined by text.
 pub fn table(
     name: AssetName,
-    [clean, sessions, from]: [&AssetName; 3],
-    settings: &Wide,
-    derivative: &Derivative,
+    from: &AssetName,
+    around: &Around,
     further: Vec<Defined>,
+    definitions: &[Definition],
 ) -> Result<AlignedTable, Reason> {
     let too_few = Reason::new("too_few_samples", "there are too few samples in any session to derive it");
     let copied = names::wide().into_iter().filter(|decl| decl.name != RUN).map(|decl| Defined::copy(decl, from));
-    let derived = |name: &str| derived(name, clean, sessions, settings.clone(), derivative.kernel());
+    let derived = |name: &str| {
+        let position = CHANNELS.iter().position(|channel| channel.column() == name[1..]).unwrap_or(0);
+        let order = if name.starts_with('v') { Order::First } else { Order::Second };
+        let inputs = [&around.clean, &around.sessions];
+        derived(position, order, inputs, around.wide.clone(), around.derivative.kernel())
+    };
     let derived = features(derived).into_iter().map(|feature| feature.when_null(too_few.clone()));
-    AlignedTable::new(name, copied.chain(derived).chain(further).collect(), Some("time"))
+    let mut columns: Vec<Defined> = copied.chain(derived).chain(further).collect();
+    let known: Vec<ColumnDecl> = columns.iter().map(|column| column.decl().clone()).collect();
+    columns.extend(define(definitions, &known, &[RUN], &functions(around))?);
+    AlignedTable::new(name, columns, Some("time"))
 }
 
-/// `vx_1` and its like: the derivative of a channel on its own samples, aligned; known where the position is.
-fn derived(name: &str, clean: &AssetName, sessions: &AssetName, settings: Wide, method: Method) -> Kernel {
-    let position = name[1..].to_owned();
-    let channel = CHANNELS.iter().position(|channel| channel.column() == position).unwrap_or(0);
-    let is_velocity = name.starts_with('v');
-    let what = if is_velocity { "velocity" } else { "acceleration" };
+/// Which derivative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Per second: a velocity of a position.
+    First,
+    /// Per second squared: an acceleration of a position.
+    Second,
+}
+
+/// `vx_1` and its like: the derivative of a channel on its own samples, aligned; known where the channel is.
+pub fn derived(
+    channel: usize,
+    order: Order,
+    [clean, sessions]: [&AssetName; 2],
+    settings: Wide,
+    method: Method,
+) -> Kernel {
+    let own = CHANNELS[channel].column();
+    let what = if order == Order::First { "velocity" } else { "acceleration" };
     let versions = format!("{} {}", deriving(), wide::aligning());
     let bounds = ["start_time", "stop_time"].map(|column| PartRead::column(sessions, column));
-    let uses = position.clone();
+    let uses = own.clone();
     let run = move |row: &Row<'_>| {
         let alignment = Alignment::of(row.inputs, &settings)?;
-        let native = native_of(row.inputs, CHANNELS[channel].robot, &method)?;
+        let native = native_of(row.inputs, channel / 3, &method)?;
         let native = &native[channel % 3];
-        let values = if is_velocity { &native.velocity } else { &native.acceleration };
+        let values = if order == Order::First { &native.velocity } else { &native.acceleration };
         let mut values = alignment.align(channel, values, true);
-        let known = row.column(&position)?;
+        let known = row.column(&own)?;
         if known.null_count() > 0 {
             let known = known.is_not_null();
             values
@@ -146,17 +169,17 @@ impl Derivative {
     }
 }
 
-/// Derivatives of a robot's encoder on its own samples, made once a step.
-pub fn native_of(inputs: &Inputs<'_>, robot: i64, method: &Method) -> Result<Arc<[Native; 3]>, Reason> {
-    inputs.shared(&format!("derivatives of {robot}"), || {
+/// Derivatives of a sensor's three channels (channel `c` belongs to sensor `c / 3`), made once a step.
+pub fn native_of(inputs: &Inputs<'_>, sensor: usize, method: &Method) -> Result<Arc<[Native; 3]>, Reason> {
+    inputs.shared(&format!("derivatives of {sensor}"), || {
         let recorded = sessions::read(inputs)?;
-        Ok(native(&recorded.samples, &recorded.sessions, robot, method))
+        Ok(native(&recorded.samples, &recorded.sessions, sensor, method))
     })
 }
 
-/// Derivatives of the three channels of an encoder on their own samples, session by session.
-fn native(samples: &[Samples], sessions: &[Session], robot: i64, method: &Method) -> [Native; 3] {
-    let channels = channels::encoder(robot as usize);
+/// Derivatives of the three channels of a sensor on their own samples, session by session.
+fn native(samples: &[Samples], sessions: &[Session], sensor: usize, method: &Method) -> [Native; 3] {
+    let channels = [0, 1, 2].map(|axis| sensor * 3 + axis);
     let mut out = channels.map(|channel| Native {
         velocity: vec![f64::NAN; samples[channel].ts.len()],
         acceleration: vec![f64::NAN; samples[channel].ts.len()],

@@ -9,6 +9,7 @@ pub mod channels;
 pub mod clean;
 pub mod columns;
 pub mod features;
+pub mod functions;
 pub mod intake;
 pub mod kernels;
 pub mod pipeline;

@@ -4,6 +4,7 @@ use crate::channels::{self, CHANNELS};
 use crate::clean::{self, Clean};
 use crate::columns::{self as names, RUN};
 use crate::features::{self, Features};
+use crate::functions::Around;
 use crate::intake::{Intake, Reading, run_id};
 use crate::kernels;
 use crate::raw::{self, IntakeRejects, Raw};
@@ -80,6 +81,16 @@ pub fn pipeline(
     Ok(Pipeline { graph: Arc::new(graph), code, intake })
 }
 
+/// What functions in expressions are laid over.
+pub fn around(settings: &Settings) -> Around {
+    Around {
+        clean: name("clean"),
+        sessions: name("sessions"),
+        wide: settings.wide.clone(),
+        derivative: settings.derivative.clone(),
+    }
+}
+
 /// The tables that are made column by column.
 struct Tables {
     wide: Arc<AlignedTable>,
@@ -91,7 +102,6 @@ struct Tables {
 impl Tables {
     fn new(settings: &Settings, further: Vec<Defined>) -> Result<Self, Reason> {
         let [raw, clean, rejects, sessions, wide] = ["raw", "clean", "rejects", "sessions", "wide"].map(name);
-        let features = [&clean, &sessions, &wide];
         let stats = Stats {
             wide: settings.wide.clone(),
             derivative: settings.derivative.clone(),
@@ -99,11 +109,11 @@ impl Tables {
             attributes: settings.run_attributes.clone(),
         };
         let sources = stats::Sources { raw: &raw, clean: &clean, rejects: &rejects, sessions: &sessions };
-        let derivative = &settings.derivative;
+        let defined = settings.definitions();
         Ok(Self {
             wide: Arc::new(wide::table(name("wide"), &clean, &sessions, &settings.wide)?),
             gaps: Arc::new(wide::gaps_table(name("gaps"), &clean, &sessions, &settings.wide)?),
-            features: Arc::new(features::table(name("features"), features, &settings.wide, derivative, further)?),
+            features: Arc::new(features::table(name("features"), &wide, &around(settings), further, &defined)?),
             stats: Arc::new(stats::table(name("stats"), &sources, &stats)?),
         })
     }

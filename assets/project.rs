@@ -1,11 +1,14 @@
 //! A project on this machine: its settings file, its sources, its store. The one place that names concrete backends.
 
 use crate::columns::RUN;
+use crate::functions::functions;
 use crate::pipeline::{self, Pipeline};
 use crate::recording;
 use crate::settings::Settings;
 use crate::simulate::Options;
-use assets_cli::app::{App, Failure, Holder, OpenOptions, Project, ReadStore, SimulateOptions, Simulated, WriteStore};
+use assets_cli::app::{
+    App, Failure, FunctionHelp, Holder, OpenOptions, Project, ReadStore, SimulateOptions, Simulated, WriteStore,
+};
 use assets_core::catalog::{Catalog, Records};
 use assets_core::compute::{Packer, Worker};
 use assets_core::graph::Graph;
@@ -16,6 +19,7 @@ use assets_core::table::Table;
 use assets_core::table_store::TableStore;
 use assets_core::{AssetName, Reason, suggest};
 use assets_frames::aligned::Defined;
+use assets_frames::expression::Function;
 use assets_frames::worker::{FramePacker, read_output};
 use assets_frames::{FrameWorker, parquet, small, sql};
 use assets_store::{FolderTables, Reader, Store, StoreError, Wait, Writer};
@@ -63,7 +67,11 @@ impl App for Telemetry {
         } else {
             (options.sources.clone(), PathBuf::from("."))
         };
-        let pipeline = pipeline::pipeline(&settings, sources, from, self.features.clone()).map_err(Failure::usage)?;
+        let pipeline = pipeline::pipeline(&settings, sources, from, self.features.clone());
+        let pipeline = pipeline.map_err(|reason| {
+            let place = config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
+            Failure::usage(Reason { message: format!("{place}{}", reason.message), ..reason })
+        })?;
         Ok(Box::new(Opened { pipeline, store, config, workers: settings.workers }))
     }
 
@@ -80,6 +88,16 @@ impl App for Telemetry {
         let defaults = Settings::default().sources;
         fs::write(&path, settings_file(if sources.is_empty() { &defaults } else { sources })).map_err(io)?;
         Ok(path)
+    }
+
+    fn functions(&self) -> Vec<FunctionHelp> {
+        let help = |function: Function| FunctionHelp {
+            name: function.name.to_owned(),
+            usage: function.usage.to_owned(),
+            about: function.about.to_owned(),
+            example: function.example.to_owned(),
+        };
+        functions(&pipeline::around(&Settings::default())).into_iter().map(help).collect()
     }
 
     fn simulate(&self, options: &SimulateOptions) -> Result<Simulated, Failure> {

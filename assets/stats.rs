@@ -295,7 +295,7 @@ fn motions(stats: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
     for robot in [1, 2] {
         let channels = channels::encoder(robot);
         let tracks = tracks(samples, &recorded.sessions, channels);
-        let native = native_of(inputs, robot as i64, &stats.derivative.kernel())?;
+        let native = native_of(inputs, channels::encoder(robot)[0] / 3, &stats.derivative.kernel())?;
         let fallback = channels.iter().any(|c| !samples[*c].ts.is_empty());
         let fallback = fallback.then(|| native.iter().map(|n| n.fallback).max().unwrap_or(0) as i64);
         row.insert(format!("central_fallback_{robot}"), Cell::Int(fallback));

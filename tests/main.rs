@@ -4,6 +4,7 @@
 mod cli;
 mod columns;
 mod engine;
+mod features;
 mod harness;
 mod kernels;
 mod numbers;

@@ -14,9 +14,10 @@ pub mod path;
 pub mod resample;
 pub mod savgol;
 pub mod summary;
+pub mod windows;
 
 /// Every kernel with its version and the kernels that it uses.
-pub const KERNELS: [(&str, u32, &[&str]); 8] = [
+pub const KERNELS: [(&str, u32, &[&str]); 9] = [
     ("derivative", derivative::VERSION, &["savgol"]),
     ("hampel", hampel::VERSION, &["median"]),
     ("interpolate", interpolate::VERSION, &[]),
@@ -25,6 +26,7 @@ pub const KERNELS: [(&str, u32, &[&str]); 8] = [
     ("resample", resample::VERSION, &["interpolate", "median"]),
     ("savgol", savgol::VERSION, &["interpolate"]),
     ("summary", summary::VERSION, &[]),
+    ("windows", windows::VERSION, &["interpolate"]),
 ];
 
 /// The versions of some kernels and of all that those use, for fingerprints: `interpolate-1 median-1`.

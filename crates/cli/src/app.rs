@@ -79,6 +79,19 @@ pub struct Simulated {
     pub runs: usize,
 }
 
+/// A function that expressions can call, for a person.
+#[derive(Debug, Clone)]
+pub struct FunctionHelp {
+    /// Its name.
+    pub name: String,
+    /// How it is called.
+    pub usage: String,
+    /// What it gives.
+    pub about: String,
+    /// An expression that uses it.
+    pub example: String,
+}
+
 /// A program around a pipeline.
 pub trait App {
     /// Opens the project that the options mean.
@@ -86,6 +99,9 @@ pub trait App {
 
     /// Writes a commented settings file into a folder (created if need be) and says where.
     fn init(&self, folder: &Path, sources: &[String]) -> Result<PathBuf, Failure>;
+
+    /// What expressions in the settings can call.
+    fn functions(&self) -> Vec<FunctionHelp>;
 
     /// Writes simulated data.
     fn simulate(&self, options: &SimulateOptions) -> Result<Simulated, Failure>;

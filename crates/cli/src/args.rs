@@ -108,6 +108,8 @@ pub(crate) enum Verb {
     Files(ScopeArgs),
     /// Show the recorded checks
     Check(ScopeArgs),
+    /// List what an expression of a feature can call
+    Functions(FunctionsArgs),
 }
 
 /// A selection of steps.
@@ -193,6 +195,18 @@ pub(crate) struct InitArgs {
     /// Where to; made if it does not exist
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) dir: PathBuf,
+}
+
+/// `functions`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "A feature is a column of `features` that assets.toml defines:\n\n  [features.power_1]\n  \
+expr = \"fx_1 * vx_1 + fy_1 * vy_1 + fz_1 * vz_1\"\n  unit = \"mW\"\n\nAn expression is SQL over the other columns: + - * / \
+%, comparisons, and, or, not, between, in, is null,\ncase when … then … else … end, cast(x as …), window functions \
+with over (…), and these functions.\n\nExamples:\n  assets functions\n  assets functions rolling")]
+pub(crate) struct FunctionsArgs {
+    /// Only those whose names have this in them
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 /// `why`.

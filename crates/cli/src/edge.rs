@@ -90,10 +90,11 @@ pub(crate) fn report(out: &Out, failure: &Failure) {
     }
     let label = format!("error[{}]:", failure.reason.code);
     out.error(&format!("{} {}", style_stderr().red().bold().apply_to(label), failure.reason.message));
-    if let (Some(Fact::Text(text)), Some(Fact::Count(column))) =
-        (failure.reason.facts.get("selection"), failure.reason.facts.get("column"))
-    {
-        out.error(&pointed(text, usize::try_from(*column).unwrap_or(1)));
+    let fact = |name: &str| failure.reason.facts.get(name);
+    if let (Some(Fact::Text(text)), Some(Fact::Count(column))) = (fact("selection").or(fact("text")), fact("column")) {
+        let line = if let Some(Fact::Count(line)) = fact("line") { *line } else { 1 };
+        let line = text.lines().nth(usize::try_from(line - 1).unwrap_or(0)).unwrap_or(text);
+        out.error(&pointed(line, usize::try_from(*column).unwrap_or(1)));
     }
     if let Some(help) = &failure.help {
         out.error(&format!("{} {help}", style_stderr().cyan().apply_to("help:")));

@@ -98,6 +98,8 @@ pub struct Defined {
     make: Make,
     /// `None`: being null throughout says nothing.
     when_null: Option<Reason>,
+    /// Computed for other columns, and not in the table.
+    is_hidden: bool,
 }
 
 impl Defined {
@@ -119,7 +121,19 @@ impl Defined {
 
     fn new(decl: ColumnDecl, make: Make) -> Self {
         let when_null = Reason::new("nothing_known", "what it is computed from is known in no row");
-        Self { decl, make, when_null: Some(when_null) }
+        Self { decl, make, when_null: Some(when_null), is_hidden: false }
+    }
+
+    /// Its declaration.
+    pub fn decl(&self) -> &ColumnDecl {
+        &self.decl
+    }
+
+    /// The same as a column that others are computed from, and that is not in the table.
+    #[must_use]
+    pub fn hidden(mut self) -> Self {
+        self.is_hidden = true;
+        self
     }
 
     /// Why it is null throughout, where nothing that it is computed from says so.
@@ -140,7 +154,12 @@ impl Defined {
 /// A table of row-aligned columns.
 pub struct AlignedTable {
     name: AssetName,
+    /// The column that stands for the rows themselves.
+    axis: Option<String>,
     columns: Vec<Defined>,
+    /// What each column is computed from, hidden ones included.
+    codes: BTreeMap<String, PartCode>,
+    /// The same for the columns of the table, in their order.
     parts: Vec<PartCode>,
     /// What each expression computes, as it was fingerprinted.
     plans: BTreeMap<String, Digest<32>>,
@@ -155,7 +174,9 @@ impl AlignedTable {
     /// # Errors
     /// `duplicate_column`, `unknown_column`, `column_cycle`, or what [`derive::derive`] refuses.
     pub fn new(name: AssetName, columns: Vec<Defined>, axis: Option<&str>) -> Result<Self, Reason> {
-        let mut table = Self { name, columns, parts: Vec::new(), plans: BTreeMap::new() };
+        let own_axis = axis.map(str::to_owned);
+        let (codes, plans) = Default::default();
+        let mut table = Self { name, axis: own_axis, columns, codes, parts: Vec::new(), plans };
         let schema: Schema = table
             .columns
             .iter()
@@ -181,13 +202,29 @@ impl AlignedTable {
                 table.plans.insert(column.decl.name.clone(), derived.code);
             }
         }
-        table.parts = table.columns.iter().filter_map(|column| codes.remove(&column.decl.name)).collect();
+        table.codes = codes;
+        table.parts = table.visible().filter_map(|column| table.shown(&column.decl.name)).collect();
         Ok(table)
+    }
+
+    fn visible(&self) -> impl Iterator<Item = &Defined> {
+        self.columns.iter().filter(|column| !column.is_hidden)
+    }
+
+    /// The code of a column as people see it: in the place of hidden columns those that they are computed from.
+    fn shown(&self, name: &str) -> Option<PartCode> {
+        let mut part = self.codes.get(name)?.clone();
+        let is_hidden = |name: &String| self.columns.iter().any(|column| column.is_hidden && column.decl.name == *name);
+        while let Some(hidden) = part.via.iter().find(|name| is_hidden(name)).cloned() {
+            part.via.remove(&hidden);
+            part.via.extend(self.codes.get(&hidden).into_iter().flat_map(|code| code.via.iter().cloned()));
+        }
+        Some(part)
     }
 
     fn defined(&self, name: &str) -> Result<&Defined, Reason> {
         self.columns.iter().find(|column| column.decl.name == name).ok_or_else(|| {
-            let known = self.columns.iter().map(|column| column.decl.name.as_str());
+            let known = self.visible().map(|column| column.decl.name.as_str());
             let hint = assets_core::suggest::hint(name, known);
             Reason::new("unknown_column", format!("{} has no column `{name}`{hint}", self.name)).with("column", name)
         })
@@ -299,7 +336,7 @@ impl AlignedTable {
 
     /// The declaration of the output: the partition's `keys`, then the columns.
     pub fn output(&self, keys: Vec<ColumnDecl>) -> OutputDecl {
-        let columns = keys.into_iter().chain(self.columns.iter().map(|column| column.decl.clone()));
+        let columns = keys.into_iter().chain(self.visible().map(|column| column.decl.clone()));
         OutputDecl::new(self.name.clone(), columns.collect()).parts(self.parts.clone())
     }
 
@@ -416,6 +453,11 @@ impl Row<'_> {
         let names = names(expr);
         self.fetch(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         let used = names.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let axis = || self.table.axis.as_ref().map(|axis| self.column(axis)).transpose();
+        let rows = match used.first() {
+            Some(first) => first.len(),
+            None => axis()?.map_or(0, |axis| axis.len()),
+        };
         let frame = columns::frame(used)?;
         let schema = Arc::clone(frame.schema());
         let read = Arc::new(move |wanted: Option<&[&str]>| match wanted {
@@ -425,9 +467,7 @@ impl Row<'_> {
             None => Ok(frame.clone()),
         });
         let leaf = derive::leaf(OWN, schema, read)?;
-        let codes: BTreeMap<String, PartCode> =
-            self.table.parts.iter().map(|part| (part.id.column.clone(), part.clone())).collect();
-        let executed = self.table.derived(leaf.clone(), expr, &codes)?;
+        let executed = self.table.derived(leaf.clone(), expr, &self.table.codes)?;
         if self.table.plans.get(&decl.name) != Some(&executed.code) {
             let message = format!("the plan of {} is not the one that was fingerprinted", decl.name);
             return Err(Reason::new("plan_differs", message).with("column", decl.name.as_str()));
@@ -440,7 +480,9 @@ impl Row<'_> {
         let wrong = |error| frame_error(&format!("the column {name}"), &error).with("column", name);
         // With the check, polars 0.55 may drop the order that a plan asks for.
         let frame = leaf.select([expr.alias(name)]).with_check_order(false).collect().map_err(wrong)?;
-        frame.column(name).cloned().map_err(wrong)
+        let column = frame.column(name).map_err(wrong)?;
+        // One value, such as a mean over all rows, stands in every row.
+        Ok(if column.len() == 1 && rows != 1 { column.new_from_index(0, rows) } else { column.clone() })
     }
 }
 

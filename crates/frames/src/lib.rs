@@ -7,6 +7,7 @@ pub mod aligned;
 mod assemble;
 pub mod columns;
 pub mod derive;
+pub mod expression;
 pub mod parquet;
 pub mod parts;
 pub mod sink;

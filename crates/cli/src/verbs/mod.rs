@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod errors;
 pub(crate) mod files;
+pub(crate) mod functions;
 pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod init;

@@ -132,7 +132,9 @@ fn columns<'a>(graph: &Graph, plan: &'a Plan) -> Vec<Alike<'a>> {
         });
         *runs += usize::from(part.id.slice.is_none() || part.id.column == first_column(planned, part));
         for reason in &part.reasons {
-            let sentence = words::safe(&reason.message);
+            // New columns are told together.
+            let is_new = reason.code == "column_new";
+            let sentence = if is_new { "new".to_owned() } else { words::safe(&reason.message) };
             if !why.contains(&sentence) {
                 why.push(sentence);
             }

@@ -24,7 +24,7 @@ pub(super) fn compose(kind: &str, codes: &[Digest<32>]) -> Digest<32> {
     hasher.finish()
 }
 
-pub(super) fn first_line(text: &str) -> &str {
+pub(crate) fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 

@@ -22,6 +22,7 @@ mod project;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use encode::first_line;
 pub use kernel::Kernel;
 pub use leaf::{Read, empty_leaf, leaf, reason};
 

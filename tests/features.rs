@@ -1,0 +1,181 @@
+//! Features that `assets.toml` defines by expressions.
+
+use crate::harness::{Output, Project, run_rows};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+const POWER: &str = "fx_1 * vx_1 + fy_1 * vy_1 + fz_1 * vz_1";
+
+fn feature(name: &str, expr: &str) -> String {
+    format!("[features.{name}]\nexpr = '{expr}'\n")
+}
+
+fn two_runs() -> Project {
+    let project = Project::new();
+    project.source("a.csv", &(crate::harness::HEADER.to_owned() + &run_rows("a", 1.0)));
+    project.source("b.csv", &(crate::harness::HEADER.to_owned() + &run_rows("b", 1.5)));
+    assert_eq!(project.build(&[]).code, 0);
+    project
+}
+
+/// The columns that a build computed per asset, alike in both runs, and how many in all.
+fn computed(output: &Output) -> (BTreeMap<String, BTreeSet<String>>, usize) {
+    assert_eq!(output.code, 0, "{output:?}");
+    let (mut found, mut count) = (BTreeMap::new(), 0);
+    for line in output.lines().into_iter().filter(|line| line["event"] == "step" && line["outcome"] == "made") {
+        let columns = line["columns_computed"].as_array().unwrap();
+        let columns: BTreeSet<String> = columns.iter().map(|c| c.as_str().unwrap().to_owned()).collect();
+        count += columns.len();
+        let known = found.insert(line["asset"].as_str().unwrap().to_owned(), columns.clone());
+        assert!(known.is_none_or(|known| known == columns), "runs differ: {line}");
+    }
+    (found, count)
+}
+
+fn only(columns: &str, runs: usize) -> (BTreeMap<String, BTreeSet<String>>, usize) {
+    let columns: BTreeSet<String> = columns.split_whitespace().map(str::to_owned).collect();
+    let count = columns.len() * runs;
+    ([("features".to_owned(), columns)].into(), count)
+}
+
+#[test]
+fn every_documented_example_is_what_numpy_and_pandas_say() {
+    let expected: BTreeMap<String, Vec<Option<f64>>> =
+        serde_json::from_str(include_str!("fixtures/functions.json")).unwrap();
+    let project = Project::new();
+    project.source("functions.csv", include_str!("fixtures/functions.csv"));
+    let listed = project.run(&["functions", "--json"]).json();
+    let examples = listed["functions"].as_array().unwrap().iter().map(|f| f["example"].as_str().unwrap().to_owned());
+    let examples: BTreeSet<String> = examples.collect();
+    assert_eq!(examples, expected.keys().cloned().collect(), "every example has its reference");
+    let names: BTreeMap<String, &String> =
+        examples.iter().enumerate().map(|(at, example)| (format!("e{at}"), example)).collect();
+    let settings: String = names.iter().map(|(name, example)| feature(name, example)).collect();
+    project.settings(&settings);
+    let build = project.build(&[]);
+    assert_eq!(build.code, 0, "{build:?}");
+    let rows = project.sql("select * from features order by time");
+    for (name, example) in names {
+        let reference = &expected[example];
+        assert_eq!(rows.len(), reference.len(), "{example}");
+        let largest = reference.iter().flatten().fold(1e-12, |most: f64, v| most.max(v.abs()));
+        for (at, (row, expected)) in rows.iter().zip(reference).enumerate() {
+            match (row[&name].as_f64(), expected) {
+                (None, None) => {}
+                (Some(found), Some(expected)) if (found - expected).abs() <= 1e-8 * largest => {}
+                (found, expected) => panic!("{example}, row {at}: {found:?} instead of {expected:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_feature_in_the_settings_costs_one_column_a_run_and_its_labels_nothing() {
+    let project = two_runs();
+    let before = project.hashes();
+    project.settings(&feature("power_1", POWER));
+    let plan = project.run(&["plan", "--json"]).json();
+    let planned = plan["steps"].as_array().unwrap().iter().filter(|step| step["state"] == "stale");
+    let planned: Vec<&Value> = planned.map(|step| &step["columns"]).collect();
+    assert_eq!(planned, [&Value::from(vec!["power_1"]), &Value::from(vec!["power_1"])]);
+    assert_eq!(computed(&project.build(&[])), only("power_1", 2));
+    let truth = "select max(abs(power_1 - (fx_1 * vx_1 + fy_1 * vy_1 + fz_1 * vz_1))) as off, count(power_1) as n from features";
+    let truth = &project.sql(truth)[0];
+    assert!(truth["off"].as_f64().unwrap() < 1e-9 && truth["n"].as_i64().unwrap() > 100, "{truth}");
+
+    let nothing = |text: &str| {
+        project.settings(text);
+        let build = project.build(&[]);
+        assert_eq!((build.code, build.finished()["made"].as_u64()), (0, Some(0)), "{text}: {build:?}");
+    };
+    nothing(&(feature("power_1", POWER) + "unit = \"mW\"\ndescription = \"of tool 1\"\n"));
+    nothing(&feature("power_1", "(fx_1*vx_1) + (fy_1*vy_1) + /* z */ (fz_1*vz_1)"));
+    let in_two = feature("along", "fx_1 * vx_1 + fy_1 * vy_1") + &feature("power_1", "along + fz_1 * vz_1");
+    project.settings(&in_two);
+    assert_eq!(computed(&project.build(&[])), only("along power_1", 2), "a feature that uses another is one more step");
+
+    project.settings(&feature("power_1", &format!("({POWER}) / 1000")));
+    assert_eq!(computed(&project.build(&[])), only("power_1", 2));
+    project.settings(&feature("tool_power", &format!("({POWER}) / 1000")));
+    assert_eq!(computed(&project.build(&[])), (only("", 2).0, 0), "a new name computes nothing");
+    project.settings("");
+    assert_eq!(project.build(&[]).code, 0);
+    assert_eq!(project.hashes(), before, "without the feature everything is as it was");
+}
+
+#[test]
+fn constants_of_functions_count_and_so_do_the_parameters_behind_them() {
+    let project = two_runs();
+    let smooth =
+        |ms: &str| feature("smooth", &format!("rolling_mean(fx_1 * 2, {ms})")) + &feature("slope", "derivative(x_1)");
+    project.settings(&smooth("100"));
+    assert_eq!(computed(&project.build(&[])), only("smooth slope", 2));
+    project.settings(&smooth("100.0"));
+    assert_eq!(project.build(&[]).finished()["made"], 0);
+    project.settings(&smooth("50"));
+    assert_eq!(computed(&project.build(&[])), only("smooth", 2));
+    let shown = project.run(&["lineage", "features.smooth", "--run", "a"]);
+    assert!(shown.stdout.contains("fx_1") && !shown.stdout.contains("rolling_mean("), "{shown:?}");
+    project.settings(&(smooth("50") + "[derivative]\nmethod = \"central\"\n"));
+    let (columns, _) = computed(&project.build(&[]));
+    assert!(columns["features"].contains("slope") && !columns["features"].contains("smooth"), "{columns:?}");
+    let off = &project.sql("select max(abs(slope - vx_1)) as off from features")[0];
+    assert_eq!(off["off"].as_f64(), Some(0.0), "the derivative of a channel is that of the table");
+}
+
+#[test]
+fn a_feature_that_cannot_be_known_says_why() {
+    let project = Project::new();
+    let all = run_rows("a", 1.0);
+    let rows: String = all.lines().filter(|line| !line.contains(",fx,7,1,")).map(|line| format!("{line}\n")).collect();
+    project.source("a.csv", &(crate::harness::HEADER.to_owned() + &rows));
+    project.settings(&(feature("power_1", POWER) + &feature("smooth", "rolling_max(power_1, 100)")));
+    assert_eq!(project.build(&[]).code, 0);
+    let errors = project.run(&["errors", "--json"]).json();
+    let of = |column: &str| {
+        let named = |error: &&Value| {
+            error["columns"].as_array().unwrap().iter().any(|c| c["output"] == "features" && c["column"] == column)
+        };
+        let found = errors["errors"].as_array().unwrap().iter().find(named);
+        found.unwrap_or_else(|| panic!("{column}: {errors}"))["message"].as_str().unwrap().to_owned()
+    };
+    assert!(of("power_1").contains("fx") && of("smooth").contains("fx"), "{errors}");
+}
+
+#[test]
+fn wrong_definitions_are_refused_before_anything_is_made() {
+    let project = two_runs();
+    let cases: [(&str, &str, &str, &str); 16] = [
+        ("p", "fx_1 * ", "syntax_error", "expression"),
+        ("p", "fx_1 fy_1", "syntax_error", "left over"),
+        ("p", "fx_1 * fx_9", "unknown_column", "did you mean `fx_1`?"),
+        ("p", "sqr(fx_1)", "unknown_function", "did you mean `sqrt`?"),
+        ("p", "rolling_maen(fx_1, 10)", "unknown_function", "did you mean `rolling_mean`?"),
+        ("p", "rolling_mean(fx_1)", "bad_argument", "rolling_mean(x, ms)"),
+        ("p", "rolling_mean(fx_1, fy_1)", "bad_argument", "numbers"),
+        ("p", "rolling_mean(fx_1, 0)", "bad_argument", "makes no sense"),
+        ("p", "derivative(f1)", "bad_argument", "window_ms"),
+        ("p", "lag(p, 10)", "column_cycle", "p → p"),
+        ("p", "features.fx_1", "not_an_expression", "write `fx_1`"),
+        ("p", "(select 1)", "not_an_expression", "`sql`"),
+        ("p", "null", "wrong_type", "null in every row"),
+        ("vx_1", "fx_1", "name_taken", "already"),
+        ("run_uuid", "fx_1", "name_taken", "already"),
+        ("a-b", "fx_1", "bad_name", "letters"),
+    ];
+    for (name, expr, code, says) in cases {
+        project.settings(&format!("[features.\"{name}\"]\nexpr = '{expr}'\n"));
+        let refused = project.run(&["materialize", "--json"]);
+        assert_eq!(refused.code, 2, "{name} = {expr}: {refused:?}");
+        let error = refused.json();
+        assert_eq!(error["code"], code, "{expr}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(says), "{expr}: {error}");
+    }
+    project.settings(&feature("p", "fx_1 * fx_9"));
+    let shown = project.run(&["plan"]);
+    assert!(shown.stderr.contains("  fx_1 * fx_9\n         ^"), "{}", shown.stderr);
+    project.settings(&(feature("a", "b + 1") + &feature("b", "a * 2")));
+    assert!(project.run(&["plan"]).stderr.contains("a → b → a"));
+    project.settings("");
+    assert_eq!(project.build(&[]).finished()["made"], 0, "nothing of it was made");
+}
