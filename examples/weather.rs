@@ -93,8 +93,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sources = sources(&AssetName::new("hourly")?);
     let scope = Scope::new(&graph, &[], false)?;
     for id in ["first", "second"] {
-        let options =
-            BuildOptions { id: id.into(), trigger: "example".into(), version: "1".into(), all_published: true };
+        let options = BuildOptions {
+            id: id.into(),
+            trigger: "example".into(),
+            version: "1".into(),
+            all_published: true,
+            since: std::time::Instant::now(),
+        };
         let backends = Backends {
             graph: &graph,
             catalog: &catalog,

@@ -175,12 +175,8 @@ impl Staged for StagedFile {
         let path = tables.object_path(&object);
         let folder = path.parent().expect("objects are in folders");
         let new = create_folder(folder)?;
-        // One of another size is damaged: the name says what its bytes are.
-        let there = fs::metadata(&path).is_ok_and(|there| there.is_file() && there.len() == bytes);
-        if !there {
-            temp.rename(&path)?;
-        }
-        // Even if it was there: whoever put it may have been killed before this.
+        // Even if one is there: it may be damaged, and these are the bytes that the name speaks of.
+        temp.rename(&path)?;
         sync_folder(folder)?;
         if new {
             sync_folder(&tables.root.join("objects"))?;

@@ -51,6 +51,8 @@ pub struct BuildOptions {
     pub version: String,
     /// Whether everything recorded is known to be published (then only what this build makes is).
     pub all_published: bool,
+    /// When a person began to wait: before sources were identified.
+    pub since: Instant,
 }
 
 /// How a build ended.
@@ -114,7 +116,6 @@ pub fn materialize<'a>(
     cancel: &AtomicBool,
     events: &'a mut dyn FnMut(Event),
 ) -> Result<BuildSummary, EngineError> {
-    let start = Instant::now();
     events(Event::Identified { files: sources.files, changed: sources.changed.len() });
     sources.warnings.iter().for_each(|warning| events(Event::Warning(warning.clone())));
     for (path, reason) in &sources.problems {
@@ -148,7 +149,7 @@ pub fn materialize<'a>(
     };
     build.start(is_fresh)?;
     let interrupted = build.run(cancel)?;
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = options.since.elapsed().as_secs_f64();
     build.finish(interrupted)?;
     (build.events)(Event::Finished { counts: build.counts, seconds, interrupted });
     Ok(BuildSummary {
@@ -473,7 +474,7 @@ impl<'a> Build<'a> {
 
 /// Failures of the surroundings rather than of data or code.
 fn is_transient(reason: &Reason) -> bool {
-    matches!(reason.code.as_str(), "disk_full" | "io_error" | "store_busy" | "source_changed_while_reading")
+    matches!(&*reason.code, "disk_full" | "io_error" | "store_busy" | "source_changed_while_reading" | "no_threads")
 }
 
 fn event(step: &Step, outcome: Outcome) -> StepEvent {

@@ -42,8 +42,30 @@ impl Executor for Pool {
         let worker = Arc::clone(&self.worker);
         self.threads.spawn(move || {
             // The receiver is gone only when the build was given up: then nobody misses the outcome.
-            let _ = done.send(perform(worker.as_ref(), request));
+            let _ = done.send(perform_apart(worker.as_ref(), request));
         });
+    }
+}
+
+/// Makes one step on a thread that belongs to no pool. A thread of this pool that waits for another pool (a data frame
+/// library has its own) takes up another step meanwhile, on top of the one that waits: then a step could wait for a lock
+/// that is held further down on its own thread, for ever.
+fn perform_apart(worker: &dyn Worker, request: StepRequest) -> StepOutcome {
+    let name = std::thread::current().name().unwrap_or("step").to_owned();
+    let step = request.step.clone();
+    let start_us = now_us();
+    let outcome = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(name.clone());
+        thread.spawn_scoped(scope, || perform(worker, request)).map(|thread| thread.join())
+    });
+    let lost = |message: String| {
+        let span = Span { start_us, end_us: now_us(), worker: name.clone() };
+        StepOutcome { step: step.clone(), result: Err(Reason::new("no_threads", message)), span }
+    };
+    match outcome {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => lost(format!("the thread of {step} ended without an outcome")),
+        Err(error) => lost(format!("a thread for {step} can't be started: {error}")),
     }
 }
 
@@ -58,4 +80,53 @@ pub fn perform(worker: &dyn Worker, request: StepRequest) -> StepOutcome {
     });
     let worker = std::thread::current().name().unwrap_or("main").to_owned();
     StepOutcome { step: request.step, result, span: Span { start_us, end_us: now_us(), worker } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assets_core::executor::Product;
+    use assets_core::{AssetName, Fingerprint, Partition, Step};
+    use std::sync::mpsc::channel;
+    use std::sync::{Mutex, PoisonError};
+    use std::time::Duration;
+
+    /// Holds a lock while another pool works for it, as a reader of one file for several steps does.
+    struct Holding {
+        lock: Mutex<()>,
+        other: rayon::ThreadPool,
+    }
+
+    impl Worker for Holding {
+        fn make(&self, _: &StepRequest) -> Result<Product, Reason> {
+            let _held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            self.other.install(|| std::thread::sleep(Duration::from_millis(5)));
+            Err(Reason::new("done", "it got through"))
+        }
+    }
+
+    #[test]
+    fn a_step_that_waits_for_another_pool_is_not_given_a_second_one() {
+        let other = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+        let pool = Pool::new(2, Arc::new(Holding { lock: Mutex::new(()), other })).expect("a pool");
+        let (sender, outcomes) = channel();
+        let asset = AssetName::new("held").expect("a name");
+        for run in 0..8 {
+            let request = StepRequest {
+                step: Step::new(&asset, &Partition::many([("run", run.to_string().as_str())])),
+                expected: Fingerprint(assets_core::hash::Digest::from_bytes([0; 16])),
+                inputs: Vec::new(),
+                slices: Vec::new(),
+                previous: Vec::new(),
+                parts: Vec::new(),
+                earlier: Vec::new(),
+                build: "test".to_owned(),
+            };
+            pool.submit(request, sender.clone());
+        }
+        for _ in 0..8 {
+            let outcome = outcomes.recv_timeout(Duration::from_secs(60)).expect("no step waits for ever");
+            assert!(outcome.result.is_err_and(|reason| reason.code == "done"));
+        }
+    }
 }

@@ -102,7 +102,7 @@ impl Staged for StagedBytes {
         let (object, length) = (hasher.finish(), self.bytes.len() as u64);
         let mut inner = self.tables.inner();
         inner.puts += 1;
-        inner.objects.entry(object).or_insert_with(|| self.bytes.as_slice().into());
+        inner.objects.insert(object, self.bytes.as_slice().into());
         Ok((object, length))
     }
 

@@ -127,6 +127,7 @@ impl Workbench {
             trigger: "test".into(),
             version: "test".into(),
             all_published: true,
+            since: std::time::Instant::now(),
         };
         let backends = Backends {
             graph: &self.graph,

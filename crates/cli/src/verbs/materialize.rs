@@ -13,6 +13,7 @@ use assets_engine::build::Backends;
 use assets_engine::pool::{Pool, now_us};
 use assets_engine::{BuildOptions, BuildSummary, Scope, World, materialize};
 use std::ffi::OsString;
+use std::time::Instant;
 
 /// Failures that are listed one by one.
 const LISTED: usize = 20;
@@ -55,6 +56,7 @@ pub(crate) fn make(
         let since = time::moment(holder.since_us);
         out.error(&format!("waiting for process {} ({}), which builds since {since}", holder.process, holder.command));
     })?;
+    let since = Instant::now();
     let ledger = store.catalog().ledger()?;
     let reading = progress::reading(out);
     let sources = project.source().identify(&ledger, rehash).map_err(edge::unlisted)?;
@@ -66,7 +68,18 @@ pub(crate) fn make(
         World { graph: project.graph(), ledger: &ledger, sources: &sources, records: catalog, tables: &*tables };
     scope.restrict(&assets_engine::plan::all_partitions(&world), &args.scope.runs)?;
     scope.settle(&world);
-    build(out, project, store.as_ref(), &sources, &scope, args, trigger)
+    let options = BuildOptions {
+        id: build_id(),
+        trigger: trigger.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        all_published: store.all_published(),
+        since,
+    };
+    build(out, project, store.as_ref(), &sources, &scope, args, &options)
+}
+
+fn build_id() -> String {
+    format!("{}-{}", time::iso(now_us(), 6), std::process::id())
 }
 
 fn build(
@@ -76,7 +89,7 @@ fn build(
     sources: &Identified,
     scope: &Scope,
     args: &MaterializeArgs,
-    trigger: &str,
+    options: &BuildOptions,
 ) -> Result<(BuildSummary, Tally), Failure> {
     let tables = store.tables();
     // One more than cores: a step that waits for the disk leaves its core to another.
@@ -92,17 +105,10 @@ fn build(
         executor: &pool,
         packer: packer.as_ref(),
     };
-    let now = now_us();
-    let options = BuildOptions {
-        id: format!("{}-{}", time::iso(now, 6), std::process::id()),
-        trigger: trigger.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        all_published: store.all_published(),
-    };
     let mut tally = Tally::default();
     let mut watcher = progress::choose(out);
     let requests = Requests::listen();
-    let summary = materialize(backends, sources, scope, &options, requests.cancel(), &mut |event| {
+    let summary = materialize(backends, sources, scope, options, requests.cancel(), &mut |event| {
         tally.event(&event);
         watcher.event(&event);
     })?;
