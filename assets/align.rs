@@ -1,8 +1,7 @@
 //! Alignment: one time axis for all channels of a run, session by session, and values brought to it. `wide` aligns
 //! samples, `features` aligns derivatives of samples, both by the same rules.
 
-use crate::channels::Samples;
-use crate::clean::periods;
+use crate::channels::{Samples, periods};
 use crate::kernels::{interpolate, resample};
 use crate::sessions::{self, Recorded, Session};
 use crate::settings::{Method, OnGap, Wide};
@@ -11,6 +10,8 @@ use assets_frames::Inputs;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Raised whenever a result of this file can differ.
+pub const VERSION: u32 = 1;
 /// Median periods of a channel that make a long gap where nothing is set.
 const GAP_PERIODS: i64 = 5;
 /// Bins of a session: a month at 1 ms has 2.6 billion and is a mistake; a week at 10 ms has 60 million.

@@ -1,8 +1,12 @@
 //! Who measures what: two robots, each with an encoder (position, mm) and a load cell (force, N), three fields each.
 //! And the samples of a run, channel by channel, as every later step reads them from `clean`.
 
+use crate::kernels::interpolate;
 use assets_core::Reason;
 use assets_frames::{Inputs, columns};
+
+/// Raised whenever what this file reads of a run can differ.
+pub const VERSION: u32 = 1;
 
 /// A channel: one field of one sensor of one robot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,4 +111,9 @@ pub fn read(inputs: &Inputs<'_>) -> Result<Vec<Samples>, Reason> {
         }
     }
     Ok(samples)
+}
+
+/// The median period of each channel, µs.
+pub fn periods(samples: &[Samples]) -> Vec<Option<i64>> {
+    samples.iter().map(|samples| interpolate::median_period(&samples.ts)).collect()
 }

@@ -6,10 +6,11 @@
 
 use crate::channels::{self, CHANNELS, COUNT, Channel, Samples};
 use crate::columns::{self as names, RUN};
-use crate::kernels::{self, hampel, interpolate};
+use crate::kernels::hampel;
 use crate::sessions;
 use crate::settings::{Clean as Settings, Sessions, Tare};
 use crate::simulate::time_text;
+use crate::versions;
 use assets_core::hash::Hasher;
 use assets_core::{AssetName, ColumnDecl, Fact, PartCode, PartId, PartRead, Reason};
 use assets_frames::polars::prelude::SortMultipleOptions;
@@ -17,7 +18,7 @@ use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns, fra
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of what follows; part of the fingerprint, with those of the kernels it uses.
-pub const VERSION: &str = "clean-1";
+pub const VERSION: u32 = 1;
 
 /// The columns of `raw` that are read.
 pub const READS: [&str; 8] =
@@ -42,7 +43,7 @@ pub fn parts(output: &AssetName, raw: &AssetName, clean: &Clean, params: &[(Stri
     let raw: BTreeSet<PartRead> = READS.iter().map(|column| PartRead::column(raw, column)).collect();
     let part = |id: PartId, what: &str, params: &BTreeSet<String>| {
         let mut hasher = Hasher::new("assets.clean.1");
-        let code = hasher.text(VERSION).text(&kernels::versions(&["hampel"])).text(what).text(&id.column).finish();
+        let code = hasher.text(&versions::all(&["clean"])).text(what).text(&id.column).finish();
         let (indirect, via) = Default::default();
         PartCode { id, code, params: params.clone(), direct: raw.clone(), indirect, via }
     };
@@ -362,9 +363,4 @@ pub fn sort_rejects(frame: DataFrame) -> Result<DataFrame, Reason> {
     let by = [&by[0], &by[1], &by[4], &by[5], &by[3], &by[2], &by[6]].map(String::as_str);
     let options = SortMultipleOptions::default().with_maintain_order(true);
     frame.sort(by, options).map_err(|error| frame_error("rejects", &error))
-}
-
-/// The median period of each channel, µs.
-pub fn periods(samples: &[Samples]) -> Vec<Option<i64>> {
-    samples.iter().map(|samples| interpolate::median_period(&samples.ts)).collect()
 }

@@ -8,10 +8,10 @@ use crate::align::Alignment;
 use crate::channels::{CHANNELS, Samples};
 use crate::columns::{self as names, RUN};
 use crate::functions::{Around, functions};
-use crate::kernels;
 use crate::kernels::derivative::{Method, differentiate_many};
 use crate::sessions::{self, Session};
 use crate::settings::{Derivative, DerivativeMethod, Wide};
+use crate::versions;
 use crate::wide::{self, ALIGNING, samples_of};
 use assets_core::{AssetName, ColumnDecl, Kind, PartRead, Reason};
 use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined, Kernel, Row};
@@ -21,7 +21,7 @@ use assets_frames::{FrameAsset, Inputs, Outputs, columns};
 use std::sync::Arc;
 
 /// Version of what kernels of this file compute, raised whenever a result changes; expressions need none.
-const VERSION: &str = "features-1";
+pub const VERSION: u32 = 1;
 /// Parameters of derivatives.
 pub const DERIVING: [&str; 3] = ["derivative.method", "derivative.window_ms", "derivative.order"];
 
@@ -142,7 +142,7 @@ pub fn derived(
 
 /// Versions of what differentiates a channel.
 pub fn deriving() -> String {
-    format!("{VERSION} {}", kernels::versions(&["derivative"]))
+    format!("{} {}", versions::own("features"), versions::all(&["derivative", "sessions"]))
 }
 
 /// Derivatives of one channel at each of its samples, NaN where unknown.

@@ -4,10 +4,10 @@
 use crate::align::Alignment;
 use crate::channels::CHANNELS;
 use crate::features::{self, Order};
-use crate::kernels;
 use crate::kernels::derivative::{Method, differentiate};
 use crate::kernels::windows::{self, Statistic};
 use crate::settings::{Derivative, Wide};
+use crate::versions;
 use crate::wide::{self, ALIGNING, samples_of};
 use assets_core::{AssetName, PartRead, Reason};
 use assets_frames::Column;
@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Version of what this file computes around the kernels, raised whenever a result changes.
-const VERSION: &str = "functions-1";
+pub const VERSION: u32 = 1;
 
 /// What functions are laid over.
 #[derive(Clone)]
@@ -175,7 +175,7 @@ fn derivative(around: &Around, call: &Call<'_>) -> Result<Kernel, String> {
         }
         (Some(ms), _) => {
             let method = Method::Savgol { window_us: milliseconds(*ms)?, order: 3 };
-            let what = format!("local derivative {method:?} {}", kernels::versions(&["derivative"]));
+            let what = format!("local derivative {method:?} {}", versions::all(&["derivative"]));
             Ok(windowed(&what, call.column, &around.sessions, move |ts, vs| {
                 let (known_ts, known_vs) = windows::known(ts, vs);
                 let slopes = differentiate(&known_ts, &known_vs, &method).velocity;
@@ -196,7 +196,7 @@ fn integral(around: &Around, call: &Call<'_>, sessions: &AssetName) -> Kernel {
         return windowed("integral", call.column, sessions, windows::integral);
     };
     let settings = around.wide.clone();
-    let versions = format!("{VERSION} {} {}", kernels::versions(&["windows"]), wide::aligning());
+    let versions = format!("{} {} {}", versions::own("functions"), versions::all(&["windows"]), wide::aligning());
     let bounds = ["start_time", "stop_time"].map(|column| PartRead::column(sessions, column));
     let run = move |row: &Row<'_>| {
         let alignment = Alignment::of(row.inputs, &settings)?;
@@ -224,7 +224,7 @@ fn windowed(
     over: impl Fn(&[i64], &[f64]) -> Vec<f64> + Send + Sync + 'static,
 ) -> Kernel {
     let over = Arc::new(over);
-    let versions = format!("{VERSION} {}", kernels::versions(&["windows"]));
+    let versions = format!("{} {}", versions::own("functions"), versions::all(&["windows"]));
     let name = column.to_owned();
     let run = move |row: &Row<'_>| session_by_session(row, &name, over.as_ref());
     Kernel::new(what, &versions, run)

@@ -20,4 +20,5 @@ pub mod sessions;
 pub mod settings;
 pub mod simulate;
 pub mod stats;
+pub mod versions;
 pub mod wide;

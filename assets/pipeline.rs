@@ -6,10 +6,10 @@ use crate::columns::{self as names, RUN};
 use crate::features::{self, Features};
 use crate::functions::Around;
 use crate::intake::{Intake, Reading, run_id};
-use crate::kernels;
 use crate::raw::{self, IntakeRejects, Raw};
 use crate::settings::{DerivativeMethod, Method, Settings};
 use crate::stats::{self, Stats};
+use crate::versions;
 use crate::wide::{self, Wide};
 use assets_core::graph::Graph;
 use assets_core::{AssetDecl, AssetName, InputDecl, OutputDecl, Reads, Reason};
@@ -137,7 +137,7 @@ fn rejects_decl() -> AssetDecl {
 
 fn clean_decl(settings: &Settings, clean: &Clean) -> AssetDecl {
     let output = OutputDecl::new(name("clean"), names::clean()).sliced_by(&["robot_id", "sensor_type", "field"]);
-    let code = format!("{} {}", clean::VERSION, kernels::versions(&["hampel"]));
+    let code = versions::all(&["clean"]);
     let mut decl = AssetDecl::new(output, &code)
         .partitioned_by(&[RUN])
         .reads(InputDecl::columns(name("raw"), &clean::READS))

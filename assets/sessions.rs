@@ -2,8 +2,7 @@
 //! differentiated or summed across it. They are an output of `clean`, so that what rests on them is made again when they
 //! change, and not whenever a sample does.
 
-use crate::channels::{self, Samples};
-use crate::clean::periods;
+use crate::channels::{self, Samples, periods};
 use crate::columns::RUN;
 use crate::settings::Sessions as Settings;
 use assets_core::Reason;
@@ -11,6 +10,9 @@ use assets_core::hash::{Digest, Hasher};
 use assets_frames::{DataFrame, Inputs, columns};
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Raised whenever a result of this file can differ.
+pub const VERSION: u32 = 1;
 
 /// A stretch of a run in which no silence of all channels is longer than the threshold.
 #[derive(Debug, Clone, PartialEq)]

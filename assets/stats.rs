@@ -5,9 +5,10 @@ use crate::align;
 use crate::channels::{self, CHANNELS, Samples};
 use crate::columns::{self as names, RUN};
 use crate::features::{DERIVING, Native, deriving, native_of, norm};
-use crate::kernels::{self, interpolate, path, summary};
+use crate::kernels::{interpolate, path, summary};
 use crate::sessions::{self, Session};
 use crate::settings::{Derivative, Stats as Settings, Wide};
+use crate::versions;
 use crate::wide::samples_of;
 use assets_core::{AssetName, ColumnDecl, Kind, PartRead, Reason};
 use assets_frames::aligned::{AlignedTable, Defined, Kernel};
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Version of what this file computes, raised whenever a result changes.
-const VERSION: &str = "stats-1";
+pub const VERSION: u32 = 1;
 
 /// What `stats` reads.
 pub struct Sources<'a> {
@@ -91,7 +92,7 @@ fn kernel(decl: &ColumnDecl, sources: &Sources<'_>, stats: &Arc<Stats>) -> Kerne
         let (column, kind, stats) = (decl.name.clone(), decl.kind, Arc::clone(stats));
         let group = group.to_owned();
         let name = format!("{}.{}", group, column.replace(['1', '2'], ""));
-        Kernel::new(&name, &format!("{VERSION} {versions}"), move |row| {
+        Kernel::new(&name, &format!("{} {versions}", versions::own("stats")), move |row| {
             let group = row.inputs.shared(&group, || compute(&stats, row.inputs))?;
             Ok(cell(&column, kind, group.get(&column)))
         })
@@ -101,29 +102,29 @@ fn kernel(decl: &ColumnDecl, sources: &Sources<'_>, stats: &Arc<Stats>) -> Kerne
             of("attributes", String::new(), attributes).reads([PartRead::column(sources.raw, name)])
         }
         "start_time" | "stop_time" | "runtime_s" | "sessions" | "active_s" => {
-            of("span", String::new(), span).reads(bounds)
+            of("span", versions::all(&["sessions"]), span).reads(bounds)
         }
-        "gaps" | "longest_gap_s" => of("gaps", kernels::versions(&["interpolate"]), gaps)
-            .params(["wide.max_gap_ms"])
-            .reads(bounds)
-            .reads([clean_times]),
+        "gaps" | "longest_gap_s" => {
+            of("gaps", versions::all(&["align"]), gaps).params(["wide.max_gap_ms"]).reads(bounds).reads([clean_times])
+        }
         "rejected_share" => of("rejected", String::new(), rejected)
             .reads([PartRead::rows(sources.clean), PartRead::rows(sources.rejects)]),
         name if name.starts_with("encoder") => {
-            of("rates", kernels::versions(&["interpolate"]), rates).reads(times(encoder().collect()))
+            of("rates", versions::all(&["channels", "sessions"]), rates).reads(times(encoder().collect()))
         }
         name if name.starts_with("load_cell") => {
-            of("rates", kernels::versions(&["interpolate"]), rates).reads(times(load_cell().collect()))
+            of("rates", versions::all(&["channels", "sessions"]), rates).reads(times(load_cell().collect()))
         }
         name if name.starts_with("distance") => {
-            let kernel = of("distances", kernels::versions(&["path"]), distances).reads(encoder()).aligned_by(bounds);
+            let kernel =
+                of("distances", versions::all(&["path", "sessions"]), distances).reads(encoder()).aligned_by(bounds);
             if name.contains("dead_band") { kernel.params(["stats.dead_band_mm"]) } else { kernel }
         }
         name if name.starts_with('f') => {
-            of("forces", kernels::versions(&["summary"]), forces).reads(load_cell()).aligned_by(bounds)
+            of("forces", versions::all(&["summary", "sessions"]), forces).reads(load_cell()).aligned_by(bounds)
         }
         _ => {
-            let versions = format!("{} {}", deriving(), kernels::versions(&["summary"]));
+            let versions = format!("{} {}", deriving(), versions::all(&["summary", "sessions"]));
             of("motions", versions, motions).params(DERIVING).reads(encoder()).aligned_by(bounds)
         }
     }

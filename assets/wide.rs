@@ -4,21 +4,22 @@
 use crate::align::Alignment;
 use crate::channels::{CHANNELS, COUNT, Channel};
 use crate::columns::{self as names, RUN};
-use crate::kernels::{self, interpolate};
+use crate::kernels::interpolate;
 use crate::settings::{Method, OnGap, Wide as Settings};
+use crate::versions;
 use assets_core::{AssetName, PartRead, Reason};
 use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined, Kernel};
 use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns};
 use std::sync::Arc;
 
-/// Version of what this file and `align` compute, raised whenever a result changes.
-const VERSION: &str = "wide-1";
+/// Version of what this file computes, raised whenever a result changes.
+pub const VERSION: u32 = 1;
 /// Parameters that decide how a channel comes to the time axis.
 pub const ALIGNING: [&str; 3] = ["wide.method", "wide.grid_ms", "wide.merge_ms"];
 
 /// Versions of what brings a channel there.
 pub fn aligning() -> String {
-    format!("{VERSION} {}", kernels::versions(&["interpolate", "resample"]))
+    versions::all(&["wide"])
 }
 
 /// Aligns the channels of a run.
@@ -63,9 +64,10 @@ pub fn table(
             Some(channel) => {
                 let column = decl.name.clone();
                 let versions = aligning();
+                let on_gap = settings.on_gap;
                 Kernel::new("align", &versions, move |row| aligned(row.inputs, channel, &column, &settings))
                     .params(ALIGNING)
-                    .params(["wide.on_gap", "wide.max_gap_ms"])
+                    .params(gap_params(on_gap))
                     .reads(samples_of(clean, &CHANNELS[channel]))
                     .along(["time"])
             }
@@ -73,6 +75,11 @@ pub fn table(
         columns.push(Defined::kernel(decl, kernel));
     }
     AlignedTable::new(name, columns, Some("time"))
+}
+
+/// How long a gap may be matters only where gaps stay null.
+fn gap_params(on_gap: OnGap) -> Vec<&'static str> {
+    if on_gap == OnGap::Null { vec!["wide.on_gap", "wide.max_gap_ms"] } else { vec!["wide.on_gap"] }
 }
 
 /// The time axis: of the timestamps that `sessions` tells by their hash; merged rows also depend on who brought which.

@@ -268,3 +268,48 @@ fn plans_have_one_fingerprint_in_every_process() {
     assert!(first.iter().any(|code| code.starts_with("columns ")), "{first:?}");
     assert_eq!((codes("2"), codes("7")), (first.clone(), first));
 }
+
+#[test]
+fn a_reason_that_changes_is_handed_on_though_no_value_does() {
+    let project = Project::new();
+    let encoder: String =
+        run_rows("a", 0.5).lines().filter(|line| line.contains("encoder")).map(|line| format!("{line}\n")).collect();
+    project.source("a.csv", &(crate::harness::HEADER.to_owned() + &encoder));
+    assert_eq!(project.build(&[]).code, 0);
+    // One field of the load cell comes, at a time that is there already: now it is the others that are missing.
+    project.source("late.csv", &format!("{}{}", crate::harness::HEADER, row(37, "7.5", "fy", "1", "a")));
+    assert_eq!(project.build(&[]).code, 0);
+    let reasons = |project: &Project| -> BTreeSet<(String, String)> {
+        let errors = project.run(&["errors", "--json"]).json();
+        let mut found = BTreeSet::new();
+        for error in errors["errors"].as_array().unwrap() {
+            for column in error["columns"].as_array().unwrap() {
+                let name = format!("{}.{}", column["output"].as_str().unwrap(), column["column"].as_str().unwrap());
+                found.insert((name, error["message"].as_str().unwrap().to_owned()));
+            }
+        }
+        found
+    };
+    let told = reasons(&project);
+    let of = |column: &str| told.iter().find(|(name, _)| name == column).map(|(_, message)| message.as_str());
+    assert_eq!(of("wide.fx_1"), Some("no row of fx of load cell 1 was delivered"));
+    std::fs::remove_dir_all(project.path("warehouse")).unwrap();
+    assert_eq!(project.build(&[]).code, 0);
+    assert_eq!(told, reasons(&project), "from scratch");
+}
+
+#[test]
+fn a_parameter_counts_only_where_it_can_matter_and_a_plan_says_certain_only_of_what_is() {
+    let project = two_runs();
+    assert_eq!(project.build(&[]).code, 0);
+    project.settings("[wide]\nmax_gap_ms = 55.0\n");
+    let touched = computed(&project.build(&[]));
+    assert_eq!(touched.keys().map(String::as_str).collect::<Vec<_>>(), ["stats", "wide"]);
+    assert!(touched["wide"].is_empty(), "gaps are filled alike, however long: {touched:?}");
+    // Back, and something upstream changed: what an earlier version may give is not certain to be computed.
+    project.settings("[limits]\nx_1 = [-99.0, 200.0]\n");
+    let plan = project.run(&["plan", "--json"]).json();
+    let gaps = plan["steps"].as_array().unwrap().iter().flat_map(|step| step["parts"].as_array().unwrap());
+    let certain = gaps.filter(|part| part["output"] == "gaps" && part["state"] == "stale").count();
+    assert_eq!(certain, 0, "{plan}");
+}

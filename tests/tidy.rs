@@ -1,6 +1,7 @@
 //! Rules of this project that no compiler checks.
 
 use assets_core::hash::ByteHasher;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -76,18 +77,38 @@ fn each_heavy_dependency_is_imported_in_one_place() {
     }
 }
 
-/// A kernel's version is part of every fingerprint that uses it: a change of its source without a new version would
+/// The file of a name in `versions::CODE`.
+fn code_file(name: &str) -> String {
+    let paths = ["assets/kernels", "assets"].map(|folder| root().join(format!("{folder}/{name}.rs")));
+    let path = paths.iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("no file {name}.rs"));
+    fs::read_to_string(path).unwrap()
+}
+
+/// A version is part of every fingerprint that rests on the file: a change of its source without a new version would
 /// leave old numbers in place and call them fresh. Changed one? Raise its `VERSION` if any result can differ, and pin
 /// the new source here.
 #[test]
-fn kernels_do_not_change_without_their_version() {
-    let pinned = include_str!("fixtures/kernel_sources.txt");
+fn what_computes_does_not_change_without_its_version() {
+    let pinned = include_str!("fixtures/code_sources.txt");
     let mut found = String::new();
-    for (kernel, version, _) in assets::kernels::KERNELS {
-        let source = fs::read(root().join(format!("assets/kernels/{kernel}.rs"))).unwrap();
+    for (name, version, _) in assets::versions::CODE {
         let mut hasher = ByteHasher::default();
-        hasher.update(&source);
-        found.push_str(&format!("{kernel} {version} {}\n", hasher.finish().short()));
+        hasher.update(code_file(name).as_bytes());
+        found.push_str(&format!("{name} {version} {}\n", hasher.finish().short()));
     }
-    assert_eq!(pinned, found, "a kernel's source changed");
+    assert_eq!(pinned, found, "the source of something that computes changed");
+}
+
+/// Whoever uses another file that computes must say so: its fingerprints have to change with it.
+#[test]
+fn uses_of_what_computes_are_declared() {
+    let known: Vec<&str> = assets::versions::CODE.iter().map(|(name, ..)| *name).collect();
+    for (name, _, declared) in assets::versions::CODE {
+        let text = code_file(name);
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let imports = code.lines().filter(|line| line.starts_with("use crate::") || line.starts_with("use super::"));
+        let words = imports.flat_map(|line| line.split(|c: char| !(c.is_alphanumeric() || c == '_')));
+        let used: BTreeSet<&str> = words.filter(|word| known.contains(word) && *word != name).collect();
+        assert_eq!(used, declared.iter().copied().collect(), "what {name} uses");
+    }
 }

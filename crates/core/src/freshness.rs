@@ -1,13 +1,14 @@
 //! When a step is fresh: a pure function from what is declared, what is recorded and what the inputs hold now, to a
 //! state with all its reasons. Nothing here looks at a disk, a clock, or an order of execution.
 
-use crate::asset::AssetDecl;
-use crate::hash::{Fingerprint, Hasher};
+use crate::asset::{AssetDecl, Reads};
+use crate::hash::{ContentHash, Fingerprint, Hasher};
 use crate::key::Partition;
 use crate::part;
 use crate::reason::Reason;
-use crate::record::{AttemptRecord, InputRecord, OutputRecord, Recipe, SliceRef, StepRecord};
+use crate::record::{AttemptRecord, InputRecord, OutputRecord, Part, PartId, Recipe, SliceRef, StepRecord};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What a step is, before a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -63,8 +64,41 @@ impl Verdict {
 /// What a step reads of one output, as that output is now.
 pub fn read_of(input: &crate::InputDecl, output: &OutputRecord) -> InputRecord {
     let parts = output.parts.iter().filter(|part| input.reads.includes(&part.id.column));
-    let parts = parts.map(|part| (part.id.clone(), part.hash)).collect();
+    let mut parts: Vec<(PartId, ContentHash)> = parts.map(|part| (part.id.clone(), seen(part, output))).collect();
+    for absent in output.unavailable.iter().filter(|absent| !output.parts.iter().any(|part| absent.is_of(part))) {
+        let ids = columns_read(input, output).into_iter();
+        let ids = ids.map(|column| PartId { slice: Some(absent.column.clone()), column });
+        parts.extend(ids.map(|id| (id, unknown(&absent.reason, None))));
+    }
+    parts.sort_by(|(a, _), (b, _)| a.cmp(b));
     InputRecord { output: output.name.clone(), rows: output.rows, parts }
+}
+
+/// A part as its readers see it: where it can't be known, with the reason, which they hand on.
+fn seen(part: &Part, output: &OutputRecord) -> ContentHash {
+    let reason = output.unavailable.iter().find(|unavailable| unavailable.is_of(part));
+    reason.map_or(part.hash, |unavailable| unknown(&unavailable.reason, Some(part.hash)))
+}
+
+/// What stands for something that can't be known: the reason's code and facts, whatever the words.
+fn unknown(reason: &Reason, hash: Option<ContentHash>) -> ContentHash {
+    let mut hasher = Hasher::new("assets.unknown.1");
+    hasher.text(&reason.code).number(reason.facts.len() as u64);
+    for (name, fact) in &reason.facts {
+        hasher.text(name).text(&format!("{fact:?}"));
+    }
+    hash.iter().for_each(|hash| {
+        hasher.bytes(hash.0.as_bytes());
+    });
+    ContentHash(hasher.finish())
+}
+
+fn columns_read(input: &crate::InputDecl, output: &OutputRecord) -> BTreeSet<String> {
+    match &input.reads {
+        Reads::Columns(columns) => columns.iter().cloned().collect(),
+        Reads::All if output.parts.is_empty() => BTreeSet::from(["*".to_owned()]),
+        Reads::All => output.parts.iter().map(|part| part.id.column.clone()).collect(),
+    }
 }
 
 /// All that goes into a step now. `inputs` in the order of the declaration.

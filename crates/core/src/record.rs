@@ -56,10 +56,17 @@ pub enum Stored {
 /// A column that is null for the whole partition, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unavailable {
-    /// The column.
+    /// The column, or the slice.
     pub column: String,
     /// The root cause.
     pub reason: Reason,
+}
+
+impl Unavailable {
+    /// Whether it speaks of that part: the column, or all of a slice.
+    pub fn is_of(&self, part: &Part) -> bool {
+        part.id.slice.as_ref().unwrap_or(&part.id.column) == &self.column
+    }
 }
 
 /// One table as it came out.

@@ -64,7 +64,12 @@ pub(crate) fn plan(
             };
             if !stands {
                 part.reasons = reasons(world, step, code, &now.recipe(asset, newest), &part, forced);
-                if part.state == State::Maybe && !part.reasons.is_empty() {
+                // An earlier version with this code and these parameters may fit once the inputs are known.
+                let may_fit = || {
+                    let records = older.get_or_init(|| older_records(world, step, asset.by_column));
+                    records.iter().any(|record| fits(record, code, &part.output, &now.recipe(asset, Some(record))))
+                };
+                if part.state == State::Maybe && !part.reasons.is_empty() && !may_fit() {
                     part.state = State::Stale;
                 }
                 part.reasons.extend(open.iter().map(to_be_made));
@@ -147,6 +152,12 @@ fn reasons(
         reasons.push(reason.with("column", part.id.to_string()));
     }
     reasons
+}
+
+/// Whether nothing but open inputs can tell a part of a record from the part as it would be made now.
+fn fits(record: &StepRecord, code: &PartCode, output: &AssetName, now: &Recipe) -> bool {
+    record.output(output).is_some_and(|output| output.parts.iter().any(|part| part.id == code.id))
+        && part::differences(code, &record.recipe, now).is_empty()
 }
 
 /// The part of a record's output with that fingerprint; one of the wanted name first.

@@ -162,11 +162,13 @@ impl ColumnLineage<'_> {
                 drawing.boxes.len() - 1
             })
         };
-        for (from, to) in up.iter().map(|(to, from, _)| (from, to)).chain(down.iter().map(|(from, to, _)| (from, to))) {
+        let up_and_down = up.iter().map(|(to, from, how)| (from, to, how));
+        for (from, to, how) in up_and_down.chain(down.iter().map(|(from, to, how)| (from, to, how))) {
             let from = place(&mut drawing, from.to_string(), false);
             let to = place(&mut drawing, to.to_string(), false);
-            if !drawing.arrows.contains(&(from, to)) {
-                drawing.arrows.push((from, to));
+            let arrow = (from, to, *how == Relation::Value);
+            if !drawing.arrows.contains(&arrow) {
+                drawing.arrows.push(arrow);
             }
         }
         let nodes: BTreeSet<&Node> = up.iter().map(|(_, from, _)| from).chain([&self.node]).collect();
@@ -174,7 +176,7 @@ impl ColumnLineage<'_> {
             for slice in self.slices(node) {
                 let to = place(&mut drawing, node.to_string(), false);
                 let from = place(&mut drawing, slice.path, true);
-                drawing.arrows.push((from, to));
+                drawing.arrows.push((from, to, true));
             }
         }
         drawing

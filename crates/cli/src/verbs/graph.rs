@@ -27,8 +27,8 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &GraphArgs) -
 pub(crate) struct Drawing {
     /// Labels; those of sources apart.
     pub(crate) boxes: Vec<(String, bool)>,
-    /// From, to.
-    pub(crate) arrows: Vec<(usize, usize)>,
+    /// From, to, and whether values flow along it: else it only decides which rows there are.
+    pub(crate) arrows: Vec<(usize, usize, bool)>,
 }
 
 fn drawing(graph: &Graph) -> Drawing {
@@ -42,10 +42,10 @@ fn drawing(graph: &Graph) -> Drawing {
     for asset in graph.assets() {
         let Some(to) = at(&asset.name) else { continue };
         if asset.reads_sources {
-            drawing.arrows.push((0, to));
+            drawing.arrows.push((0, to, true));
         }
         let parents = graph.parents(asset.name.as_str());
-        drawing.arrows.extend(parents.iter().filter_map(at).map(|from| (from, to)));
+        drawing.arrows.extend(parents.iter().filter_map(at).map(|from| (from, to, true)));
     }
     drawing
 }
@@ -58,7 +58,10 @@ pub(crate) fn dot(drawing: &Drawing) -> String {
         let shape = if *source { ", shape=note" } else { "" };
         out += &format!("  n{i} [label=\"{label}\"{shape}];\n");
     }
-    drawing.arrows.iter().for_each(|(from, to)| out += &format!("  n{from} -> n{to};\n"));
+    for (from, to, values) in &drawing.arrows {
+        let style = if *values { "" } else { " [style=dashed]" };
+        out += &format!("  n{from} -> n{to}{style};\n");
+    }
     out + "}\n"
 }
 
@@ -70,7 +73,10 @@ pub(crate) fn mermaid(drawing: &Drawing) -> String {
         let (open, close) = if *source { ("[(", ")]") } else { ("[", "]") };
         out += &format!("  n{i}{open}\"{label}\"{close}\n");
     }
-    drawing.arrows.iter().for_each(|(from, to)| out += &format!("  n{from} --> n{to}\n"));
+    for (from, to, values) in &drawing.arrows {
+        let arrow = if *values { "-->" } else { "-.->" };
+        out += &format!("  n{from} {arrow} n{to}\n");
+    }
     out
 }
 
@@ -140,7 +146,8 @@ mod tests {
 
     #[test]
     fn labels_are_quoted() {
-        let drawing = Drawing { boxes: vec![("a \"b\"".into(), true), ("c".into(), false)], arrows: vec![(0, 1)] };
+        let drawing =
+            Drawing { boxes: vec![("a \"b\"".into(), true), ("c".into(), false)], arrows: vec![(0, 1, true)] };
         assert!(dot(&drawing).contains("n0 [label=\"a \\\"b\\\"\", shape=note];"));
         assert_eq!(mermaid(&drawing), "flowchart LR\n  n0[(\"a #quot;b#quot;\")]\n  n1[\"c\"]\n  n0 --> n1\n");
     }

@@ -143,7 +143,7 @@ impl Lineage<'_> {
         let mut drawing = Drawing { boxes: all.iter().map(|a| (label(a), false)).collect(), arrows: Vec::new() };
         for (to, asset) in all.iter().enumerate() {
             for parent in self.parents(asset) {
-                drawing.arrows.extend(all.iter().position(|a| *a == parent).map(|from| (from, to)));
+                drawing.arrows.extend(all.iter().position(|a| *a == parent).map(|from| (from, to, true)));
             }
             for slice in self.slices(asset) {
                 let path = (slice.path, true);
@@ -151,7 +151,7 @@ impl Lineage<'_> {
                     drawing.boxes.push(path);
                     drawing.boxes.len() - 1
                 });
-                drawing.arrows.push((from, to));
+                drawing.arrows.push((from, to, true));
             }
         }
         drawing
