@@ -11,4 +11,5 @@ mod numbers;
 mod pipeline;
 mod selection;
 mod simulate;
+mod sql;
 mod tidy;

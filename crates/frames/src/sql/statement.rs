@@ -1,0 +1,218 @@
+//! A query as a tree: refuses what is not one `select` (or `with`) over declared tables, and says where it is wrong.
+
+use assets_core::graph::Graph;
+use assets_core::{ColumnDecl, Reason};
+use sqlparser::ast::{
+    Expr, Query, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor, visit_expressions, visit_relations,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::{Parser, ParserError, ParserOptions};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use std::ops::ControlFlow;
+
+/// A query that may be answered.
+pub(super) struct Parsed {
+    source: String,
+    pub(super) statement: Statement,
+}
+
+impl Parsed {
+    /// Parses with the dialect and options of polars, so that both mean the same.
+    pub(super) fn new(source: &str) -> Result<Self, Reason> {
+        let tokens = match Tokenizer::new(&GenericDialect, source).tokenize_with_location() {
+            Ok(tokens) => tokens,
+            Err(error) => return Err(wrong(source, error.message.clone(), Some(error.location))),
+        };
+        let word = first_word(&tokens);
+        let options = ParserOptions { trailing_commas: true, ..ParserOptions::default() };
+        let mut parser = Parser::new(&GenericDialect).with_options(options).with_tokens_with_locations(tokens);
+        let statements = match parser.parse_statements() {
+            Ok(statements) => statements,
+            Err(_) if !word.is_empty() && !is_read(&word) => return Err(refused(&word)),
+            Err(error) => return Err(syntax_error(source, &error, parser.get_current_token().span.start)),
+        };
+        let Ok([statement]) = <[Statement; 1]>::try_from(statements) else {
+            let message = if word.is_empty() { "the query is empty" } else { "write one query, without `;`" };
+            return Err(Reason::new("sql_refused", message));
+        };
+        let parsed = Self { source: source.to_owned(), statement };
+        match &parsed.statement {
+            Statement::Query(query) if is_read(&word) && only_reads(&query.body) => parsed.without_functions(),
+            _ => Err(refused(&word)),
+        }
+    }
+
+    /// Refuses functions in the place of a table: they read what is not declared.
+    fn without_functions(self) -> Result<Self, Reason> {
+        match self.statement.visit(&mut TableFunctions) {
+            ControlFlow::Continue(()) => Ok(self),
+            ControlFlow::Break((name, place)) => {
+                let message =
+                    format!("`{name}` in the place of a table is refused: tables are assets and their outputs");
+                Err(self.wrong(message, Some(place)))
+            }
+        }
+    }
+
+    /// A `sql_error` that says where.
+    pub(super) fn wrong(&self, message: String, place: Option<Location>) -> Reason {
+        wrong(&self.source, message, place)
+    }
+
+    /// Where the query first names a column.
+    pub(super) fn place_of(&self, column: &str) -> Option<Location> {
+        let found = visit_expressions(&self.statement, |expr| {
+            let name = match expr {
+                Expr::Identifier(name) => Some(name),
+                Expr::CompoundIdentifier(parts) => parts.last(),
+                _ => None,
+            };
+            match name.filter(|name| name.value == column) {
+                Some(name) => ControlFlow::Break(name.span.start),
+                None => ControlFlow::Continue(()),
+            }
+        });
+        found.break_value()
+    }
+
+    /// The columns of the declared tables that the query reads.
+    pub(super) fn columns<'a>(&self, graph: &'a Graph) -> Vec<&'a ColumnDecl> {
+        let mut read = Vec::new();
+        let _ = visit_relations(&self.statement, |relation| {
+            read.push(relation.to_string().trim_matches('"').to_owned());
+            ControlFlow::<()>::Continue(())
+        });
+        let outputs = graph.outputs().filter(|output| read.iter().any(|name| name == output.name.as_str()));
+        outputs.flat_map(|output| &output.columns).collect()
+    }
+}
+
+fn first_word(tokens: &[TokenWithSpan]) -> String {
+    let passed = |token: &Token| matches!(token, Token::Whitespace(_) | Token::LParen | Token::SemiColon | Token::EOF);
+    let first = tokens.iter().map(|token| &token.token).find(|token| !passed(token));
+    first.map(|token| token.to_string().to_lowercase()).unwrap_or_default()
+}
+
+fn is_read(word: &str) -> bool {
+    matches!(word, "select" | "with")
+}
+
+fn only_reads(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::Select(select) => select.into.is_none(),
+        SetExpr::Query(query) => only_reads(&query.body),
+        SetExpr::SetOperation { left, right, .. } => only_reads(left) && only_reads(right),
+        SetExpr::Values(_) => true,
+        _ => false,
+    }
+}
+
+fn refused(word: &str) -> Reason {
+    let message = format!("`{word}` is refused: a query is one `select` (or `with`); nothing can be written by SQL");
+    Reason::new("sql_refused", message).with("statement", word)
+}
+
+fn syntax_error(source: &str, error: &ParserError, current: Location) -> Reason {
+    let text = error.to_string();
+    let text = text.trim_start_matches("sql parser error: ");
+    let Some((message, place)) = text.split_once(" at Line: ") else {
+        // What was expected behind the last word has no place of its own.
+        let lines = source.trim_end().lines();
+        let (line, last) = lines.enumerate().last().unwrap_or_default();
+        let end = Location { line: line as u64 + 1, column: last.chars().count() as u64 + 1 };
+        return wrong(source, text.to_owned(), Some(if text.ends_with("found: EOF") { end } else { current }));
+    };
+    let mut numbers = place.split(", Column: ").map(|number| number.trim().parse::<u64>().ok());
+    let place = match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(line), Some(column)) => Location { line, column },
+        _ => current,
+    };
+    wrong(source, message.to_owned(), Some(place))
+}
+
+fn wrong(source: &str, message: String, place: Option<Location>) -> Reason {
+    let reason = Reason::new("sql_error", message).with("text", source);
+    match place.filter(|place| place.line > 0) {
+        Some(place) => reason.with("line", place.line).with("column", place.column),
+        None => reason,
+    }
+}
+
+struct TableFunctions;
+
+impl Visitor for TableFunctions {
+    type Break = (String, Location);
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+                ControlFlow::Break((name.to_string(), name.span().start))
+            }
+            TableFactor::TableFunction { expr, .. } => ControlFlow::Break((expr.to_string(), expr.span().start)),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        // Bodies of subqueries and of `with` are read like the outer one.
+        if only_reads(&query.body) {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break((query.to_string(), query.span().start))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assets_core::Fact;
+
+    #[test]
+    fn only_one_select_passes() {
+        for good in [
+            "select 1",
+            " WITH a as (select 1) select * from a;",
+            "select ';' -- ; drop",
+            "( select 1)",
+            "select*from wide",
+            "select(1)",
+            "/* x */ select 'it''s -- no comment'",
+        ] {
+            assert!(Parsed::new(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            ";",
+            "-- nothing",
+            "select 1; select 2",
+            "drop table wide",
+            "create table x as select 1",
+            "copy wide to 'x'",
+            "attach 'x'",
+            "insert into wide values (1)",
+            "select 1 into x",
+            "explain select 1",
+            "values (1)",
+            "with a as (select 1) delete from wide",
+        ] {
+            let code = Parsed::new(bad).err().map(|reason| reason.code);
+            assert_eq!(code.as_deref(), Some("sql_refused"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_has_a_place() {
+        for (query, line, column) in [
+            ("select 1 from wide order time", 1, 20),
+            ("select *\nfrom wide whre x", 2, 16),
+            ("select (1 + 2", 1, 14),
+            ("select 'open", 1, 8),
+            ("select * from read_csv('x')", 1, 15),
+        ] {
+            let Err(reason) = Parsed::new(query) else { panic!("{query}") };
+            assert_eq!(reason.code, "sql_error", "{query}");
+            let place = (reason.facts.get("line"), reason.facts.get("column"));
+            assert_eq!(place, (Some(&Fact::Count(line)), Some(&Fact::Count(column))), "{query}: {}", reason.message);
+        }
+    }
+}

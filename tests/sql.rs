@@ -1,0 +1,76 @@
+//! Questions in SQL: times as people write them, and mistakes with their places.
+
+use crate::harness::{HEADER, Project, row, run_rows};
+
+fn project() -> Project {
+    let project = Project::new();
+    let bad = row(0, "1", "x", "1", "").replace("2022-11-23T20:40:00Z", "no time");
+    project.source("a.csv", &format!("{HEADER}{}{bad}", run_rows("7582", 0.5)));
+    project.build(&[]);
+    project
+}
+
+#[test]
+fn times_are_compared_in_every_usual_form() {
+    let project = project();
+    let count = |filter: &str| {
+        let output = project.run(&["sql", &format!("select count(*) as n from wide where {filter}"), "--json"]);
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{filter}: {output:?}");
+        output.json()[0]["n"].as_i64().unwrap()
+    };
+    let all = count("true");
+    let later = count("cast(time as timestamp) > timestamp '2022-11-23 20:40:00.2'");
+    assert!(0 < later && later < all);
+    for filter in [
+        "time > '2022-11-23T20:40:00.2Z'",
+        "'2022-11-23T20:40:00.2Z' < time",
+        "time > '2022-11-23T21:40:00.2+01:00'",
+        "time > '2022-11-23 20:40:00.200'",
+        "time > timestamp '2022-11-23 20:40:00.2'",
+        "time > timestamp '2022-11-23T20:40:00.2Z'",
+        "time > '2022-11-23 20:40:00.2'::timestamp",
+        "time > cast('2022-11-23T20:40:00.2Z' as timestamp)",
+        "wide.time > '2022-11-23T20:40:00.2Z' and time > '2022-11-23'",
+        "not (time <= '2022-11-23T20:40:00.2Z')",
+        "time between '2022-11-23T20:40:00.200001Z' and '2022-11-24'",
+        "time > timestamp '2022-11-23 20:40:00' + interval '200 milliseconds'",
+    ] {
+        assert_eq!(count(filter), later, "{filter}");
+    }
+    assert_eq!(count("time in ((select min(time) from wide))"), 1);
+    let first = project.sql("select time from wide order by time limit 1")[0]["time"].as_str().unwrap().to_owned();
+    assert_eq!(count(&format!("time = '{first}'")), 1);
+    assert_eq!(count(&format!("time in ('{first}', '2020-01-01')")), 1);
+    assert_eq!(count(&format!("time not in ('{first}', '2020-01-01')")), all - 1);
+    let renamed = "with a as (select time as t from wide) select count(*) n from a where t > '2022-11-23T20:40:00.2Z'";
+    assert_eq!(project.sql(renamed)[0]["n"], later);
+    let grouped = "select run_uuid from wide w group by run_uuid having max(w.time) > '2022-11-23'";
+    assert_eq!(project.sql(grouped).len(), 1);
+    // What was delivered is text, and compared as such.
+    assert_eq!(project.sql("select count(*) n from intake_rejects where time = 'no time'")[0]["n"], 1);
+}
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    let project = project();
+    for (query, message, mark) in [
+        (
+            "select x_1\nfrom wide where time > 'noon'",
+            "`noon` is no time",
+            "  from wide where time > 'noon'\n                         ^",
+        ),
+        ("select 1 from wide order time", "found: order", "  select 1 from wide order time\n                     ^"),
+        ("select nope from stats", "there is no column `nope`", "  select nope from stats\n         ^"),
+        ("select * from read_csv('x')", "`read_csv`", "  select * from read_csv('x')\n                ^"),
+    ] {
+        let told = project.run(&["sql", query]);
+        assert_eq!(told.code, 2, "{told:?}");
+        assert!(told.stderr.contains(message) && told.stderr.contains(mark), "{query}\n{}", told.stderr);
+        assert_eq!(project.run(&["sql", query, "--json"]).json()["code"], "sql_error");
+    }
+    // `x_1` is a column of other tables than the one asked.
+    let told = project.run(&["sql", "select x_0 from stats"]);
+    assert!(!told.stderr.contains("did you mean"), "{told:?}");
+    let told = project.run(&["sql", "select x_0 from wide"]);
+    assert!(told.stderr.contains("did you mean `x_"), "{told:?}");
+}
