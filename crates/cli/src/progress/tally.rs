@@ -1,5 +1,6 @@
 //! What a build's answer needs to say at its end, gathered from the events.
 
+use crate::render::{number, words};
 use assets_core::record::Outcome;
 use assets_core::{AssetName, Reason, Step};
 use assets_engine::Event;
@@ -14,8 +15,8 @@ pub(crate) struct Tally {
     pub(crate) blocked: Vec<(Step, Reason)>,
     /// Sources that can't be read.
     pub(crate) sources: Vec<(String, Reason)>,
-    /// Columns that are null throughout a table: how many, by reason code with one of its sentences.
-    pub(crate) unavailable: BTreeMap<String, (usize, String)>,
+    /// Columns that are null throughout a table: how many, by the sentence that says why.
+    pub(crate) unavailable: BTreeMap<String, usize>,
     /// Files looked at.
     pub(crate) files: usize,
 }
@@ -34,13 +35,26 @@ impl Tally {
                     _ => {}
                 }
                 for (_, column) in &step.unavailable {
-                    let reason = &column.reason;
-                    let entry = self.unavailable.entry(reason.code.clone());
-                    entry.or_insert_with(|| (0, reason.message.clone())).0 += 1;
+                    *self.unavailable.entry(column.reason.message.clone()).or_default() += 1;
                 }
             }
             _ => {}
         }
+    }
+
+    /// How many columns are null throughout, and why: of several causes the one that most columns have, with how many
+    /// others there are.
+    pub(crate) fn unavailable_line(&self) -> Option<String> {
+        let (cause, most) = self.unavailable.iter().max_by(|(a, n), (b, m)| n.cmp(m).then(b.cmp(a)))?;
+        let all = number::plural(self.unavailable.values().sum::<usize>(), "column");
+        let cause = words::safe(cause);
+        Some(match self.unavailable.len() - 1 {
+            0 => format!("{all} null throughout: {cause}"),
+            others => {
+                let others = number::plural(others, "further cause");
+                format!("{all} null throughout: {cause} ({most} of them); and {others}")
+            }
+        })
     }
 
     /// The assets that a failed step blocks, in order.
@@ -57,5 +71,22 @@ impl Tally {
             }
         }
         names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn one_cause_is_not_told_for_another() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.unavailable_line(), None);
+        tally.unavailable.insert("no row of encoder 1 was delivered".to_owned(), 2);
+        let one = "2 columns null throughout: no row of encoder 1 was delivered";
+        assert_eq!(tally.unavailable_line().as_deref(), Some(one));
+        tally.unavailable.insert("every sample lies in a gap".to_owned(), 3);
+        let two = "5 columns null throughout: every sample lies in a gap (3 of them); and 1 further cause";
+        assert_eq!(tally.unavailable_line().as_deref(), Some(two));
     }
 }

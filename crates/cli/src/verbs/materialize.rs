@@ -142,8 +142,8 @@ pub(crate) fn answer(out: &Out, summary: &BuildSummary, tally: &Tally) {
         out.line(&format!("source {path}: {} ({})", words::safe(&reason.message), reason.code));
     }
     failures(out, tally);
-    for (count, message) in tally.unavailable.values() {
-        out.hint(&format!("{} null throughout: {message}", number::plural(*count, "column")));
+    if let Some(line) = tally.unavailable_line() {
+        out.hint(&line);
     }
     if !tally.unavailable.is_empty() || !tally.failed.is_empty() || !tally.sources.is_empty() {
         out.hint("`assets errors` tells all of it");
