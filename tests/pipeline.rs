@@ -328,6 +328,24 @@ fn sql_limits_count_over_all_runs() {
     assert_eq!(project.sql("select run_uuid from stats limit 5").len(), 2);
 }
 
+#[test]
+fn what_a_run_never_had_is_not_new() {
+    let project = Project::new();
+    let rows: String =
+        run_rows("a", 0.5).lines().filter(|line| line.ends_with("encoder")).map(|l| l.to_owned() + "\n").collect();
+    project.source("a.csv", &format!("{HEADER}{rows}"));
+    project.build(&[]);
+    let unsettled =
+        |parts: &Value| parts.as_array().unwrap().iter().map(|part| part["part"].to_string()).collect::<Vec<_>>();
+    let plan = project.run(&["plan", "clean", "--json"]).json();
+    assert_eq!(unsettled(&plan["steps"][1]["parts"]), Vec::<String>::new(), "{plan}");
+    project.source("a.csv", &format!("{HEADER}{rows}{}", row(600, "1", "x", "1", "a")));
+    let plan = project.run(&["plan", "clean", "--json"]).json();
+    assert_eq!((&plan["steps"][1]["asset"], &plan["steps"][1]["state"]), (&"clean".into(), &"maybe".into()));
+    assert!(unsettled(&plan["steps"][1]["parts"]).contains(&"\"1/load_cell/fx:time\"".to_owned()), "{plan}");
+    assert!(!plan.to_string().contains("column_new"), "{plan}");
+}
+
 /// The real recording, where it is at hand; skipped where it is not.
 #[test]
 fn the_real_recording_gives_its_known_statistics() {

@@ -482,6 +482,7 @@ fn event(step: &Step, outcome: Outcome) -> StepEvent {
         step: step.clone(),
         outcome,
         reason: None,
+        because: Vec::new(),
         rows: None,
         computed: Vec::new(),
         reused: Vec::new(),
@@ -499,6 +500,7 @@ fn told(record: &StepRecord, outcome: Outcome) -> StepEvent {
         .iter()
         .flat_map(|output| output.unavailable.iter().map(|column| (output.name.clone(), column.clone())));
     StepEvent {
+        because: record.because.clone(),
         rows: first.map(|output| output.rows),
         computed: columns.into_iter().map(str::to_owned).collect(),
         seconds: Some(record.span.seconds()),

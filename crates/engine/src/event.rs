@@ -53,6 +53,8 @@ pub struct StepEvent {
     pub outcome: Outcome,
     /// Why, where there is something to say.
     pub reason: Option<Reason>,
+    /// Of a step that was made: all that its record says about why.
+    pub because: Vec<Reason>,
     /// Rows of its first output.
     pub rows: Option<u64>,
     /// Columns of its first output that were computed.

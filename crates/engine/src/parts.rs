@@ -26,7 +26,8 @@ pub(crate) fn plan(
     let now = Now::new(asset, inputs);
     let views = now.views();
     let newest = world.ledger.newest(step).filter(|record| is_there(world.tables, record));
-    let older = OnceCell::new();
+    let (older, recipe) = (OnceCell::new(), OnceCell::new());
+    let recipe = || recipe.get_or_init(|| now.recipe(asset, newest));
     let mut planned = Vec::new();
     for output in &asset.outputs {
         for code in &output.parts {
@@ -53,17 +54,22 @@ pub(crate) fn plan(
                     records.iter().find_map(|record| find(record, &output.name, fingerprint, &code.id))
                 });
             }
-            let stands = part.stored.as_ref().is_some_and(|(record, id)| {
-                *id == part.id && newest.is_some_and(|newest| newest.generation == record.generation)
-            });
+            let stands = match &part.stored {
+                Some((record, id)) => {
+                    *id == part.id && newest.is_some_and(|newest| newest.generation == record.generation)
+                }
+                None => {
+                    open.is_empty() && !forced && newest.is_some_and(|newest| stays_away(newest, code, &part, recipe()))
+                }
+            };
             part.state = match &part.stored {
-                Some(_) if stands => State::Fresh,
+                _ if stands => State::Fresh,
                 Some(_) => State::Reusable,
                 None if open.is_empty() || forced => State::Stale,
                 None => State::Maybe,
             };
             if !stands {
-                part.reasons = reasons(world, step, code, &now.recipe(asset, newest), &part, forced);
+                part.reasons = reasons(world, step, code, recipe(), &part, forced);
                 // An earlier version with this code and these parameters may fit once the inputs are known.
                 let may_fit = || {
                     let records = older.get_or_init(|| older_records(world, step, asset.by_column));
@@ -116,6 +122,26 @@ fn to_be_made(input: &AssetName) -> Reason {
     Reason::new("input_to_be_made", message).with("input", input.as_str())
 }
 
+/// Whether a record has no rows of a slice, and what goes in now gives none either.
+fn stays_away(newest: &StepRecord, code: &PartCode, part: &PlannedPart, now: &Recipe) -> bool {
+    is_absent(newest, part) && absence_differences(newest, code, now).is_empty()
+}
+
+/// Whether a record has its output without rows of that slice. Such a slice is not new: it may never come.
+fn is_absent(newest: &StepRecord, part: &PlannedPart) -> bool {
+    let output = newest.output(&part.output);
+    part.id.slice.is_some() && output.is_some_and(|output| output.parts.iter().all(|known| known.id != part.id))
+}
+
+/// What could bring rows of a slice that had none. Nothing was stored that would tell about its own code.
+fn absence_differences(newest: &StepRecord, code: &PartCode, now: &Recipe) -> Vec<Reason> {
+    let mut reasons = part::differences(code, &newest.recipe, now);
+    if newest.recipe.code != now.code || newest.recipe.shape != now.shape {
+        reasons.push(Reason::new("code_changed", format!("the code of {} changed", code.id)));
+    }
+    reasons
+}
+
 /// Why a part does not stand.
 fn reasons(
     world: &World<'_>,
@@ -136,7 +162,16 @@ fn reasons(
         let from = if record.generation == newest.generation { "" } else { " in an earlier version" };
         let name = if *id == part.id { String::new() } else { format!(" as {id}") };
         let message = format!("{} is stored already{name}{from}", part.id);
-        return vec![Reason::new("column_stored", message).with("column", part.id.to_string())];
+        let reason = Reason::new("column_stored", message).with("column", part.id.to_string());
+        return vec![if from.is_empty() { reason } else { reason.with("generation", record.generation) }];
+    }
+    let lost = "an object that its newest record stored is not in the store any more";
+    if is_absent(newest, part) {
+        let mut reasons = absence_differences(newest, code, now);
+        if reasons.is_empty() && part.fingerprint.is_some() {
+            reasons.push(Reason::new("lost_object", lost));
+        }
+        return reasons;
     }
     let Some(before) = before else {
         let message = format!("the column {} is new", part.id);
@@ -145,7 +180,7 @@ fn reasons(
     let mut reasons = part::differences(code, &newest.recipe, now);
     if reasons.is_empty() && part.fingerprint.is_some() {
         let reason = if part.fingerprint == before.fingerprint {
-            Reason::new("lost_object", "an object that its newest record stored is not in the store any more")
+            Reason::new("lost_object", lost)
         } else {
             Reason::new("code_changed", format!("the code of {} changed", part.id))
         };

@@ -2,8 +2,8 @@
 
 use super::Progress;
 use crate::out::{Out, style_stderr};
-use crate::render::number;
-use crate::render::words::outcome_style;
+use crate::render::words::{self, outcome_style};
+use crate::render::{number, reasons};
 use assets_core::record::Outcome;
 use assets_engine::Event;
 use assets_engine::event::StepEvent;
@@ -64,16 +64,15 @@ pub(crate) fn step_line(step: &StepEvent) -> String {
     let word = outcome_style(step.outcome).for_stderr().apply_to(format!("{:<9}", step.outcome.name()));
     let mut line = format!("{word} {:<36}", step.step.to_string());
     if let Some(rows) = step.rows {
-        line += &format!(" {:>12} rows", number::count(rows));
+        line += &format!(" {:>12} {}", number::count(rows), if rows == 1 { "row " } else { "rows" });
     }
     match (step.outcome, step.seconds, &step.reason) {
-        (Outcome::Failed | Outcome::Blocked, _, Some(reason)) => line += &format!(" {}", reason.message),
-        (Outcome::Made, Some(seconds), reason) => {
+        (Outcome::Failed | Outcome::Blocked, _, Some(reason)) => line += &format!(" {}", words::safe(&reason.message)),
+        (Outcome::Made, Some(seconds), _) => {
             line += &format!(" {:>8}", number::seconds(seconds));
-            let told = reason.as_ref().filter(|reason| reason.code != "never_made");
-            line += &told
-                .map(|r| style_stderr().dim().apply_to(format!("  {}", r.message)).to_string())
-                .unwrap_or_default();
+            if step.because.iter().all(|reason| reason.code != "never_made") && !step.because.is_empty() {
+                line += &style_stderr().dim().apply_to(format!("  {}", reasons::line(&step.because))).to_string();
+            }
         }
         _ => {}
     }

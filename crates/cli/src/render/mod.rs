@@ -2,6 +2,7 @@
 
 pub(crate) mod grid;
 pub(crate) mod number;
+pub(crate) mod reasons;
 pub(crate) mod rows;
 pub(crate) mod time;
 pub(crate) mod tree;

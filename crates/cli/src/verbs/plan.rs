@@ -3,7 +3,7 @@
 use crate::app::{App, Failure};
 use crate::args::{Global, MaterializeArgs, ScopeArgs};
 use crate::out::Out;
-use crate::render::{number, words};
+use crate::render::{number, reasons, words};
 use crate::session::Session;
 use assets_core::AssetName;
 use assets_core::freshness::State;
@@ -235,7 +235,7 @@ fn groups(plan: &Plan) -> Vec<Group<'_>> {
 }
 
 fn sentences(planned: &PlannedStep) -> String {
-    planned.verdict.reasons.iter().map(|reason| words::safe(&reason.message)).collect::<Vec<_>>().join("; ")
+    reasons::line(&planned.verdict.reasons)
 }
 
 fn codes(planned: &PlannedStep) -> String {

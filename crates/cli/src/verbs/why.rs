@@ -4,7 +4,7 @@ use crate::app::{App, Failure};
 use crate::args::{Global, StepArgs};
 use crate::out::Out;
 use crate::render::tree::Tree;
-use crate::render::{number, time, words};
+use crate::render::{number, reasons, time, words};
 use crate::session::Session;
 use assets_core::{Reason, StepRecord};
 use assets_engine::inspect::{self, Why};
@@ -45,8 +45,8 @@ fn tree(why: &Why) -> Tree {
 fn made(record: &StepRecord) -> String {
     let verb = if record.reuses.is_some() { "taken again" } else { "made" };
     let took = number::seconds(record.span.seconds());
-    let because: Vec<String> = record.because.iter().map(|reason| words::safe(&reason.message)).collect();
-    let because = if because.is_empty() { String::new() } else { format!(", because {}", because.join("; ")) };
+    let because = reasons::line(&record.because);
+    let because = if because.is_empty() { String::new() } else { format!(", because {because}") };
     format!("last {verb} {} in {took} by build {}{because}", time::moment(record.span.end_us), record.build)
 }
 
