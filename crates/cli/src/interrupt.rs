@@ -1,7 +1,7 @@
 //! Ctrl-C: during a build the first one is a request, the second one an end; at any other time it ends at once.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Exit code of an interrupted program.
 pub(crate) const EXIT: u8 = 130;
@@ -9,6 +9,16 @@ pub(crate) const EXIT: u8 = 130;
 static CANCEL: AtomicBool = AtomicBool::new(false);
 static BUILDING: AtomicBool = AtomicBool::new(false);
 static INSTALLED: OnceLock<()> = OnceLock::new();
+
+/// Whoever draws on the terminal while a build runs: a line printed beside bars is lost behind them.
+static TELL: Mutex<Option<Box<Tell>>> = Mutex::new(None);
+
+type Tell = dyn Fn(&str) + Send;
+
+/// Says a line through something that draws, until the next call.
+pub(crate) fn tell_through(tell: Option<Box<Tell>>) {
+    *TELL.lock().unwrap_or_else(PoisonError::into_inner) = tell;
+}
 
 /// Makes Ctrl-C a request for as long as the guard lives.
 pub(crate) struct Requests(());
@@ -41,5 +51,9 @@ fn pressed() {
     if !BUILDING.load(Ordering::SeqCst) || CANCEL.swap(true, Ordering::SeqCst) {
         std::process::exit(i32::from(EXIT));
     }
-    eprintln!("finishing the steps that run; press Ctrl-C again to stop at once");
+    let line = "finishing the steps that run; press Ctrl-C again to stop at once";
+    match TELL.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
+        Some(tell) => tell(line),
+        None => eprintln!("{line}"),
+    }
 }

@@ -1,6 +1,7 @@
 //! Events as bars on a terminal: one over all, one an asset while there are few. indicatif lives here alone.
 
 use super::{Progress, lines};
+use crate::interrupt;
 use crate::out::style_stderr;
 use assets_core::AssetName;
 use assets_core::record::Outcome;
@@ -38,7 +39,10 @@ impl Drop for Reading {
 
 impl Bars {
     pub(crate) fn new() -> Self {
-        Self { all: MultiProgress::new(), total: None, assets: BTreeMap::new() }
+        let all = MultiProgress::new();
+        let above = all.clone();
+        interrupt::tell_through(Some(Box::new(move |line| drop(above.println(line)))));
+        Self { all, total: None, assets: BTreeMap::new() }
     }
 
     fn planned(&mut self, assets: &[(AssetName, u64, u64)]) {
@@ -102,6 +106,7 @@ impl Progress for Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
+        interrupt::tell_through(None);
         self.clear();
     }
 }
