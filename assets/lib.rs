@@ -8,6 +8,7 @@ pub mod align;
 pub mod channels;
 pub mod clean;
 pub mod columns;
+pub mod definitions;
 pub mod features;
 pub mod functions;
 pub mod intake;

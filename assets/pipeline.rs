@@ -3,6 +3,7 @@
 use crate::channels::{self, CHANNELS};
 use crate::clean::{self, Clean};
 use crate::columns::{self as names, RUN};
+use crate::definitions;
 use crate::features::{self, Features};
 use crate::functions::Around;
 use crate::intake::{Intake, Reading, run_id};
@@ -15,6 +16,7 @@ use assets_core::graph::Graph;
 use assets_core::{AssetDecl, AssetName, InputDecl, OutputDecl, Reads, Reason};
 use assets_frames::FrameAsset;
 use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined};
+use assets_frames::sql::declare;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,7 +55,7 @@ pub fn pipeline(
             .map(|(from, to)| (run_id::of_text(from).id.into_owned(), to.clone()))
             .collect(),
     };
-    let intake = Arc::new(Intake::new(sources, base, reading, name("raw"), name("intake_rejects")));
+    let intake = Arc::new(Intake::new(sources, base.clone(), reading, name("raw"), name("intake_rejects")));
     let tables = Tables::new(settings, further)?;
     let clean = Clean {
         settings: settings.clean.clone(),
@@ -61,7 +63,7 @@ pub fn pipeline(
         tare: settings.tare.clone(),
         sessions: settings.sessions.clone(),
     };
-    let decls = vec![
+    let mut decls = vec![
         raw_decl(settings),
         rejects_decl(),
         clean_decl(settings, &clean),
@@ -69,6 +71,8 @@ pub fn pipeline(
         features_decl(settings, &tables),
         stats_decl(settings, &tables),
     ];
+    let queries = declare(&definitions::tables(&settings.assets, &base)?, decls.clone())?;
+    decls.extend(queries.iter().map(|(decl, _)| decl.clone()));
     let graph = Graph::new(decls).map_err(|error| Reason::new("bad_pipeline", error.to_string()))?;
     let columns = names::raw(&settings.run_attributes);
     let mut code: HashMap<AssetName, Arc<dyn FrameAsset>> = HashMap::new();
@@ -77,6 +81,7 @@ pub fn pipeline(
     code.insert(name("clean"), Arc::new(clean));
     code.insert(name("wide"), Arc::new(Wide::new(vec![tables.wide, tables.gaps])));
     code.insert(name("features"), Arc::new(Features::new(tables.features)));
+    code.extend(queries.into_iter().map(|(decl, query)| (decl.name, query)));
     code.insert(name("stats"), Arc::new(AlignedAsset::new(vec![tables.stats])));
     Ok(Pipeline { graph: Arc::new(graph), code, intake })
 }
@@ -109,7 +114,7 @@ impl Tables {
             attributes: settings.run_attributes.clone(),
         };
         let sources = stats::Sources { raw: &raw, clean: &clean, rejects: &rejects, sessions: &sessions };
-        let defined = settings.definitions();
+        let defined = definitions::features(&settings.features);
         Ok(Self {
             wide: Arc::new(wide::table(name("wide"), &clean, &sessions, &settings.wide)?),
             gaps: Arc::new(wide::gaps_table(name("gaps"), &clean, &sessions, &settings.wide)?),

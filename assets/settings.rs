@@ -1,7 +1,7 @@
 //! `assets.toml`: every parameter, typed and validated. An unknown key is an error that suggests the nearest.
 
+use crate::definitions::{Asset, Feature, InOrder};
 use assets_core::{Reason, suggest};
-use assets_frames::expression::Definition;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,7 +38,8 @@ pub struct Settings {
     pub run_alias: BTreeMap<String, String>,
     /// Further columns of `features`, in the order of the file.
     pub features: InOrder<Feature>,
-    assets: Option<toml::Value>,
+    /// Further assets.
+    pub assets: InOrder<Asset>,
 }
 
 impl Default for Settings {
@@ -58,55 +59,9 @@ impl Default for Settings {
             limits: BTreeMap::new(),
             run_alias: BTreeMap::new(),
             features: InOrder::default(),
-            assets: None,
+            assets: InOrder::default(),
         }
     }
-}
-
-/// A table of definitions, in the order of the file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InOrder<T>(pub Vec<(String, T)>);
-
-impl<T> Default for InOrder<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for InOrder<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
-            type Value = InOrder<T>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a table of definitions")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut all = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    all.push(entry);
-                }
-                Ok(InOrder(all))
-            }
-        }
-        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
-    }
-}
-
-/// `[features.NAME]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Feature {
-    /// What it is, in SQL over columns of `features`.
-    pub expr: String,
-    /// Its physical unit. Metadata.
-    #[serde(default)]
-    pub unit: String,
-    /// One line for people. Metadata.
-    #[serde(default)]
-    pub description: String,
 }
 
 /// `[clean]`
@@ -302,22 +257,14 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The features that are defined by text.
-    pub fn definitions(&self) -> Vec<Definition> {
-        let definition = |(name, feature): &(String, Feature)| Definition {
-            name: name.clone(),
-            expr: feature.expr.clone(),
-            unit: feature.unit.clone(),
-            description: feature.description.clone(),
-        };
-        self.features.0.iter().map(definition).collect()
-    }
-
     fn validate(&self) -> Result<(), Reason> {
         let bad = |key: &str, message: String| Err(Reason::new("bad_setting", message).with("setting", key));
-        if self.assets.is_some() {
-            let message = "[assets.*] is reserved for definitions, which this version does not read yet";
-            return bad("assets", message.to_owned());
+        for (name, asset) in &self.assets.0 {
+            if asset.sql.is_some() == asset.sql_file.is_some() {
+                let message =
+                    format!("assets.{name}: say either `sql`, the query, or `sql_file`, a file that holds it");
+                return bad(&format!("assets.{name}"), message);
+            }
         }
         let positive = [
             ("sessions.session_gap_s", self.sessions.session_gap_s),
@@ -447,7 +394,7 @@ mod tests {
         assert_eq!(error("[wide]\ngrid_ms = 0").code, "bad_setting");
         assert_eq!(error("[wide]\nmethod = \"cubic\"").code, "bad_setting");
         assert_eq!(error("timezone = \"Mars\"").code, "bad_setting");
-        assert!(error("[assets.x]\nsql = \"select 1\"").message.contains("reserved"));
+        assert_eq!(error("[assets.x]\ndescription = \"nothing\"").code, "bad_setting");
         assert_eq!(error("[features.x]\nexp = \"1\"").code, "unknown_setting");
     }
 

@@ -12,4 +12,5 @@ mod pipeline;
 mod selection;
 mod simulate;
 mod sql;
+mod tables;
 mod tidy;

@@ -388,7 +388,7 @@ impl AlignedTable {
 }
 
 /// Why a part of an input is null throughout, if it is.
-fn reason_in(inputs: &Inputs<'_>, read: &PartRead) -> Option<Reason> {
+pub(crate) fn reason_in(inputs: &Inputs<'_>, read: &PartRead) -> Option<Reason> {
     let known = inputs.unavailable(read.output.as_str()).ok()?;
     let part = read.slice.as_ref().or(read.column.as_ref())?;
     known.iter().find(|unavailable| unavailable.column == *part).map(|unavailable| unavailable.reason.clone())

@@ -15,6 +15,28 @@ pub fn dtype(kind: Kind) -> DataType {
     }
 }
 
+/// What a column of that type is declared as; `None` for what no table holds.
+pub fn kind(dtype: &DataType) -> Option<Kind> {
+    match dtype {
+        DataType::Boolean => Some(Kind::Bool),
+        DataType::String => Some(Kind::Text),
+        DataType::Datetime(..) => Some(Kind::Time),
+        dtype if dtype.is_integer() => Some(Kind::Int),
+        dtype if dtype.is_float() => Some(Kind::Float),
+        _ => None,
+    }
+}
+
+/// A column as values of a kind; NaN, which tables don't hold, becomes null.
+pub fn conform(column: &Column, kind: Kind) -> PolarsResult<Column> {
+    let column = column.cast(&dtype(kind))?;
+    if kind != Kind::Float {
+        return Ok(column);
+    }
+    let nan = column.f64()?.iter().any(|value| value.is_some_and(f64::is_nan));
+    Ok(if nan { maybe_floats(column.name(), column.f64()?.iter().map(|v| v.filter(|v| !v.is_nan()))) } else { column })
+}
+
 /// The schema of declared columns.
 pub fn schema(columns: &[ColumnDecl]) -> Schema {
     columns.iter().map(|column| Field::new(column.name.as_str().into(), dtype(column.kind))).collect()

@@ -86,6 +86,8 @@ pub struct Derived {
     pub columns: Vec<(String, Derivation)>,
     /// Whether equal inputs promise an equal order of rows, and values that do not depend on an order left open.
     pub ordered: bool,
+    /// Whether no value, and not which rows there are, depends on an order left open.
+    pub settled: bool,
 }
 
 /// The derivation of a leaf's column that was computed by other means, by the names of the leaf and the column.
@@ -108,6 +110,7 @@ pub fn derive(frame: &LazyFrame, known: Known<'_>) -> Result<Derived, Reason> {
         rows: frame.rows.clone(),
         columns: frame.columns.iter().map(|(name, column)| (name.to_string(), column.clone())).collect(),
         ordered: frame.ordered && frame.settled,
+        settled: frame.settled,
     })
 }
 

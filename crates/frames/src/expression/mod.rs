@@ -135,16 +135,11 @@ impl Definer<'_> {
             Ok(dtype) => dtype,
             Err(error) => return wrong("wrong_type", derive::first_line(&error.to_string()).to_owned()),
         };
-        let kind = match dtype {
-            DataType::Boolean => Kind::Bool,
-            DataType::String => Kind::Text,
-            DataType::Datetime(..) => Kind::Time,
-            dtype if dtype.is_integer() => Kind::Int,
-            dtype if dtype.is_float() => Kind::Float,
-            DataType::Null => return wrong("wrong_type", "it is null in every row".to_owned()),
-            other => return wrong("wrong_type", format!("its values are {other}, which no column holds: cast them")),
-        };
-        Ok((expr, kind))
+        match columns::kind(&dtype) {
+            Some(kind) => Ok((expr, kind)),
+            None if dtype == DataType::Null => wrong("wrong_type", "it is null in every row".to_owned()),
+            None => wrong("wrong_type", format!("its values are {dtype}, which no column holds: cast them")),
+        }
     }
 }
 

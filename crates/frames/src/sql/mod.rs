@@ -1,8 +1,11 @@
 //! SQL over the outputs: every declared output is a table with its declared columns, empty where nothing is recorded.
 //! One `select` (or `with`), no table functions, no writes. Only the columns that a query needs are read.
 
+mod asset;
 mod statement;
 mod times;
+
+pub use asset::{TableByQuery, declare};
 
 use crate::worker;
 use crate::{columns, small};

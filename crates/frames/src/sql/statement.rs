@@ -75,13 +75,19 @@ impl Parsed {
         found.break_value()
     }
 
-    /// The columns of the declared tables that the query reads.
-    pub(super) fn columns<'a>(&self, graph: &'a Graph) -> Vec<&'a ColumnDecl> {
+    /// The names that stand in the place of tables: declared ones, and those that the query gives itself.
+    pub(super) fn tables(&self) -> Vec<String> {
         let mut read = Vec::new();
         let _ = visit_relations(&self.statement, |relation| {
             read.push(relation.to_string().trim_matches('"').to_owned());
             ControlFlow::<()>::Continue(())
         });
+        read
+    }
+
+    /// The columns of the declared tables that the query reads.
+    pub(super) fn columns<'a>(&self, graph: &'a Graph) -> Vec<&'a ColumnDecl> {
+        let read = self.tables();
         let outputs = graph.outputs().filter(|output| read.iter().any(|name| name == output.name.as_str()));
         outputs.flat_map(|output| &output.columns).collect()
     }

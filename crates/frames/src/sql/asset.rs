@@ -1,0 +1,307 @@
+//! Assets that are a query over others: one table a partition, its inputs found in the query. Its fingerprint is the
+//! canonical plan, so spelling costs nothing; of its inputs the columns count that the plan reads.
+//!
+//! Not here: where queries come from, and queries that a person asks (`sql`).
+
+use super::statement::Parsed;
+use super::{times, wrong};
+use crate::aligned::reason_in;
+use crate::derive::{self, Derived, LeafPart};
+use crate::worker::{FrameAsset, Inputs, Outputs};
+use crate::{columns, frame_error};
+use assets_core::graph::Graph;
+use assets_core::hash::{Digest, Hasher};
+use assets_core::{
+    AssetDecl, AssetName, ColumnDecl, InputDecl, Kind, OutputDecl, PartCode, PartId, PartRead, Reads, Reason,
+};
+use polars::prelude::*;
+use polars::sql::SQLContext;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A table as a person defines it by a query.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TableByQuery {
+    /// Its name.
+    pub name: String,
+    /// One `select` (or `with`).
+    pub sql: String,
+    /// One line for people. Metadata.
+    pub description: String,
+    /// Whether it has a row or a few per partition.
+    pub packed: bool,
+    /// Unit and line for people of columns, by name. Metadata.
+    pub notes: BTreeMap<String, (String, String)>,
+}
+
+/// Declares tables that are queries over the assets of `known` and each other; in an order in which each comes after
+/// what it reads.
+///
+/// # Errors
+/// `name_taken`, `asset_cycle`, `unknown_table` as `sql_error`, `sql_refused`, `unsettled_query`, `wrong_type`,
+/// `bad_definition`. Facts say which `definition`.
+pub fn declare(
+    tables: &[TableByQuery],
+    known: Vec<AssetDecl>,
+) -> Result<Vec<(AssetDecl, Arc<dyn FrameAsset>)>, Reason> {
+    let mut declarer = Declarer { tables, known, done: Vec::new(), path: Vec::new() };
+    tables.iter().try_for_each(|table| declarer.resolve(table))?;
+    Ok(declarer.done)
+}
+
+struct Declarer<'a> {
+    tables: &'a [TableByQuery],
+    known: Vec<AssetDecl>,
+    done: Vec<(AssetDecl, Arc<dyn FrameAsset>)>,
+    path: Vec<String>,
+}
+
+impl Declarer<'_> {
+    fn resolve(&mut self, table: &TableByQuery) -> Result<(), Reason> {
+        let about = |reason: Reason| {
+            if reason.facts.contains_key("definition") {
+                return reason;
+            }
+            let message = format!("{}: {}", table.name, reason.message);
+            Reason { message, ..reason }.with("definition", table.name.as_str())
+        };
+        if self.done.iter().any(|(decl, _)| decl.name.as_str() == table.name) {
+            return Ok(());
+        }
+        let is_open = self.path.contains(&table.name);
+        self.path.push(table.name.clone());
+        if is_open {
+            let message = format!("tables are computed from each other in a circle: {}", self.path.join(" → "));
+            return Err(Reason::new("asset_cycle", message).with("definition", table.name.as_str()));
+        }
+        let parsed = Parsed::new(&table.sql).map_err(about)?;
+        let named = parsed.tables();
+        for used in self.tables.iter().filter(|other| named.contains(&other.name)) {
+            self.resolve(used)?;
+        }
+        self.path.pop();
+        let name = AssetName::new(&table.name).map_err(|error| about(Reason::new("bad_name", error.to_string())))?;
+        if self.known.iter().flat_map(|asset| &asset.outputs).any(|output| output.name == name) {
+            return Err(about(Reason::new("name_taken", "there is a table of that name already: choose another")));
+        }
+        let graph = Graph::new(self.known.clone()).map_err(|error| Reason::new("bad_pipeline", error.to_string()))?;
+        let (decl, code) = one(table, name, &parsed, &graph).map_err(about)?;
+        self.known.push(decl.clone());
+        self.done.push((decl, Arc::new(code)));
+        Ok(())
+    }
+}
+
+/// The code of a table that is a query.
+struct QueryAsset {
+    name: AssetName,
+    sql: String,
+    /// Leaves of the plan, with the schema that it was fingerprinted over and the columns that it reads.
+    leaves: BTreeMap<String, (SchemaRef, Vec<String>)>,
+    columns: Vec<ColumnDecl>,
+    keys: Vec<String>,
+    parts: Vec<PartCode>,
+    code: Digest<32>,
+    ordered: bool,
+}
+
+fn plan(sql: &str, leaves: Vec<(String, LazyFrame)>) -> PolarsResult<LazyFrame> {
+    let mut context = SQLContext::new();
+    for (name, leaf) in leaves {
+        context.register(&name, leaf);
+    }
+    context.execute(sql)
+}
+
+/// What all columns compute together.
+fn code_of(derived: &Derived) -> Digest<32> {
+    let mut hasher = Hasher::new("assets.query.1");
+    hasher.bytes(derived.rows.code.as_bytes()).number(derived.columns.len() as u64);
+    derived.columns.iter().for_each(|(_, column)| {
+        hasher.bytes(column.code.as_bytes());
+    });
+    hasher.finish()
+}
+
+fn one(
+    table: &TableByQuery,
+    name: AssetName,
+    parsed: &Parsed,
+    graph: &Graph,
+) -> Result<(AssetDecl, QueryAsset), Reason> {
+    let sql = times::rewritten(parsed, graph)?.unwrap_or_else(|| table.sql.clone());
+    let schema_of = |output: &OutputDecl| Arc::new(columns::schema(&output.columns));
+    let empty = graph
+        .outputs()
+        .map(|output| Ok((output.name.to_string(), derive::empty_leaf(output.name.as_str(), schema_of(output))?)));
+    let empty = empty.collect::<Result<Vec<_>, Reason>>()?;
+    let frame = plan(&sql, empty).map_err(|error| wrong(graph, parsed, &error))?;
+    let derived = derive::derive(&frame, &|_, _| None).map_err(|reason| {
+        // polars resolves names late: what it misses then is the query's fault as well.
+        frame.clone().collect_schema().err().map_or(reason, |error| wrong(graph, parsed, &error))
+    })?;
+    if !derived.settled {
+        let message = "which rows or values come out depends on an order that the query leaves open: add `order by`";
+        return Err(Reason::new("unsettled_query", message));
+    }
+    let answer = frame.with_check_order(false).collect().map_err(|error| wrong(graph, parsed, &error))?;
+    let leaves = leaves(&derived, graph);
+    let keys = keys(graph, &leaves)?;
+    let decls = declared(table, &answer, &keys)?;
+    let parts = decls.iter().filter(|decl| !keys.contains(&decl.name)).filter_map(|decl| {
+        let (_, column) = derived.columns.iter().find(|(name, _)| *name == decl.name)?;
+        Some(PartCode {
+            id: PartId::column(&decl.name),
+            code: column.code,
+            params: BTreeSet::new(),
+            direct: reads(&column.direct, graph, &keys),
+            indirect: reads(&column.indirect, graph, &keys),
+            via: BTreeSet::new(),
+        })
+    });
+    let parts: Vec<PartCode> = parts.collect();
+    let mut output = OutputDecl::new(name.clone(), decls.clone()).parts(parts.clone());
+    output.packed = table.packed;
+    let code = code_of(&derived);
+    let mut decl = AssetDecl::new(output, &format!("sql {}", &code.to_string()[..32]));
+    decl.dimensions.clone_from(&keys);
+    decl = decl.described(&table.description).tagged(&["sql"]);
+    for (leaf, (_, read)) in &leaves {
+        let output = AssetName::new(leaf).map_err(|error| Reason::new("bad_name", error.to_string()))?;
+        decl = decl.reads(InputDecl { output, reads: Reads::Columns(read.clone()) });
+    }
+    let ordered = derived.ordered;
+    Ok((decl, QueryAsset { name, sql, leaves, columns: decls, keys, parts, code, ordered }))
+}
+
+/// What the plan reads of each table. Of a table cut into slices every column counts: the order in which rows of
+/// different slices follow each other is in none of them alone. Keys come along: they count rows.
+fn leaves(derived: &Derived, graph: &Graph) -> BTreeMap<String, (SchemaRef, Vec<String>)> {
+    let mut read: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let columns = derived.columns.iter().flat_map(|(_, column)| column.parts());
+    for LeafPart { leaf, column } in columns.chain(derived.rows.parts()) {
+        read.entry(leaf).or_default().extend(column);
+    }
+    let found = read.into_iter().filter_map(|(leaf, mut columns)| {
+        let output = graph.output(&leaf)?;
+        let dimensions = graph.producer(&leaf).map(|asset| asset.dimensions.clone()).unwrap_or_default();
+        columns.extend(dimensions);
+        if !output.slice_key.is_empty() {
+            columns.extend(output.columns.iter().map(|column| column.name.clone()));
+        }
+        let first = output.columns.first().map(|column| column.name.clone());
+        if columns.is_empty() {
+            columns.extend(first);
+        }
+        Some((leaf, (Arc::new(columns::schema(&output.columns)), columns.into_iter().collect())))
+    });
+    found.collect()
+}
+
+/// The dimensions that cut the table: those of whatever it reads.
+fn keys(graph: &Graph, leaves: &BTreeMap<String, (SchemaRef, Vec<String>)>) -> Result<Vec<String>, Reason> {
+    let mut keys: Vec<String> = Vec::new();
+    for asset in leaves.keys().filter_map(|leaf| graph.producer(leaf)) {
+        keys.extend(
+            asset.dimensions.iter().filter(|dimension| !keys.contains(*dimension)).cloned().collect::<Vec<_>>(),
+        );
+    }
+    if leaves.is_empty() {
+        return Err(Reason::new("bad_definition", "the query reads no table: it would be the same for every run"));
+    }
+    Ok(keys)
+}
+
+/// The columns of the table: the keys, then those of the answer.
+fn declared(table: &TableByQuery, answer: &DataFrame, keys: &[String]) -> Result<Vec<ColumnDecl>, Reason> {
+    let key = |name: &String| ColumnDecl::new(name, Kind::Text, "", "what cuts the table");
+    let mut decls: Vec<ColumnDecl> = keys.iter().map(key).collect();
+    for column in answer.columns().iter().filter(|column| !keys.iter().any(|key| key == column.name().as_str())) {
+        let name = column.name().as_str();
+        let kind = columns::kind(column.dtype()).ok_or_else(|| {
+            let message = format!("the column `{name}` is {}, which no table holds: cast it", column.dtype());
+            Reason::new("wrong_type", message).with("column", name)
+        })?;
+        let (unit, about) = table.notes.get(name).cloned().unwrap_or_default();
+        decls.push(ColumnDecl::new(name, kind, &unit, &about));
+    }
+    if let Some(unknown) = table.notes.keys().find(|name| !decls.iter().any(|decl| decl.name == **name)) {
+        let hint = assets_core::suggest::hint(unknown, decls.iter().map(|decl| decl.name.as_str()));
+        let message = format!("the query gives no column `{unknown}`{hint}");
+        return Err(Reason::new("unknown_column", message).with("column", unknown.as_str()));
+    }
+    if decls.len() == keys.len() {
+        return Err(Reason::new("bad_definition", "the query gives no column besides the keys"));
+    }
+    Ok(decls)
+}
+
+fn reads(parts: &BTreeSet<LeafPart>, graph: &Graph, keys: &[String]) -> BTreeSet<PartRead> {
+    let mut found = BTreeSet::new();
+    for part in parts {
+        let Some(output) = graph.output(&part.leaf) else { continue };
+        match &part.column {
+            _ if !output.slice_key.is_empty() => {
+                let columns = output.columns.iter().filter(|column| !keys.contains(&column.name));
+                found.extend(columns.map(|column| PartRead::column(&output.name, &column.name)));
+            }
+            // A key is the same in every row, and in the step's own name.
+            Some(column) if keys.contains(column) => drop(found.insert(PartRead::rows(&output.name))),
+            Some(column) => drop(found.insert(PartRead::column(&output.name, column))),
+            None => drop(found.insert(PartRead::rows(&output.name))),
+        }
+    }
+    found
+}
+
+impl FrameAsset for QueryAsset {
+    fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
+        let mut leaves = Vec::new();
+        for (name, (schema, read)) in &self.leaves {
+            let read: Vec<&str> = read.iter().map(String::as_str).collect();
+            let frame = inputs.read(name, &read)?;
+            let open = move |wanted: Option<&[&str]>| match wanted {
+                Some(wanted) => {
+                    frame.select(wanted.iter().copied()).map_err(|error| frame_error("columns of an input", &error))
+                }
+                None => Ok(frame.clone()),
+            };
+            leaves.push((name.clone(), derive::leaf(name, Arc::clone(schema), Arc::new(open))?));
+        }
+        let failed = |error: &PolarsError| derive::reason(&format!("the query of {}", self.name), error);
+        let frame = plan(&self.sql, leaves).map_err(|error| failed(&error))?;
+        if code_of(&derive::derive(&frame, &|_, _| None)?) != self.code {
+            let message = format!("the plan of {} is not the one that was fingerprinted", self.name);
+            return Err(Reason::new("plan_differs", message));
+        }
+        let mut answer = frame.with_check_order(false).collect().map_err(|error| failed(&error))?;
+        if !self.ordered && answer.width() > 0 {
+            // Where the query leaves the order open, it is that of the columns.
+            let by: Vec<String> = answer.get_column_names().iter().map(ToString::to_string).collect();
+            answer = answer.sort(by, SortMultipleOptions::default()).map_err(|error| failed(&error))?;
+        }
+        let mut all = Vec::new();
+        for decl in &self.columns {
+            let column = if self.keys.contains(&decl.name) {
+                columns::constant_text(&decl.name, inputs.key(&decl.name), answer.height())
+            } else {
+                let column = answer.column(&decl.name).and_then(|column| columns::conform(column, decl.kind));
+                column.map_err(|error| failed(&error))?
+            };
+            if answer.height() > 0 && column.null_count() == column.len() {
+                self.unavailable(inputs, outputs, &decl.name)?;
+            }
+            all.push(column);
+        }
+        outputs.write(self.name.as_str(), columns::frame(all)?)
+    }
+}
+
+impl QueryAsset {
+    /// A column that is null throughout because what it derives from is.
+    fn unavailable(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>, column: &str) -> Result<(), Reason> {
+        let code = self.parts.iter().find(|part| part.id.column == column);
+        let reason = code.into_iter().flat_map(|code| &code.direct).find_map(|read| reason_in(inputs, read));
+        reason.map_or(Ok(()), |reason| outputs.unavailable(self.name.as_str(), column, reason))
+    }
+}

@@ -1,0 +1,133 @@
+//! Tables that `assets.toml` defines by queries.
+
+use crate::harness::{HEADER, Project, log, run_rows};
+use serde_json::Value;
+
+const TABLES: &str = "
+[assets.quick]
+sql = 'select time, v1, f1 from features where v1 > 10'
+description = 'where tool 1 moves'
+
+[assets.tally]
+sql = 'select count(*) as n, max(v1) as v_max, avg(f1) as f_mean from quick'
+packed = true
+columns.v_max = { unit = 'mm/s' }
+
+[assets.by_field]
+sql_file = 'by_field.sql'
+packed = true
+";
+
+fn project() -> Project {
+    let project = Project::new();
+    project.source("a.csv", &(HEADER.to_owned() + &run_rows("a", 1.0)));
+    project.source("b.csv", &(HEADER.to_owned() + &run_rows("b", 1.5)));
+    let query = "select field, count(*) as n, min(value) as low from clean where time > '2022-11-23T20:40:00.5Z' group by field";
+    std::fs::write(project.path("by_field.sql"), query).unwrap();
+    project.settings(TABLES);
+    project
+}
+
+#[test]
+fn tables_by_queries_are_assets_like_any_other() {
+    let project = project();
+    let build = project.build(&[]);
+    assert_eq!(build.code, 0, "{build:?}");
+    // The same asked of the tables that they are made from. Sums may differ in their last digit: their order does.
+    let direct = "select run_uuid, count(*) as n, max(v1) as v_max, avg(f1) as f_mean from features where v1 > 10 \
+                  group by run_uuid order by run_uuid";
+    for (found, expected) in project.sql("select * from tally order by run_uuid").iter().zip(project.sql(direct)) {
+        assert_eq!((&found["n"], &found["v_max"]), (&expected["n"], &expected["v_max"]));
+        let means = [found, &expected].map(|row| row["f_mean"].as_f64().unwrap());
+        assert!((means[0] - means[1]).abs() < 1e-9, "{means:?}");
+    }
+    let direct = "select run_uuid, field, count(*) as n, min(value) as low from clean where time > \
+                  '2022-11-23T20:40:00.5Z' group by run_uuid, field order by run_uuid, field";
+    assert_eq!(project.sql("select * from by_field"), project.sql(direct), "unordered groups come in their order");
+    let graph = project.run(&["graph", "--json"]).json();
+    let quick = graph["assets"].as_array().unwrap().iter().find(|asset| asset["asset"] == "quick").unwrap();
+    assert!(quick.to_string().contains("where tool 1 moves"), "{quick}");
+    let lineage = project.run(&["lineage", "tally.v_max", "--run", "a"]).stdout;
+    for part in ["quick.v1", "features.v1", "1/encoder/x", "data/a.csv"] {
+        assert!(lineage.contains(part), "{part}: {lineage}");
+    }
+    assert!(project.run(&["why", "tally", "--run", "a"]).stdout.contains("quick of a is fresh"));
+    assert!(project.run(&["show", "tally", "--run", "a"]).stdout.contains("v_max [mm/s]"));
+    let hashes = project.hashes();
+    assert_eq!(project.build(&["--force"]).code, 0);
+    assert_eq!(project.hashes(), hashes);
+}
+
+#[test]
+fn of_a_query_only_what_it_computes_and_reads_counts() {
+    let project = project();
+    assert_eq!(project.build(&[]).code, 0);
+    let made = |settings: &str| {
+        project.settings(settings);
+        let build = project.build(&[]);
+        assert_eq!(build.code, 0, "{build:?}");
+        build.log()
+    };
+    let respelled = TABLES.replace(
+        "select time, v1, f1 from features where v1 > 10",
+        "SELECT f.time, (f.v1) AS v1, f1 FROM features f WHERE /* quick */ (v1 > 10)",
+    );
+    assert_ne!(respelled, TABLES);
+    assert_eq!(made(&respelled), log(&[]), "spelling");
+    assert_eq!(made(&TABLES.replace("mm/s", "m/s").replace("moves", "goes")), log(&[]), "labels");
+    let more = format!("{TABLES}[features.p]\nexpr = 'fx_1 * 2'\n");
+    assert_eq!(made(&more), log(&[("made", "features", "a b")]), "a column that nobody reads");
+    let other = more.replace("v1 > 10", "v1 > 11");
+    let mut log_of = made(&other);
+    // Whether the tally comes out otherwise is for the data to say; it is asked again at any rate.
+    log_of.values_mut().for_each(|steps| steps.retain(|step| !step.starts_with("tally")));
+    log_of.retain(|_, steps| !steps.is_empty());
+    assert_eq!(log_of, log(&[("made", "quick", "a b")]));
+}
+
+#[test]
+fn what_a_query_cannot_know_says_why() {
+    let project = project();
+    let rows: String =
+        run_rows("a", 1.0).lines().filter(|l| !l.contains("load_cell")).map(|l| format!("{l}\n")).collect();
+    project.source("a.csv", &(HEADER.to_owned() + &rows));
+    assert_eq!(project.build(&[]).code, 0);
+    let errors = project.run(&["errors", "--run", "a", "--json"]).json().to_string();
+    assert!(errors.contains(r#"{"output":"tally","column":"f_mean"}"#), "{errors}");
+}
+
+#[test]
+fn wrong_queries_are_refused_before_anything_is_made() {
+    let project = project();
+    let cases: [(&str, &str, &str, &str); 12] = [
+        ("t", "select fx_1 from featurs", "sql_error", "did you mean `features`?"),
+        ("t", "select fx_9 from features", "sql_error", "did you mean `fx_1`?"),
+        ("t", "select fx_1 whre fx_1 > 1 from wide", "sql_error", "t: "),
+        ("t", "drop table features", "sql_refused", "`drop`"),
+        ("t", "select * from read_parquet('x')", "sql_error", "read_parquet"),
+        ("t", "select 1 as one", "bad_definition", "reads no table"),
+        ("t", "select run_uuid from features", "bad_definition", "besides the keys"),
+        ("t", "select n from t", "asset_cycle", "t → t"),
+        ("features", "select fx_1 from wide", "name_taken", "already"),
+        ("gaps", "select fx_1 from wide", "name_taken", "already"),
+        ("t", "select fx_1 > 1, array_agg(fx_1) as l from features group by fx_1 > 1", "wrong_type", "cast it"),
+        ("t", "select fx_1 + 'a' as x from features", "sql_error", ""),
+    ];
+    for (name, query, code, says) in cases {
+        project.settings(&format!("[assets.{name}]\nsql = \"{query}\"\n"));
+        let refused = project.run(&["materialize", "--json"]);
+        assert_eq!(refused.code, 2, "{query}: {refused:?}");
+        let error: Value = refused.json();
+        assert_eq!(error["code"], code, "{query}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(says), "{query}: {error}");
+    }
+    project.settings("[assets.t]\nsql = 'select 1 from wide'\nsql_file = 'x.sql'\n");
+    assert!(project.run(&["plan"]).stderr.contains("either `sql`"));
+    project.settings("[assets.t]\nsql_file = 'nowhere.sql'\n");
+    assert!(project.run(&["plan"]).stderr.contains("nowhere.sql can't be read"));
+    let counted = "select field, n from (select field, count(*) as n from clean group by field) limit 1";
+    project.settings(&format!("[assets.t]\nsql = '{counted}'\n"));
+    assert!(project.run(&["plan"]).stderr.contains("add `order by`"));
+    project.settings(&format!("[assets.t]\nsql = '{}'\n", counted.replace(" limit", " order by field limit")));
+    assert_eq!(project.build(&[]).code, 0);
+}
