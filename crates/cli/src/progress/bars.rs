@@ -8,6 +8,9 @@ use assets_core::record::Outcome;
 use assets_engine::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// More assets than this get no bar each.
 const BARS: usize = 12;
@@ -17,6 +20,8 @@ pub(crate) struct Bars {
     all: MultiProgress,
     total: Option<ProgressBar>,
     assets: BTreeMap<AssetName, ProgressBar>,
+    /// Whether the cursor stands behind a bar.
+    drawn: Arc<AtomicBool>,
 }
 
 /// Says that the sources are being read, until it is dropped: with new data that comes before the first step.
@@ -39,10 +44,15 @@ impl Drop for Reading {
 
 impl Bars {
     pub(crate) fn new() -> Self {
-        let all = MultiProgress::new();
-        let above = all.clone();
-        interrupt::tell_through(Some(Box::new(move |line| drop(above.println(line)))));
-        Self { all, total: None, assets: BTreeMap::new() }
+        let (all, drawn) = (MultiProgress::new(), Arc::new(AtomicBool::new(false)));
+        let (above, is_drawn) = (all.clone(), Arc::clone(&drawn));
+        interrupt::tell_through(Some(Box::new(move |line| {
+            if is_drawn.load(Ordering::SeqCst) && std::io::stdin().is_terminal() {
+                unsay_key();
+            }
+            drop(above.println(line));
+        })));
+        Self { all, total: None, assets: BTreeMap::new(), drawn }
     }
 
     fn planned(&mut self, assets: &[(AssetName, u64, u64)]) {
@@ -66,6 +76,7 @@ impl Bars {
         total.set_prefix(format!("{:<width$}", "total"));
         total.enable_steady_tick(std::time::Duration::from_millis(200));
         self.total = Some(total);
+        self.drawn.store(true, Ordering::SeqCst);
     }
 
     fn say(&self, line: &str) {
@@ -77,6 +88,7 @@ impl Bars {
         self.assets.values().chain(&self.total).for_each(ProgressBar::finish_and_clear);
         self.assets.clear();
         self.total = None;
+        self.drawn.store(false, Ordering::SeqCst);
     }
 }
 
@@ -109,6 +121,14 @@ impl Drop for Bars {
         interrupt::tell_through(None);
         self.clear();
     }
+}
+
+/// The terminal shows a pressed Ctrl-C as `^C` behind the last bar, which fills its line: the cursor is a line below where
+/// it was left, and what is drawn next would leave the first bar standing.
+fn unsay_key() {
+    let term = console::Term::stderr();
+    // Nobody to tell: the terminal is gone.
+    let _ = term.clear_line().and_then(|()| term.move_cursor_up(1));
 }
 
 fn style(template: &str) -> ProgressStyle {
