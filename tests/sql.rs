@@ -74,3 +74,28 @@ fn mistakes_are_told_with_their_place() {
     let told = project.run(&["sql", "select x_0 from wide"]);
     assert!(told.stderr.contains("did you mean `x_"), "{told:?}");
 }
+
+#[test]
+fn a_file_is_written_in_the_format_of_its_name() {
+    let project = project();
+    let query = "select run_uuid, sessions from stats";
+    let write = |args: &[&str]| project.run(&[&["sql", query], args].concat());
+    assert_eq!(write(&["--output", "a.csv"]).code, 0);
+    assert_eq!(std::fs::read_to_string(project.path("a.csv")).unwrap(), "run_uuid,sessions\n7582,1\n");
+    assert_eq!(write(&["--output", "a.JSON"]).code, 0);
+    assert!(std::fs::read_to_string(project.path("a.JSON")).unwrap().starts_with('['));
+    assert_eq!(write(&["--output", "a.parquet"]).code, 0);
+    assert!(std::fs::read(project.path("a.parquet")).unwrap().starts_with(b"PAR1"));
+    assert_eq!(write(&["--output", "a.dat", "--format", "csv"]).code, 0);
+    for (args, code) in [
+        (&["--output", "b.dat"][..], "unknown_format"),
+        (&["--output", "b"], "unknown_format"),
+        (&["--json", "--format", "csv"], "wrong_usage"),
+        (&["--json", "--output", "b.csv"], "wrong_usage"),
+    ] {
+        let told = write(args);
+        assert_eq!(told.code, 2, "{args:?} {told:?}");
+        assert!(format!("{}{}", told.stdout, told.stderr).contains(code), "{args:?} {told:?}");
+    }
+    assert!(!project.path("b.dat").exists() && !project.path("b.csv").exists());
+}

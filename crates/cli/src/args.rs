@@ -322,7 +322,7 @@ pub(crate) struct SqlArgs {
     /// One `select` or `with`
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,
-    /// How to write the answer; default: table
+    /// How to write the answer; default: what the name of the file ends in, else table
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<TableFormat>,
     /// Write to this file instead of stdout

@@ -8,13 +8,45 @@ use crate::render::{number, rows};
 use crate::session::Session;
 use crate::verbs::show;
 use assets_core::Reason;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Rows of a table for a person.
 const DISPLAYED: usize = 200;
 
+/// What was asked for, else what the name of the file says.
+fn format(out: &Out, args: &SqlArgs) -> Result<TableFormat, Failure> {
+    let asked = match (args.format, &args.output) {
+        (None, Some(path)) => Some(of_file(path)?),
+        (asked, _) => asked,
+    };
+    match asked {
+        Some(asked) if out.json && asked != TableFormat::Json => {
+            let reason = Reason::new("wrong_usage", "--json and another format can't both be had");
+            Err(Failure::usage(reason).help("leave out --json"))
+        }
+        Some(asked) => Ok(asked),
+        None => Ok(if out.json { TableFormat::Json } else { TableFormat::Table }),
+    }
+}
+
+fn of_file(path: &Path) -> Result<TableFormat, Failure> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    Ok(match ending.as_str() {
+        "csv" => TableFormat::Csv,
+        "json" => TableFormat::Json,
+        "parquet" => TableFormat::Parquet,
+        "txt" => TableFormat::Table,
+        _ => {
+            let message = format!("the name {} does not say in which format to write", path.display());
+            let reason = Reason::new("unknown_format", message).with("path", path.display().to_string());
+            return Err(Failure::usage(reason).help("add --format, or let it end in .csv, .json, .parquet or .txt"));
+        }
+    })
+}
+
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &SqlArgs) -> Result<u8, Failure> {
-    let format = args.format.unwrap_or(if out.json { TableFormat::Json } else { TableFormat::Table });
+    let format = format(out, args)?;
     if format == TableFormat::Parquet && args.output.is_none() {
         let reason = Reason::new("missing_argument", "Parquet goes to a file, not to stdout");
         return Err(Failure::usage(reason).help("add --output FILE.parquet"));
@@ -26,7 +58,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &SqlArgs) -> 
     let text = match (format, &args.output) {
         (TableFormat::Parquet, Some(path)) => {
             session.project.write_parquet(&table, path)?;
-            out.note(&format!("wrote {} rows to {}", number::count(table.rows() as u64), path.display()));
+            out.note(&format!("wrote {} to {}", number::plural(table.rows(), "row"), path.display()));
             return Ok(0);
         }
         (TableFormat::Csv, _) => rows::csv(&table),
@@ -41,7 +73,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &SqlArgs) -> 
         Some(path) => {
             let plain = console::strip_ansi_codes(&text);
             std::fs::write(path, plain.as_bytes()).map_err(|error| edge::file_failure(path, &error))?;
-            out.note(&format!("wrote {} rows to {}", number::count(table.rows() as u64), path.display()));
+            out.note(&format!("wrote {} to {}", number::plural(table.rows(), "row"), path.display()));
         }
         None => out.text(&text),
     }
