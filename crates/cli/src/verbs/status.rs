@@ -69,12 +69,13 @@ fn text(out: &Out, rows: &Rows<'_>, order: &[AssetName]) {
     let headers: Vec<&str> = std::iter::once("run").chain(order.iter().map(AssetName::as_str)).collect();
     let mut grid = Grid::new(&headers);
     let fresh = |row: &BTreeMap<_, &PlannedStep>| row.values().all(|planned| planned.verdict.state == State::Fresh);
-    let mut left_out = 0;
+    let (mut shown, mut left_out) = (0, 0);
     for (run, row) in rows {
         if rows.len() > ALL_ROWS && fresh(row) {
-            left_out += 1;
+            left_out += usize::from(!run.is_none());
             continue;
         }
+        shown += 1;
         let name = run.run().map_or_else(|| ("(no run)".to_owned(), Look::Dim), |run| (run, Look::Plain));
         let cells = order.iter().map(|asset| match row.get(asset) {
             Some(planned) => (planned.verdict.state.name().to_owned(), Look::State(planned.verdict.state)),
@@ -82,12 +83,12 @@ fn text(out: &Out, rows: &Rows<'_>, order: &[AssetName]) {
         });
         grid.row(std::iter::once(name).chain(cells).collect());
     }
-    if left_out < rows.len() {
+    if shown > 0 {
         out.text(&grid.render());
     }
     if left_out > 0 {
-        let rest = if left_out < rows.len() { "further runs" } else { "runs" };
-        out.line(&format!("{} {rest} where everything is fresh", number::count(left_out as u64)));
+        let noun = if shown > 0 { "further run" } else { "run" };
+        out.line(&format!("{} where everything is fresh", number::plural(left_out, noun)));
     }
 }
 
