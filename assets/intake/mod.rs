@@ -278,8 +278,8 @@ fn deliver(identified: &mut Identified, record: &SourceRecord, vanished: bool) {
         }
     }
     if vanished && runs > 0 {
-        let message =
-            format!("{} is not there any more (or no pattern names it); its {runs} runs stay as they are", record.path);
+        let stay = if runs == 1 { "its one run stays as it is" } else { &format!("its {runs} runs stay as they are") };
+        let message = format!("{} is not there any more (or no pattern names it); {stay}", record.path);
         let warning =
             Reason::new("source_vanished", message).with("path", record.path.as_str()).with("runs", runs as usize);
         for slice in &record.slices {

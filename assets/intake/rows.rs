@@ -215,7 +215,7 @@ impl<'a> Gather<'a> {
             return Err(Reason::new("timezone_needed", message).with("path", name));
         }
         if self.rows == 0 {
-            return Err(Reason::new("no_rows", format!("{name} has a header and no rows")).with("path", name));
+            return Err(Reason::new("no_rows", format!("{name} has a header but no rows")).with("path", name));
         }
         let warnings = self.imprecise.iter().map(|(id, rows)| {
             let message = format!(

@@ -180,7 +180,7 @@ pub(crate) struct SimulateArgs {
     /// Add rows with every known trap
     #[arg(long)]
     pub(crate) defects: bool,
-    /// Standard deviation of the noise of positions, in mm
+    /// Standard deviation of the noise of positions, in mm; default: 0.002
     #[arg(long, value_name = "MM", value_parser = not_negative)]
     pub(crate) noise: Option<f64>,
     /// Seed of the random generator: equal seeds give equal files

@@ -5,7 +5,7 @@ use crate::asset::{AssetDecl, Reads};
 use crate::hash::{ContentHash, Fingerprint, Hasher};
 use crate::key::Partition;
 use crate::part;
-use crate::reason::Reason;
+use crate::reason::{Reason, plural};
 use crate::record::{AttemptRecord, InputRecord, OutputRecord, Part, PartId, Recipe, SliceRef, StepRecord};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -242,7 +242,7 @@ fn input_differences(old: &Recipe, new: &Recipe, reasons: &mut Vec<Reason>) {
             continue;
         };
         if before.rows != now.rows {
-            let message = format!("{} has {} rows instead of {}", now.output, now.rows, before.rows);
+            let message = format!("{} has {} instead of {}", now.output, plural(now.rows, "row"), before.rows);
             let reason = Reason::new("input_rows_changed", message).with("input", now.output.as_str());
             reasons.push(reason.with("old", before.rows).with("new", now.rows));
         }
@@ -299,18 +299,22 @@ fn slice_differences(old: &Recipe, new: &Recipe, reasons: &mut Vec<Reason>) {
         let reason = match gone.iter().position(|before| before.path == slice.path) {
             Some(at) => {
                 let before = gone.swap_remove(at);
-                let message =
-                    format!("its rows in {} changed ({} rows → {} rows)", slice.path, before.rows, slice.rows);
+                let message = format!(
+                    "its rows in {} changed ({} → {})",
+                    slice.path,
+                    plural(before.rows, "row"),
+                    plural(slice.rows, "row")
+                );
                 Reason::new("source_changed", message)
                     .with("old", before.hash.to_string())
                     .with("new", slice.hash.to_string())
             }
-            None => Reason::new("source_added", format!("{} brings {} more rows", slice.path, slice.rows)),
+            None => Reason::new("source_added", format!("{} brings {}", slice.path, plural(slice.rows, "more row"))),
         };
         reasons.push(reason.with("path", slice.path.as_str()).with("rows", slice.rows));
     }
     for slice in gone {
-        let message = format!("{} brings its {} rows no more", slice.path, slice.rows);
+        let message = format!("{} brings its {} no more", slice.path, plural(slice.rows, "row"));
         reasons.push(Reason::new("source_removed", message).with("path", slice.path.as_str()).with("rows", slice.rows));
     }
 }

@@ -71,6 +71,11 @@ impl Fact {
     }
 }
 
+/// A number of things: `1 row`, `2 rows`.
+pub fn plural(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Why something is as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
