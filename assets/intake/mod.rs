@@ -256,6 +256,10 @@ impl Source for Intake {
         }
         Ok(identified)
     }
+
+    fn bytes(&self, path: &str) -> Option<u64> {
+        fs::metadata(self.base.join(path)).ok().map(|metadata| metadata.len())
+    }
 }
 
 /// Adds what a source delivers to the steps that read it.

@@ -5,6 +5,7 @@ use crate::args::{Global, ScopeArgs};
 use crate::edge;
 use crate::out::Out;
 use assets_core::ledger::Ledger;
+use assets_core::record::SliceRef;
 use assets_core::select;
 use assets_core::source::Identified;
 use assets_core::{AssetName, Partition, Reason, Step};
@@ -117,6 +118,19 @@ impl Session {
         let recorded = self.ledger.steps().map(|(step, _)| step.partition.clone()).filter(|p| !p.is_none());
         let partition = partition_of(&name, run, &recorded.collect())?;
         Ok(Step::new(&name, &partition))
+    }
+
+    /// The slices that a step's table was made from, under the names that their files have now; those delivered now
+    /// where it was never made.
+    pub(crate) fn slices(&self, step: &Step) -> Vec<SliceRef> {
+        let mut now = self.sources.deliveries.get(step).map(|delivery| delivery.slices.clone()).unwrap_or_default();
+        let Some(record) = self.ledger.newest(step) else { return now };
+        let mut renamed = |slice: &SliceRef| {
+            let same = |exact: bool| move |s: &SliceRef| s.hash == slice.hash && (!exact || s.path == slice.path);
+            let at = now.iter().position(same(true)).or_else(|| now.iter().position(same(false)));
+            at.map_or_else(|| slice.clone(), |at| now.swap_remove(at))
+        };
+        record.recipe.slices.iter().map(&mut renamed).collect()
     }
 
     /// Tells what the sources warn about, for a person.

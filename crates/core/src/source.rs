@@ -37,4 +37,9 @@ pub trait Source: Send + Sync {
     /// Lists the sources and identifies each, reading only those whose stat differs from what the ledger knows
     /// (all of them with `rehash`). Fails only where listing itself is impossible.
     fn identify(&self, known: &Ledger, rehash: bool) -> Result<Identified, Reason>;
+
+    /// How large a source is now, where that can be said.
+    fn bytes(&self, _path: &str) -> Option<u64> {
+        None
+    }
 }

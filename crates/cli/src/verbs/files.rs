@@ -6,7 +6,7 @@ use crate::out::Out;
 use crate::render::grid::Grid;
 use crate::render::{number, words};
 use crate::session::Session;
-use assets_core::record::{FileStat, SliceRecord, SourceRecord};
+use assets_core::record::{SliceRecord, SourceRecord};
 use assets_core::table_store::{TableFile, TableStore};
 use assets_core::{OutputDecl, Partition};
 use assets_engine::Scope;
@@ -33,11 +33,11 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
             let (path, run) = (&file.path, file.partition.run());
             json!({"asset": file.output, "run": run, "path": path, "rows": file.rows, "bytes": file.bytes})
         });
-        let sources = sources.iter().map(|source| source_json(source));
+        let sources = sources.iter().map(|source| source_json(&session, source));
         out.json(&json!({"files": files.collect::<Vec<_>>(), "sources": sources.collect::<Vec<_>>()}));
         return Ok(0);
     }
-    text(out, &files, &sources, args.runs.is_empty());
+    text(out, &session, &files, &sources, args.runs.is_empty());
     Ok(0)
 }
 
@@ -71,18 +71,23 @@ fn rows_of(slices: &[SliceRecord]) -> u64 {
     slices.iter().map(|slice| slice.rows).sum()
 }
 
-fn source_json(source: &SourceRecord) -> Value {
+/// A file that was too young to trust its stat is looked at again.
+fn bytes_of(session: &Session, source: &SourceRecord) -> Option<u64> {
+    source.stat.map(|stat| stat.bytes).or_else(|| session.project.source().bytes(&source.path))
+}
+
+fn source_json(session: &Session, source: &SourceRecord) -> Value {
     let runs: std::collections::BTreeSet<String> = source.slices.iter().filter_map(|s| s.partition.run()).collect();
     json!({
         "path": source.path,
         "rows": rows_of(&source.slices),
-        "bytes": source.stat.map(|stat: FileStat| stat.bytes),
+        "bytes": bytes_of(session, source),
         "runs": runs,
         "problem": source.problem.as_ref().map(assets_core::Reason::to_json),
     })
 }
 
-fn text(out: &Out, files: &[Published], sources: &[&SourceRecord], summarize: bool) {
+fn text(out: &Out, session: &Session, files: &[Published], sources: &[&SourceRecord], summarize: bool) {
     let mut grid = Grid::new(&["output", ">files", ">rows", ">bytes", "path"]);
     for group in files.chunk_by(|a, b| a.output == b.output) {
         let paths: std::collections::BTreeSet<&PathBuf> = group.iter().map(|file| &file.path).collect();
@@ -113,7 +118,7 @@ fn text(out: &Out, files: &[Published], sources: &[&SourceRecord], summarize: bo
     out.line(&format!("\n{}", words::bold("sources, as read last")));
     let mut grid = Grid::new(&["path", ">rows", ">bytes", "problem"]);
     for source in sources {
-        let bytes = source.stat.map_or_else(|| "?".to_owned(), |stat| number::bytes(stat.bytes));
+        let bytes = bytes_of(session, source).map_or_else(|| "?".to_owned(), number::bytes);
         let problem = source.problem.as_ref().map(|reason| reason.message.clone()).unwrap_or_default();
         grid.plain([source.path.clone(), number::count(rows_of(&source.slices)), bytes, problem]);
     }

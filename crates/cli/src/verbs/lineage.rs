@@ -15,6 +15,11 @@ use assets_engine::plan::Plan;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// A source file, as a leaf.
+pub(crate) fn source(slice: &SliceRef) -> Tree {
+    Tree::new(format!("{}  {}", words::safe(&slice.path), number::plural(slice.rows, "row")))
+}
+
 /// A step with all around it.
 struct Lineage<'a> {
     session: &'a Session,
@@ -66,11 +71,7 @@ impl Lineage<'_> {
 
     /// Slices of sources that an asset's table was made from; those delivered now where it was never made.
     fn slices(&self, asset: &AssetName) -> Vec<SliceRef> {
-        let Some(step) = self.step(asset) else { return Vec::new() };
-        match self.session.ledger.newest(&step) {
-            Some(record) => record.recipe.slices.clone(),
-            None => self.session.sources.deliveries.get(&step).map(|d| d.slices.clone()).unwrap_or_default(),
-        }
+        self.step(asset).map(|step| self.session.slices(&step)).unwrap_or_default()
     }
 
     fn parents(&self, asset: &AssetName) -> Vec<AssetName> {
@@ -95,11 +96,7 @@ impl Lineage<'_> {
         let mut tree = Tree::new(self.label(asset));
         tree.children = self.parents(asset).iter().map(|parent| self.up(parent, told)).collect();
         for slice in self.slices(asset) {
-            tree.children.push(Tree::new(format!(
-                "{}  {}",
-                words::safe(&slice.path),
-                number::plural(slice.rows, "row")
-            )));
+            tree.children.push(source(&slice));
         }
         let reads_sources = self.session.project.graph().asset(asset.as_str()).is_some_and(|a| a.reads_sources);
         if reads_sources && self.partition.is_none() {

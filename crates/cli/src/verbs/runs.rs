@@ -29,10 +29,9 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &RunsArgs) ->
         *run.states.entry(planned.verdict.state).or_default() += 1;
         let record = session.ledger.newest(&planned.step);
         run.last_us = run.last_us.max(record.map(|record| record.span.end_us));
-        let delivered = session.sources.deliveries.get(&planned.step).map(|delivery| &delivery.slices);
-        for slice in record.map(|record| &record.recipe.slices).or(delivered).into_iter().flatten() {
+        for slice in session.slices(&planned.step) {
             run.rows += slice.rows;
-            run.paths.insert(slice.path.clone());
+            run.paths.insert(slice.path);
         }
     }
     if out.json {

@@ -6,6 +6,8 @@ use crate::out::Out;
 use crate::render::tree::Tree;
 use crate::render::{number, reasons, time, words};
 use crate::session::Session;
+use crate::verbs::lineage;
+use assets_core::freshness::State;
 use assets_core::{Reason, StepRecord};
 use assets_engine::inspect::{self, Why};
 use serde_json::{Value, json};
@@ -20,16 +22,17 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &StepArgs) ->
         return Err(Failure::usage(Reason::new("unknown_step", message)).help("`assets status` shows what there is"));
     };
     if out.json {
-        out.json(&why_json(&why));
+        out.json(&why_json(&session, &why));
     } else {
         session.warn(out);
-        out.text(&tree(&why).render());
+        out.text(&tree(&session, &why).render());
     }
     Ok(0)
 }
 
-fn tree(why: &Why) -> Tree {
-    let mut text = format!("{} is {}", words::bold(&why.step), words::state(why.state));
+fn tree(session: &Session, why: &Why) -> Tree {
+    let verb = if why.state == State::Failed { "" } else { "is " };
+    let mut text = format!("{} {verb}{}", words::bold(&why.step), words::state(why.state));
     for reason in &why.reasons {
         text += &format!("\n{} {}", words::safe(&reason.message), words::dim(format!("({})", reason.code)));
     }
@@ -39,7 +42,8 @@ fn tree(why: &Why) -> Tree {
             text += &format!("\nnull: {}: {}", listed(&columns), words::safe(&reason));
         }
     }
-    Tree { text, children: why.inputs.iter().map(tree).collect() }
+    let inputs = why.inputs.iter().map(|input| tree(session, input));
+    Tree { text, children: inputs.chain(session.slices(&why.step).iter().map(lineage::source)).collect() }
 }
 
 fn made(record: &StepRecord) -> String {
@@ -74,7 +78,7 @@ pub(crate) fn listed(names: &[String]) -> String {
     }
 }
 
-fn why_json(why: &Why) -> Value {
+fn why_json(session: &Session, why: &Why) -> Value {
     let reasons = |reasons: &[Reason]| reasons.iter().map(Reason::to_json).collect::<Vec<_>>();
     let made = why.newest.as_ref().map(|record| {
         json!({
@@ -95,13 +99,16 @@ fn why_json(why: &Why) -> Value {
             })
         })
     });
+    let slices = session.slices(&why.step);
+    let sources = slices.iter().map(|slice| json!({"path": slice.path, "rows": slice.rows}));
     let mut object = json!({
         "asset": why.step.asset.as_str(),
         "run": why.step.partition.run(),
         "state": why.state.name(),
         "reasons": reasons(&why.reasons),
         "unavailable": columns.collect::<Vec<_>>(),
-        "inputs": why.inputs.iter().map(why_json).collect::<Vec<_>>(),
+        "inputs": why.inputs.iter().map(|input| why_json(session, input)).collect::<Vec<_>>(),
+        "sources": sources.collect::<Vec<_>>(),
     });
     if let Some(made) = made {
         object["made"] = made;
