@@ -69,6 +69,57 @@ fn bad_files_are_reasons_and_not_the_end_of_the_build() {
 }
 
 #[test]
+fn a_pipe_among_the_sources_is_no_file() {
+    let project = project();
+    let made = std::process::Command::new("mkfifo").arg(project.path("data/pipe.csv")).status().unwrap();
+    assert!(made.success());
+    let errors = project.run(&["errors", "--json"]).json();
+    let error = &errors["errors"][0];
+    assert_eq!((&error["code"], &error["path"]), (&"source_unreadable".into(), &"data/pipe.csv".into()), "{errors}");
+    assert_eq!(project.build(&[]).code, 1);
+}
+
+#[test]
+fn sources_are_told_by_the_names_they_have_now() {
+    let project = project();
+    let files = project.run(&["files", "--json"]).json();
+    assert!(files["sources"][0]["bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{files}");
+    std::fs::rename(project.path("data/a.csv"), project.path("data/b.csv")).unwrap();
+    assert_eq!(project.build(&[]).finished()["made"], 0);
+    let told = project.run(&["runs"]);
+    assert!(told.stdout.contains("data/b.csv") && !told.stdout.contains("data/a.csv"), "{told:?}");
+    std::fs::write(project.path("assets.toml"), "sources = [\"data/b.csv\", \"data/typo.csv\"]\n").unwrap();
+    let warnings = project.build(&[]).lines();
+    let warning = warnings.iter().find(|line| line["event"] == "warning").unwrap();
+    assert_eq!((&warning["code"], &warning["path"]), (&"source_missing".into(), &"data/typo.csv".into()));
+}
+
+#[test]
+fn ids_that_are_not_text_are_no_runs() {
+    let project = Project::new();
+    let mut bytes = format!("{HEADER}{}", run_rows("good", 0.2)).into_bytes();
+    for byte in [0xFF, 0xFE] {
+        let bad = run_rows("lat@n", 0.05).into_bytes();
+        bytes.extend(bad.into_iter().map(|b| if b == b'@' { byte } else { b }));
+    }
+    std::fs::write(project.path("data/a.csv"), bytes).unwrap();
+    project.build(&[]);
+    assert_eq!(project.sql("select distinct run_uuid from raw").len(), 1);
+    let rejects = project.sql("select distinct run_uuid, code from intake_rejects");
+    assert_eq!(rejects.len(), 1, "{rejects:?}");
+    assert_eq!((&rejects[0]["run_uuid"], &rejects[0]["code"]), (&"lat\u{fffd}n".into(), &"bad_run_id".into()));
+}
+
+#[test]
+fn runs_where_all_is_fresh_are_counted() {
+    let project = Project::new();
+    let rows: String = (0..41).map(|run| run_rows(&format!("r{run}"), 0.05)).collect();
+    project.source("a.csv", &format!("{HEADER}{rows}"));
+    project.build(&[]);
+    assert_eq!(project.run(&["status"]).stdout, "41 runs where everything is fresh\n");
+}
+
+#[test]
 fn a_store_that_is_none_says_so() {
     let project = project();
     std::fs::write(project.path("warehouse/format"), "assets store 99\n").unwrap();
@@ -151,6 +202,7 @@ fn what_a_person_reads() {
         │  wide is to be made and may come out equal (input_to_be_made)
         ├─ clean of 7582 is fresh
         │  └─ raw of 7582 is fresh
+        │     └─ data/a.csv  552 rows
         └─ wide of 7582 is stale
               the parameter wide.method changed: linear → previous (parameter_changed)"#]]
     .assert_eq(&stable(&project.run(&["why", "features", "--run", "7582"]).stdout));

@@ -11,6 +11,8 @@ pub enum Delivered<'a> {
     Null,
     /// Text.
     Text(&'a str),
+    /// Text that was not UTF-8, with the bytes that are not replaced: different ones may look alike.
+    Broken(&'a str),
     /// A float.
     Float(f64),
     /// An integer.
@@ -47,7 +49,7 @@ pub fn value(cell: Delivered<'_>) -> Typed<'_, f64> {
 pub fn text_of(cell: Delivered<'_>) -> Option<Cow<'_, str>> {
     Some(match cell {
         Delivered::Null => return None,
-        Delivered::Text(text) => Cow::Borrowed(text),
+        Delivered::Text(text) | Delivered::Broken(text) => Cow::Borrowed(text),
         Delivered::Float(value) => value.to_string().into(),
         Delivered::Int(value) => value.to_string().into(),
         Delivered::Unsigned(value) => value.to_string().into(),

@@ -58,6 +58,15 @@ struct Listed {
     path: PathBuf,
 }
 
+/// What the patterns give.
+struct Listing {
+    files: Vec<Listed>,
+    /// What could not be listed.
+    problems: Vec<Problem>,
+    /// Names that are no patterns, and no files.
+    missing: Vec<String>,
+}
+
 impl Intake {
     /// Sources by patterns relative to `base`.
     pub fn new(patterns: Vec<String>, base: PathBuf, reading: Reading, raw: AssetName, rejects: AssetName) -> Self {
@@ -65,10 +74,9 @@ impl Intake {
         Self { patterns, base, reading, raw, rejects, held, files }
     }
 
-    /// Files, and what could not be listed: (path, why).
-    fn list(&self) -> Result<(Vec<Listed>, Vec<Problem>), Reason> {
+    fn list(&self) -> Result<Listing, Reason> {
         let mut found = BTreeMap::new();
-        let mut problems = Vec::new();
+        let (mut problems, mut missing) = (Vec::new(), Vec::new());
         let mut seen = BTreeSet::new();
         let name_of = |path: &Path| path.strip_prefix(&self.base).unwrap_or(path).display().to_string();
         for pattern in &self.patterns {
@@ -92,6 +100,10 @@ impl Intake {
                     }
                 }
             }
+            let names_one = !pattern.contains(['*', '?', '[']);
+            if paths.is_empty() && names_one {
+                missing.push(name_of(&full));
+            }
             for path in paths.into_iter().filter(|path| !path.is_dir()) {
                 // One file by two spellings or links is one source.
                 if seen.insert(fs::canonicalize(&path).unwrap_or_else(|_| path.clone())) {
@@ -99,14 +111,17 @@ impl Intake {
                 }
             }
         }
-        Ok((found.into_iter().map(|(name, path)| Listed { name, path }).collect(), problems))
+        let files = found.into_iter().map(|(name, path)| Listed { name, path }).collect();
+        Ok(Listing { files, problems, missing })
     }
 
     /// The record of a file: the known one where its stat says so, else read again.
     fn examine(&self, file: &Listed, known: Option<&SourceRecord>, rehash: bool) -> SourceRecord {
         let reading = self.reading.fingerprint();
         let stat = match fs::metadata(&file.path) {
-            Ok(metadata) => stat_of(&metadata),
+            Ok(metadata) if metadata.is_file() => stat_of(&metadata),
+            // Opening a pipe would wait for whoever writes into it, for ever.
+            Ok(_) => return self.unreadable(file, known, no_file(&file.name)),
             Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
         };
         let same_reading = known.filter(|record| record.reading == reading);
@@ -218,7 +233,7 @@ impl Intake {
 
 impl Source for Intake {
     fn identify(&self, known: &Ledger, rehash: bool) -> Result<Identified, Reason> {
-        let (files, problems) = self.list()?;
+        let Listing { files, problems, missing: not_there } = self.list()?;
         let records = self.examine_all(&files, known, rehash);
         let mut identified = Identified { files: files.len(), ..Identified::default() };
         let here: BTreeSet<&str> = records.iter().map(|record| record.path.as_str()).collect();
@@ -245,6 +260,9 @@ impl Source for Intake {
                 None => deliver(&mut identified, record, true),
             }
         }
+        // One that was there before is told as vanished or moved.
+        let unknown = not_there.iter().filter(|name| !known.sources().contains_key(*name));
+        identified.warnings.extend(unknown.map(|name| missing(name)));
         let unlisted: Vec<_> =
             problems.into_iter().filter(|problem| !identified.problems.iter().any(|(_, r)| *r == problem.1)).collect();
         identified.problems.extend(unlisted);
@@ -258,7 +276,7 @@ impl Source for Intake {
     }
 
     fn bytes(&self, path: &str) -> Option<u64> {
-        fs::metadata(self.base.join(path)).ok().map(|metadata| metadata.len())
+        fs::metadata(self.base.join(path)).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
     }
 }
 
@@ -299,6 +317,17 @@ fn unreadable(name: &str, error: &std::io::Error) -> Reason {
     Reason::new("source_unreadable", format!("{name} can't be read: {error}")).with("path", name)
 }
 
+fn no_file(name: &str) -> Reason {
+    let message = format!("{name} can't be read: it is a pipe, socket or device and not a file");
+    Reason::new("source_unreadable", message).with("path", name)
+}
+
+/// A file that the settings name, without pattern, and that is not there.
+fn missing(name: &str) -> Reason {
+    let message = format!("the source {name} is not there");
+    Reason::new("source_missing", message).with("path", name)
+}
+
 fn stat_of(metadata: &fs::Metadata) -> FileStat {
     FileStat {
         device: metadata.dev(),
@@ -334,7 +363,7 @@ pub fn run_partition(run: &str) -> Partition {
 impl Reading {
     /// The hash of all that decides how a file is read.
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut hasher = Hasher::new("assets.reading.1");
+        let mut hasher = Hasher::new("assets.reading.2");
         hasher.optional(self.timezone.as_ref().map(|zone| zone.name()));
         hasher.number(self.attributes.len() as u64);
         self.attributes.iter().for_each(|name| {

@@ -76,7 +76,7 @@ fn read_delimited(path: &Path, name: &str, reading: &Reading, gather: &mut Gathe
         let text = |at: usize| record.get(at).map(|bytes| std::str::from_utf8(bytes));
         let valid = (0..record.len()).all(|at| text(at).is_none_or(|text| text.is_ok()));
         if !valid {
-            // Not UTF-8: replaced characters make it a bad value or id, with its text kept as well as it can be.
+            // Not UTF-8: replaced characters make it a bad value, with its text kept as well as it can be.
             cells.clear();
             cells.extend(record.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
         }
@@ -89,7 +89,11 @@ fn read_delimited(path: &Path, name: &str, reading: &Reading, gather: &mut Gathe
             value: Delivered::Text(cell(value)),
             field: cell(field),
             robot: Delivered::Text(cell(robot)),
-            run: Delivered::Text(cell(run)),
+            run: if text(run).is_some_and(|text| text.is_err()) {
+                Delivered::Broken(cell(run))
+            } else {
+                Delivered::Text(cell(run))
+            },
             sensor: cell(sensor),
         };
         gather.push(row, attributes.iter().map(|at| at.map_or("", cell)));

@@ -141,7 +141,7 @@ impl<'a> Gather<'a> {
             Delivered::Float(value) => run_id::of_float(value),
             Delivered::Int(value) => Some(run_id::RunId { id: value.to_string().into(), imprecise: false }),
             Delivered::Unsigned(value) => Some(run_id::RunId { id: value.to_string().into(), imprecise: false }),
-            Delivered::Null | Delivered::Time(_) | Delivered::Local(_) => None,
+            Delivered::Broken(_) | Delivered::Null | Delivered::Time(_) | Delivered::Local(_) => None,
         };
         let (id, imprecise) = id.map_or((String::new(), false), |id| (id.id.into_owned(), id.imprecise));
         let id = self.reading.aliases.get(&id).cloned().unwrap_or(id);
