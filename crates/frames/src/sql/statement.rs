@@ -37,16 +37,17 @@ impl Parsed {
         };
         let parsed = Self { source: source.to_owned(), statement };
         match &parsed.statement {
-            Statement::Query(query) if is_read(&word) && only_reads(&query.body) => parsed.without_functions(),
+            Statement::Query(_) if is_read(&word) => parsed.within_tables(),
             _ => Err(refused(&word)),
         }
     }
 
-    /// Refuses functions in the place of a table: they read what is not declared.
-    fn without_functions(self) -> Result<Self, Reason> {
-        match self.statement.visit(&mut TableFunctions) {
+    /// Refuses whatever writes within it, and functions in the place of a table: they read what is not declared.
+    fn within_tables(self) -> Result<Self, Reason> {
+        match self.statement.visit(&mut Outside) {
             ControlFlow::Continue(()) => Ok(self),
-            ControlFlow::Break((name, place)) => {
+            ControlFlow::Break(Found::Other(word)) => Err(refused(&word)),
+            ControlFlow::Break(Found::Function(name, place)) => {
                 let message =
                     format!("`{name}` in the place of a table is refused: tables are assets and their outputs");
                 Err(self.wrong(message, Some(place)))
@@ -103,13 +104,13 @@ fn is_read(word: &str) -> bool {
     matches!(word, "select" | "with")
 }
 
-fn only_reads(body: &SetExpr) -> bool {
+/// The word for what a query does besides reading, if anything. Queries in it are visited by themselves.
+fn other(body: &SetExpr) -> Option<String> {
     match body {
-        SetExpr::Select(select) => select.into.is_none(),
-        SetExpr::Query(query) => only_reads(&query.body),
-        SetExpr::SetOperation { left, right, .. } => only_reads(left) && only_reads(right),
-        SetExpr::Values(_) => true,
-        _ => false,
+        SetExpr::Select(select) => select.into.as_ref().map(|_| "select into".to_owned()),
+        SetExpr::Query(_) | SetExpr::Values(_) => None,
+        SetExpr::SetOperation { left, right, .. } => other(left).or_else(|| other(right)),
+        writes => Some(writes.to_string().split(' ').next().unwrap_or_default().to_lowercase()),
     }
 }
 
@@ -144,27 +145,31 @@ fn wrong(source: &str, message: String, place: Option<Location>) -> Reason {
     }
 }
 
-struct TableFunctions;
+/// Finds what is not a read of declared tables.
+struct Outside;
 
-impl Visitor for TableFunctions {
-    type Break = (String, Location);
+enum Found {
+    Function(String, Location),
+    Other(String),
+}
+
+impl Visitor for Outside {
+    type Break = Found;
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
         match factor {
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
-                ControlFlow::Break((name.to_string(), name.span().start))
+                ControlFlow::Break(Found::Function(name.to_string(), name.span().start))
             }
-            TableFactor::TableFunction { expr, .. } => ControlFlow::Break((expr.to_string(), expr.span().start)),
+            TableFactor::TableFunction { expr, .. } => {
+                ControlFlow::Break(Found::Function(expr.to_string(), expr.span().start))
+            }
             _ => ControlFlow::Continue(()),
         }
     }
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
-        // Bodies of subqueries and of `with` are read like the outer one.
-        if only_reads(&query.body) {
-            return ControlFlow::Continue(());
-        }
-        ControlFlow::Break((query.to_string(), query.span().start))
+        other(&query.body).map_or(ControlFlow::Continue(()), |word| ControlFlow::Break(Found::Other(word)))
     }
 }
 
@@ -200,6 +205,7 @@ mod tests {
             "explain select 1",
             "values (1)",
             "with a as (select 1) delete from wide",
+            "select * from (select 1 into x) a",
         ] {
             let code = Parsed::new(bad).err().map(|reason| reason.code);
             assert_eq!(code.as_deref(), Some("sql_refused"), "{bad}");
