@@ -9,6 +9,7 @@ use crate::pool::now_us;
 use crate::publish::Publisher;
 use crate::schedule::{Index, Schedule};
 use crate::scope::Scope;
+use crate::told::{event, is_transient, told};
 use assets_core::catalog::{Catalog, Commit};
 use assets_core::compute::Packer;
 use assets_core::executor::{Executor, StepInput, StepOutcome, StepRequest};
@@ -469,42 +470,5 @@ impl<'a> Build<'a> {
             self.commit(vec![Entry::End(BuildEnd { id, end_us: now_us(), counts, interrupted })])?;
         }
         Ok(())
-    }
-}
-
-/// Failures of the surroundings rather than of data or code.
-fn is_transient(reason: &Reason) -> bool {
-    matches!(&*reason.code, "disk_full" | "io_error" | "store_busy" | "source_changed_while_reading" | "no_threads")
-}
-
-fn event(step: &Step, outcome: Outcome) -> StepEvent {
-    StepEvent {
-        step: step.clone(),
-        outcome,
-        reason: None,
-        because: Vec::new(),
-        rows: None,
-        computed: Vec::new(),
-        reused: Vec::new(),
-        seconds: None,
-        unavailable: Vec::new(),
-    }
-}
-
-fn told(record: &StepRecord, outcome: Outcome) -> StepEvent {
-    let first = record.outputs.first();
-    let columns: BTreeSet<&str> =
-        first.into_iter().flat_map(|output| &output.parts).map(|part| part.id.column.as_str()).collect();
-    let unavailable = record
-        .outputs
-        .iter()
-        .flat_map(|output| output.unavailable.iter().map(|column| (output.name.clone(), column.clone())));
-    StepEvent {
-        because: record.because.clone(),
-        rows: first.map(|output| output.rows),
-        computed: columns.into_iter().map(str::to_owned).collect(),
-        seconds: Some(record.span.seconds()),
-        unavailable: unavailable.collect(),
-        ..event(&record.step, outcome)
     }
 }

@@ -12,6 +12,7 @@ pub mod pool;
 mod publish;
 pub mod schedule;
 pub mod scope;
+mod told;
 
 pub use build::{BuildOptions, BuildSummary, materialize};
 pub use event::Event;

@@ -34,16 +34,16 @@ pub struct TableByQuery {
     pub notes: BTreeMap<String, (String, String)>,
 }
 
+/// A declaration with its code.
+pub type Declared = (AssetDecl, Arc<dyn FrameAsset>);
+
 /// Declares tables that are queries over the assets of `known` and each other; in an order in which each comes after
 /// what it reads.
 ///
 /// # Errors
 /// `name_taken`, `asset_cycle`, `unknown_table` as `sql_error`, `sql_refused`, `unsettled_query`, `wrong_type`,
 /// `bad_definition`. Facts say which `definition`.
-pub fn declare(
-    tables: &[TableByQuery],
-    known: Vec<AssetDecl>,
-) -> Result<Vec<(AssetDecl, Arc<dyn FrameAsset>)>, Reason> {
+pub fn declare(tables: &[TableByQuery], known: Vec<AssetDecl>) -> Result<Vec<Declared>, Reason> {
     let mut declarer = Declarer { tables, known, done: Vec::new(), path: Vec::new() };
     tables.iter().try_for_each(|table| declarer.resolve(table))?;
     Ok(declarer.done)
@@ -52,7 +52,7 @@ pub fn declare(
 struct Declarer<'a> {
     tables: &'a [TableByQuery],
     known: Vec<AssetDecl>,
-    done: Vec<(AssetDecl, Arc<dyn FrameAsset>)>,
+    done: Vec<Declared>,
     path: Vec<String>,
 }
 

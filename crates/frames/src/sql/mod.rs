@@ -5,7 +5,7 @@ mod asset;
 mod statement;
 mod times;
 
-pub use asset::{TableByQuery, declare};
+pub use asset::{Declared, TableByQuery, declare};
 
 use crate::worker;
 use crate::{columns, small};

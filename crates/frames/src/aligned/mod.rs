@@ -4,15 +4,18 @@
 //!
 //! Not here: how expressions become digests (`derive`), and how a table is put together (`assemble`).
 
+mod row;
+
+pub use row::Row;
+
 use crate::assemble::Piece;
+use crate::columns;
 use crate::derive::{self, Derivation, LeafPart};
 use crate::worker::{FrameAsset, Inputs, Outputs};
-use crate::{columns, frame_error};
 use assets_core::hash::{Digest, Hasher};
-use assets_core::{AssetName, ColumnDecl, InputDecl, Kind, OutputDecl, PartCode, PartId, PartRead, Reads, Reason};
+use assets_core::{AssetName, ColumnDecl, InputDecl, OutputDecl, PartCode, PartId, PartRead, Reads, Reason};
 use polars::prelude::*;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The code of a kernel.
@@ -355,7 +358,7 @@ impl AlignedTable {
 
     /// Computes the columns that are asked for.
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-        let row = Row { table: self, inputs, done: RefCell::default() };
+        let row = Row::new(self, inputs);
         for name in inputs.wanted(&self.name) {
             let column = self.defined(name)?;
             if let Make::Copy(read) = &column.make {
@@ -401,89 +404,6 @@ fn names(expr: &Expr) -> BTreeSet<String> {
     expr.into_iter()
         .filter_map(|node| if let Expr::Column(name) = node { Some(name.to_string()) } else { None })
         .collect()
-}
-
-/// The table of one step while its columns are computed.
-pub struct Row<'a> {
-    table: &'a AlignedTable,
-    /// What the step may read.
-    pub inputs: &'a Inputs<'a>,
-    done: RefCell<HashMap<String, Column>>,
-}
-
-impl Row<'_> {
-    /// A column of the table: taken from where it is stored, or computed.
-    pub fn column(&self, name: &str) -> Result<Column, Reason> {
-        if let Some(done) = self.done.borrow().get(name) {
-            return Ok(done.clone());
-        }
-        self.fetch(&[name])?;
-        if let Some(stored) = self.done.borrow().get(name) {
-            return Ok(stored.clone());
-        }
-        let column = self.compute(self.table.defined(name)?)?;
-        let column = column.with_name(name.into());
-        self.done.borrow_mut().insert(name.to_owned(), column.clone());
-        Ok(column)
-    }
-
-    /// Reads what is stored of these columns, at once.
-    fn fetch(&self, names: &[&str]) -> Result<(), Reason> {
-        let missing = |name: &&&str| !self.done.borrow().contains_key(**name);
-        let names: Vec<&str> = names.iter().filter(missing).copied().collect();
-        let stored = self.inputs.stored(&self.table.name, &names)?;
-        self.done.borrow_mut().extend(stored.into_iter().map(|column| (column.name().to_string(), column)));
-        Ok(())
-    }
-
-    fn compute(&self, column: &Defined) -> Result<Column, Reason> {
-        match &column.make {
-            Make::Kernel(kernel) => (kernel.run)(self),
-            Make::Copy(read) => {
-                let name = read.column.as_deref().unwrap_or_default();
-                let frame = self.inputs.read(read.output.as_str(), &[name])?;
-                frame.column(name).cloned().map_err(|error| frame_error(name, &error))
-            }
-            Make::Expr(expr) => self.evaluate(&column.decl, expr),
-        }
-    }
-
-    /// Evaluates an expression, after checking that the plan is the one that was fingerprinted.
-    fn evaluate(&self, decl: &ColumnDecl, expr: &Expr) -> Result<Column, Reason> {
-        let names = names(expr);
-        self.fetch(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let used = names.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
-        let axis = || self.table.axis.as_ref().map(|axis| self.column(axis)).transpose();
-        let rows = match used.first() {
-            Some(first) => first.len(),
-            None => axis()?.map_or(0, |axis| axis.len()),
-        };
-        let frame = columns::frame(used)?;
-        let schema = Arc::clone(frame.schema());
-        let read = Arc::new(move |wanted: Option<&[&str]>| match wanted {
-            Some(wanted) => {
-                frame.select(wanted.iter().copied()).map_err(|error| frame_error("columns of the table", &error))
-            }
-            None => Ok(frame.clone()),
-        });
-        let leaf = derive::leaf(OWN, schema, read)?;
-        let executed = self.table.derived(leaf.clone(), expr, &self.table.codes)?;
-        if self.table.plans.get(&decl.name) != Some(&executed.code) {
-            let message = format!("the plan of {} is not the one that was fingerprinted", decl.name);
-            return Err(Reason::new("plan_differs", message).with("column", decl.name.as_str()));
-        }
-        let expr = match decl.kind {
-            Kind::Float => expr.clone().cast(DataType::Float64).fill_nan(lit(NULL)),
-            kind => expr.clone().cast(columns::dtype(kind)),
-        };
-        let name = decl.name.as_str();
-        let wrong = |error| frame_error(&format!("the column {name}"), &error).with("column", name);
-        // With the check, polars 0.55 may drop the order that a plan asks for.
-        let frame = leaf.select([expr.alias(name)]).with_check_order(false).collect().map_err(wrong)?;
-        let column = frame.column(name).map_err(wrong)?;
-        // One value, such as a mean over all rows, stands in every row.
-        Ok(if column.len() == 1 && rows != 1 { column.new_from_index(0, rows) } else { column.clone() })
-    }
 }
 
 /// An asset of one or more tables of row-aligned columns.
