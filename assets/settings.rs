@@ -398,20 +398,21 @@ mod tests {
         assert_eq!(error("[features.x]\nexp = \"1\"").code, "unknown_setting");
     }
 
-    #[test]
-    fn the_commented_file_says_the_defaults() {
+    /// The settings file with its lines uncommented: those that say defaults, and those that are examples where asked.
+    fn uncommented(examples: bool) -> String {
         let text = crate::project::settings_file(&["data/*.parquet".into(), "data/*.csv".into()]);
-        let uncommented: String = text
-            .lines()
-            .map(|line| match line.strip_prefix("# ") {
-                Some(setting) if setting.starts_with('[') || setting.contains(" = ") => setting,
-                _ => line,
-            })
-            .filter(|line| !line.contains("(example)"))
-            .collect::<Vec<_>>()
-            .join("\n");
-        let mut settings = Settings::parse(&uncommented, Path::new("assets.toml")).expect("valid settings");
-        settings.workers = None;
-        assert_eq!(settings, Settings::default());
+        let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+            Some(setting) if setting.starts_with('[') || setting.contains(" = ") => setting,
+            _ => line,
+        });
+        lines.filter(|line| examples || !line.contains("# an example")).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_commented_file_says_the_defaults_and_its_examples_are_right() {
+        let parse = |text: &str| Settings::parse(text, Path::new("assets.toml")).expect("valid settings");
+        assert_eq!(parse(&uncommented(false)), Settings::default());
+        let examples = parse(&uncommented(true));
+        assert_eq!((examples.workers, examples.features.0.len(), examples.assets.0.len()), (Some(2), 1, 1));
     }
 }
