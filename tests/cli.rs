@@ -160,9 +160,18 @@ fn answers_for_scripts_have_their_shapes() {
 
 /// Times and ids of builds differ from call to call.
 fn stable(text: &str) -> String {
-    let lines = text.lines().filter(|line| !line.contains("last made")).map(|line| match line.find("; about ") {
-        Some(at) => line[..at].to_owned(),
-        None => line.trim_end().to_owned(),
+    let lines = text.lines().filter(|line| !line.contains("last made")).map(|line| {
+        let ends = ["; about ", "; up to about ", " (about "];
+        let line = ends.iter().find_map(|end| line.split_once(end)).map_or(line, |(before, _)| before);
+        // The estimate of a step, as wide in every line.
+        let cut =
+            ["  stale     ", "  maybe     "].iter().find_map(|state| Some((line.find(state)? + state.len(), line)));
+        match cut.map(|(at, line)| line.split_at(at)) {
+            Some((before, after)) if after.get(..20).is_some_and(|cell| cell.ends_with('B')) => {
+                format!("{before}~{}", &after[20..])
+            }
+            _ => line.trim_end().to_owned(),
+        }
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -175,8 +184,10 @@ fn what_a_person_reads() {
         raw                2 runs  fresh
         intake_rejects             fresh
         clean              2 runs  fresh
-        wide               2 runs  stale     the parameter wide.method changed: linear → previous
-        features           2 runs  stale     the parameter wide.method changed: linear → previous; wide is to be made and may come out equal
+        wide               2 runs  stale     ~
+                                   the parameter wide.method changed: linear → previous
+        features           2 runs  stale     ~
+                                   the parameter wide.method changed: linear → previous; wide is to be made and may come out equal
         stats              2 runs  fresh
         11 steps: 7 fresh, 4 stale
 

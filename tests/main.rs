@@ -9,6 +9,7 @@ mod harness;
 mod kernels;
 mod numbers;
 mod pipeline;
+mod plan;
 mod selection;
 mod simulate;
 mod sql;

@@ -1,0 +1,74 @@
+//! What a plan says beforehand: what it costs, for a terminal, for a script and for a pull request.
+
+use crate::harness::{HEADER, Project, run_rows};
+use serde_json::Value;
+
+const POWER: &str = "[features.power_1]\nexpr = 'fx_1 * vx_1 + fy_1 * vy_1'\n";
+
+fn two_runs() -> Project {
+    let project = Project::new();
+    project.source("a.csv", &format!("{HEADER}{}", run_rows("a", 1.0)));
+    project.source("b.csv", &format!("{HEADER}{}", run_rows("b", 1.5)));
+    assert_eq!(project.build(&[]).code, 0);
+    project
+}
+
+fn plan(project: &Project, args: &[&str]) -> Value {
+    let told = project.run(&[&["plan", "--json"], args].concat());
+    assert_eq!(told.code, 0, "{told:?}");
+    told.json()
+}
+
+/// The estimate of an asset: (steps, seconds, bytes).
+fn of(plan: &Value, asset: &str) -> (u64, f64, u64) {
+    let all = plan["assets"].as_array().unwrap();
+    let one = all.iter().find(|one| one["asset"] == asset).unwrap_or_else(|| panic!("{asset}: {all:?}"));
+    let number = |name: &str| one[name].as_f64().unwrap_or_else(|| panic!("{name}: {one}"));
+    (number("steps") as u64, number("estimated_seconds"), number("estimated_bytes") as u64)
+}
+
+#[test]
+fn an_estimate_needs_records_and_counts_what_is_to_be_made() {
+    let project = Project::new();
+    project.source("a.csv", &format!("{HEADER}{}", run_rows("a", 1.0)));
+    let first = plan(&project, &[]);
+    assert_eq!((&first["estimated_seconds"], &first["estimated_bytes"]), (&Value::Null, &Value::Null), "{first}");
+    assert_eq!(first["assets"][0]["estimated_seconds"], Value::Null);
+    assert_eq!(project.build(&[]).code, 0);
+    let fresh = plan(&project, &[]);
+    assert_eq!((fresh["estimated_seconds"].as_f64(), fresh["estimated_bytes"].as_u64()), (Some(0.0), Some(0)));
+    assert_eq!(fresh["assets"], Value::Array(Vec::new()));
+
+    // A new run is expected to cost what the other one did.
+    project.source("b.csv", &format!("{HEADER}{}", run_rows("b", 1.0)));
+    let more = plan(&project, &[]);
+    let assets: Vec<&str> = more["assets"].as_array().unwrap().iter().map(|a| a["asset"].as_str().unwrap()).collect();
+    assert_eq!(assets, ["raw", "clean", "wide", "features", "stats"], "in the order in which they are made");
+    let (steps, seconds, bytes) = of(&more, "wide");
+    assert!(steps == 1 && seconds > 0.0 && bytes > 1000, "{more}");
+    let sums = more["assets"].as_array().unwrap().iter().map(|a| a["estimated_bytes"].as_u64().unwrap());
+    assert_eq!(more["estimated_bytes"].as_u64(), Some(sums.sum()));
+    let told = project.run(&["plan"]).stdout;
+    assert!(told.lines().any(|line| line.contains(" of work, ") && line.ends_with(" to write")), "{told}");
+}
+
+#[test]
+fn one_column_more_is_estimated_as_one_column_and_a_new_table() {
+    let project = two_runs();
+    let all = plan(&project, &["features", "--force"]);
+    project.settings(POWER);
+    let one = plan(&project, &[]);
+    let (whole, grown) = (of(&all, "features"), of(&one, "features"));
+    assert_eq!((whole.0, grown.0), (2, 2));
+    assert!(grown.1 <= whole.1, "{grown:?} and {whole:?}: copying costs no more than making it anew");
+    // Its 31 columns become 32.
+    let ratio = grown.2 as f64 / whole.2 as f64;
+    assert!((ratio - 32.0 / 31.0).abs() < 1e-3, "{ratio}");
+    assert_eq!(project.build(&[]).code, 0);
+    let written = project.run(&["files", "features", "--json"]).json();
+    let written: u64 = written["files"].as_array().unwrap().iter().map(|t| t["bytes"].as_u64().unwrap()).sum();
+    assert!((grown.2 as f64 / written as f64 - 1.0).abs() < 0.15, "{grown:?}, written {written}");
+    // From now on only copies are newest: what a whole step takes is found in the history.
+    project.settings(&format!("{POWER}[features.twice]\nexpr = 'fx_1 * 2'\n"));
+    assert!(of(&plan(&project, &[]), "features").1 > 0.0);
+}
