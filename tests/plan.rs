@@ -72,3 +72,42 @@ fn one_column_more_is_estimated_as_one_column_and_a_new_table() {
     project.settings(&format!("{POWER}[features.twice]\nexpr = 'fx_1 * 2'\n"));
     assert!(of(&plan(&project, &[]), "features").1 > 0.0);
 }
+
+/// Cells of a row of a Markdown table: a bar that is no entity ends one.
+fn cells(line: &str) -> usize {
+    line.matches('|').count()
+}
+
+#[test]
+fn a_pull_request_reads_it_as_markdown() {
+    let project = two_runs();
+    let id = "p|7`<b>@x_1";
+    project.source("odd.csv", &format!("{HEADER}{}", run_rows(id, 0.5)));
+    project.settings(POWER);
+    let told = project.run(&["plan", "--markdown"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    let text = told.stdout;
+    assert!(text.starts_with("### Plan: 16 steps: ") && text.contains(" to write"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("| <code>features</code> | 2 | stale |")), "{text}");
+    assert!(text.contains("| 1 of 32 |"), "{text}");
+    let column =
+        text.lines().find(|line| line.starts_with("| <code>features</code> | <code>power_1</code> | 2 | stale |"));
+    assert!(column.is_some(), "{text}");
+    assert!(text.contains("<code>p&#124;7&#96;&#60;b&#62;&#64;x_1</code>") && !text.contains(id), "{text}");
+    let (details, end) = (text.find("<details>").unwrap(), text.find("</details>").unwrap());
+    assert!(details < end);
+    for line in text.lines().filter(|line| line.starts_with('|')) {
+        assert_eq!(cells(line), 7, "{line}");
+        assert!(!line.contains('`'), "{line}");
+    }
+    let both = project.run(&["plan", "--markdown", "--json"]);
+    assert_eq!((both.code, &both.json()["code"]), (2, &"wrong_usage".into()));
+    // With nothing to do there is nothing but a heading.
+    project.source("odd.csv", &format!("{HEADER}{}", run_rows("c", 0.5)));
+    project.build(&[]);
+    let fresh = project.run(&["plan", "features", "--run", "c", "--markdown"]);
+    assert!(
+        fresh.stdout.starts_with("### Plan: everything is fresh") && fresh.stdout.lines().count() == 1,
+        "{fresh:?}"
+    );
+}

@@ -83,7 +83,7 @@ pub(crate) enum Verb {
     /// Make what is stale
     Materialize(MaterializeArgs),
     /// Show what materialize would do, and why
-    Plan(ScopeArgs),
+    Plan(PlanArgs),
     /// Show the state of every asset for every run
     Status(ScopeArgs),
     /// Show the whole chain of reasons behind one step
@@ -114,8 +114,8 @@ pub(crate) enum Verb {
 
 /// A selection of steps.
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = SELECT_HELP.to_owned() + "\n\nExamples:\n  assets plan\n  assets status wide features --run 7582\n  \
-assets errors +stats --run '75*'\n  assets files stats --json\n  assets plan 'stale: and not tag:summary'\n  \
+#[command(after_help = SELECT_HELP.to_owned() + "\n\nExamples:\n  assets status wide features --run 7582\n  \
+assets errors +stats --run '75*'\n  assets files stats --json\n  assets check 'stale: and not tag:summary'\n  \
 assets status '+column:features.v* and failed:'")]
 pub(crate) struct ScopeArgs {
     /// Which assets and steps, see below; default: all
@@ -124,6 +124,18 @@ pub(crate) struct ScopeArgs {
     /// Runs: an exact id, a unique beginning of one, or a pattern; repeatable; default: all
     #[arg(long = "run", alias = "partition", value_name = "RUN")]
     pub(crate) runs: Vec<String>,
+}
+
+/// `plan`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = SELECT_HELP.to_owned() + "\n\nExamples:\n  assets plan\n  assets plan stats --run 7582\n  \
+assets plan 'stale: and not tag:summary'\n  assets plan --markdown > plan.md")]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    /// Answer in Markdown, for a pull request
+    #[arg(long)]
+    pub(crate) markdown: bool,
 }
 
 /// `materialize`.

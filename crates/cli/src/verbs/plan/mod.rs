@@ -3,13 +3,15 @@
 mod estimate;
 mod groups;
 mod json;
+mod markdown;
 mod text;
 
 use self::estimate::Estimate;
 use crate::app::{App, Failure};
-use crate::args::{Global, MaterializeArgs, ScopeArgs};
+use crate::args::{Global, MaterializeArgs, PlanArgs};
 use crate::out::Out;
 use crate::session::Session;
+use assets_core::Reason;
 use assets_core::graph::Graph;
 use assets_engine::plan::Plan;
 
@@ -20,24 +22,39 @@ pub(crate) struct Answer<'a> {
     pub(crate) estimate: Estimate<'a>,
 }
 
-pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -> Result<u8, Failure> {
-    dry_run(app, out, global, &MaterializeArgs { scope: args.clone(), ..MaterializeArgs::default() })
+pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &PlanArgs) -> Result<u8, Failure> {
+    if args.markdown && out.json {
+        return Err(Failure::usage(Reason::new(
+            "wrong_usage",
+            "`--markdown` and `--json` are two answers: ask for one",
+        )));
+    }
+    let asked = MaterializeArgs { scope: args.scope.clone(), ..MaterializeArgs::default() };
+    tell(app, out, global, &asked, args)
 }
 
 /// The plan of a materialize with these flags.
-pub(crate) fn dry_run(app: &dyn App, out: &Out, global: &Global, args: &MaterializeArgs) -> Result<u8, Failure> {
+pub(crate) fn dry_run(app: &dyn App, out: &Out, global: &Global, asked: &MaterializeArgs) -> Result<u8, Failure> {
+    tell(app, out, global, asked, &PlanArgs::default())
+}
+
+fn tell(app: &dyn App, out: &Out, global: &Global, asked: &MaterializeArgs, how: &PlanArgs) -> Result<u8, Failure> {
     let session = Session::open(app, global)?;
-    let mut scope = session.scope(&args.scope)?;
-    if args.only {
+    let mut scope = session.scope(&asked.scope)?;
+    if asked.only {
         scope.assets.clone_from(&scope.selected);
     }
-    (scope.only, scope.force) = (args.only, args.force);
+    (scope.only, scope.force) = (asked.only, asked.force);
     let plan = session.plan(&scope);
     let answer = Answer { graph: session.project.graph(), plan: &plan, estimate: Estimate::new(&session, &plan) };
     if out.json {
         out.json(&json::of(&answer));
+        return Ok(0);
+    }
+    session.warn(out);
+    if how.markdown {
+        markdown::tell(out, &answer);
     } else {
-        session.warn(out);
         text::tell(out, &answer);
     }
     Ok(0)
