@@ -111,3 +111,99 @@ fn a_pull_request_reads_it_as_markdown() {
         "{fresh:?}"
     );
 }
+
+fn save(project: &Project, args: &[&str]) -> Value {
+    let told = project.run(&[&["plan", "--output", "p.json"], args].concat());
+    assert_eq!(told.code, 0, "{told:?}");
+    serde_json::from_str(&std::fs::read_to_string(project.path("p.json")).unwrap()).unwrap()
+}
+
+/// The refusal of a saved plan; nothing is made.
+fn refused(project: &Project, code: &str, says: &[&str]) {
+    let builds = |project: &Project| project.run(&["status", "--json"]).stdout;
+    let before = builds(project);
+    let told = project.build(&["--plan", "p.json"]);
+    assert_eq!((told.code, told.json()["code"].as_str()), (2, Some(code)), "{told:?}");
+    let message = told.json()["message"].as_str().unwrap().to_owned();
+    says.iter().for_each(|text| assert!(message.contains(text), "{text}: {message}"));
+    assert_eq!(builds(project), before, "nothing was made");
+}
+
+#[test]
+fn a_saved_plan_is_made_exactly_while_nothing_moves() {
+    let project = two_runs();
+    project.settings(POWER);
+    let saved = save(&project, &["features", "--run", "a"]);
+    assert_eq!((&saved["plan"]["select"][0], &saved["plan"]["runs"][0]), (&"features".into(), &"a".into()));
+    assert_eq!(saved["plan"]["format"], 1);
+    let made = project.build(&["--plan", "p.json"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    assert_eq!(made.log(), crate::harness::log(&[("made", "features", "a")]));
+    refused(&project, "plan_moved", &["1 step differs", "features of a: it was made or tried meanwhile"]);
+    // Flags travel along, and an open input does not hinder.
+    project.settings("[wide]\nmethod = \"previous\"\n");
+    assert_eq!(save(&project, &["stats", "--force"])["plan"]["force"], true);
+    let forced = project.build(&["--plan", "p.json"]);
+    assert_eq!(forced.log(), crate::harness::log(&[("made", "stats", "a b")]), "{forced:?}");
+    save(&project, &[]);
+    assert_eq!(project.build(&["--plan", "p.json"]).code, 0);
+    assert_eq!(project.build(&[]).finished()["fresh"], 11);
+}
+
+#[test]
+fn a_saved_plan_is_refused_where_anything_moved() {
+    let project = two_runs();
+    project.settings(POWER);
+    save(&project, &[]);
+    // A label is no change; a constant is one, also where inputs are still open.
+    project.settings(&format!("{POWER}unit = 'mW'\n"));
+    save(&project, &[]);
+    project.settings(&POWER.replace("+ fy_1", "+ 2 * fy_1"));
+    refused(&project, "plan_moved", &["2 steps differ", "features of a: its settings or its code changed"]);
+    project.settings(POWER);
+    project.source("late.csv", &format!("{HEADER}{}", run_rows("c", 0.5)));
+    refused(&project, "plan_moved", &["5 steps differ", "raw of c: it was not in the plan"]);
+    std::fs::remove_file(project.path("data/late.csv")).unwrap();
+    project.source("b.csv", &format!("{HEADER}{}", run_rows("b", 1.7)));
+    refused(&project, "plan_moved", &["raw of b: its sources changed"]);
+    let told = project.run(&["materialize", "--plan", "p.json"]);
+    assert!(told.stderr.contains("plan_moved") && told.stderr.contains("nothing was made"), "{told:?}");
+}
+
+#[test]
+fn a_first_build_is_refused_too_where_a_setting_changed_below_what_is_not_made_yet() {
+    let project = Project::new();
+    project.source("a.csv", &format!("{HEADER}{}", run_rows("a", 0.5)));
+    save(&project, &[]);
+    project.settings("[wide]\nmethod = \"previous\"\n");
+    refused(&project, "plan_moved", &["wide of a: its settings or its code changed"]);
+    project.settings("");
+    assert_eq!(project.build(&["--plan", "p.json"]).code, 0);
+}
+
+#[test]
+fn what_is_no_saved_plan_is_refused() {
+    let project = two_runs();
+    project.settings(POWER);
+    refused(&project, "bad_plan", &["p.json"]);
+    let saved = save(&project, &[]);
+    let mut edited = saved.clone();
+    edited["steps"].as_array_mut().unwrap().pop();
+    let mut later = saved;
+    later["plan"]["format"] = 2.into();
+    let plain = project.run(&["plan", "--json"]).stdout;
+    let files = [
+        ("not json".to_owned(), "expected"),
+        (plain, "no `plan`"),
+        (edited.to_string(), "edited"),
+        (later.to_string(), "format 2, and this program reads format 1"),
+    ];
+    for (text, says) in files {
+        std::fs::write(project.path("p.json"), text).unwrap();
+        refused(&project, "bad_plan", &[says]);
+    }
+    for besides in [&["features"][..], &["--run", "a"], &["--force"], &["--only"], &["--dry-run"]] {
+        let told = project.build(&[&["--plan", "p.json"], besides].concat());
+        assert_eq!((told.code, &told.json()["code"]), (2, &"wrong_usage".into()), "{besides:?}");
+    }
+}

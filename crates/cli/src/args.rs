@@ -129,20 +129,30 @@ pub(crate) struct ScopeArgs {
 /// `plan`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = SELECT_HELP.to_owned() + "\n\nExamples:\n  assets plan\n  assets plan stats --run 7582\n  \
-assets plan 'stale: and not tag:summary'\n  assets plan --markdown > plan.md")]
+assets plan 'stale: and not tag:summary'\n  assets plan --markdown > plan.md\n  \
+assets plan features --output p.json && assets materialize --plan p.json")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
+    /// As `materialize --only`: take the published inputs as they are
+    #[arg(long)]
+    pub(crate) only: bool,
+    /// As `materialize --force`: make the selected assets again even where they are fresh
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Answer in Markdown, for a pull request
     #[arg(long)]
     pub(crate) markdown: bool,
+    /// Save the plan too, for `materialize --plan`
+    #[arg(long, short, value_name = "F")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// `materialize`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = SELECT_HELP.to_owned() + "\n\nExamples:\n  assets materialize\n  \
 assets materialize stats --run 7582\n  assets materialize wide+ --force --jobs 4\n  assets materialize --dry-run\n  assets materialize 'failed:'\n  \
-assets materialize 'key:\"f*\" or stats' --only")]
+assets materialize 'key:\"f*\" or stats' --only\n  assets materialize --plan p.json")]
 pub(crate) struct MaterializeArgs {
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
@@ -155,6 +165,9 @@ pub(crate) struct MaterializeArgs {
     /// Only show the plan
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Make exactly what `plan --output F` saved; refused where anything has moved since
+    #[arg(long, value_name = "F", conflicts_with_all = ["select", "runs", "only", "force", "dry_run"])]
+    pub(crate) plan: Option<PathBuf>,
     /// Steps made at the same time; default: the settings', else cores + 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,

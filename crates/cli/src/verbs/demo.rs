@@ -19,7 +19,8 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &DemoArgs) ->
     out.hint("making every asset of every run");
     let trigger = format!("assets demo {}", args.dir.display());
     let asked = MaterializeArgs::default();
-    let (summary, tally) = materialize::make(out, project.as_ref(), global.rehash, &asked, &trigger)?;
+    let request = materialize::Request { args: &asked, saved: None, trigger: &trigger };
+    let (summary, tally) = materialize::make(out, project.as_ref(), global.rehash, &request)?;
     if !out.json {
         materialize::answer(out, &summary, &tally);
         if !summary.interrupted {

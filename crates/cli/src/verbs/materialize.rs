@@ -8,6 +8,7 @@ use crate::out::Out;
 use crate::progress::{self, tally::Tally};
 use crate::render::{number, time, words};
 use crate::session;
+use crate::verbs::plan::saved::{self, Saved};
 use assets_core::source::Identified;
 use assets_engine::build::Backends;
 use assets_engine::pool::{Pool, now_us};
@@ -28,8 +29,13 @@ pub(crate) fn run(
     if args.dry_run {
         return super::plan::dry_run(app, out, global, args);
     }
+    let (saved, args) = match &args.plan {
+        Some(path) => saved::read(path, args).map(|(saved, asked)| (Some(saved), asked))?,
+        None => (None, args.clone()),
+    };
     let project = app.open(&session::open_options(global))?;
-    let (summary, tally) = make(out, project.as_ref(), global.rehash, args, &trigger(argv))?;
+    let request = Request { args: &args, saved: saved.as_ref(), trigger: &trigger(argv) };
+    let (summary, tally) = make(out, project.as_ref(), global.rehash, &request)?;
     if !out.json {
         answer(out, &summary, &tally);
     }
@@ -42,14 +48,23 @@ pub(crate) fn trigger(argv: &[OsString]) -> String {
     std::iter::once("assets".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
+/// What a build is asked for.
+pub(crate) struct Request<'a> {
+    pub(crate) args: &'a MaterializeArgs,
+    /// The plan that has to hold still.
+    pub(crate) saved: Option<&'a Saved>,
+    /// The command line.
+    pub(crate) trigger: &'a str,
+}
+
 /// One build, from the lock to the last published view.
 pub(crate) fn make(
     out: &Out,
     project: &dyn Project,
     rehash: bool,
-    args: &MaterializeArgs,
-    trigger: &str,
+    request: &Request<'_>,
 ) -> Result<(BuildSummary, Tally), Failure> {
+    let args = request.args;
     // What is named wrongly should not wait for another build.
     let mut scope = Scope::new(project.graph(), &args.scope.select, args.only)?;
     let store = project.writer(!args.no_wait, &mut |holder| {
@@ -68,9 +83,12 @@ pub(crate) fn make(
         World { graph: project.graph(), ledger: &ledger, sources: &sources, records: catalog, tables: &*tables };
     scope.restrict(&assets_engine::plan::all_partitions(&world), &args.scope.runs)?;
     scope.settle(&world);
+    if let Some(saved) = request.saved {
+        saved.check(&world, &assets_engine::plan::plan(&world, &scope))?;
+    }
     let options = BuildOptions {
         id: build_id(),
-        trigger: trigger.to_owned(),
+        trigger: request.trigger.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         all_published: store.all_published(),
         since,

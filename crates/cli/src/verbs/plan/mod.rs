@@ -4,6 +4,7 @@ mod estimate;
 mod groups;
 mod json;
 mod markdown;
+pub(crate) mod saved;
 mod text;
 
 use self::estimate::Estimate;
@@ -29,7 +30,8 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &PlanArgs) ->
             "`--markdown` and `--json` are two answers: ask for one",
         )));
     }
-    let asked = MaterializeArgs { scope: args.scope.clone(), ..MaterializeArgs::default() };
+    let (only, force) = (args.only, args.force);
+    let asked = MaterializeArgs { scope: args.scope.clone(), only, force, ..MaterializeArgs::default() };
     tell(app, out, global, &asked, args)
 }
 
@@ -47,8 +49,14 @@ fn tell(app: &dyn App, out: &Out, global: &Global, asked: &MaterializeArgs, how:
     (scope.only, scope.force) = (asked.only, asked.force);
     let plan = session.plan(&scope);
     let answer = Answer { graph: session.project.graph(), plan: &plan, estimate: Estimate::new(&session, &plan) };
+    let mut document = None;
+    if let Some(path) = &how.output {
+        let saved = saved::document(json::of(&answer), &session.world(), &plan, asked);
+        saved::write(path, &saved)?;
+        document = Some(saved);
+    }
     if out.json {
-        out.json(&json::of(&answer));
+        out.json(&document.unwrap_or_else(|| json::of(&answer)));
         return Ok(0);
     }
     session.warn(out);
@@ -56,6 +64,9 @@ fn tell(app: &dyn App, out: &Out, global: &Global, asked: &MaterializeArgs, how:
         markdown::tell(out, &answer);
     } else {
         text::tell(out, &answer);
+    }
+    if let Some(path) = &how.output {
+        out.hint(&format!("saved: `assets materialize --plan {}` makes exactly this", path.display()));
     }
     Ok(0)
 }
