@@ -91,7 +91,7 @@ fn a_pull_request_reads_it_as_markdown() {
     assert!(text.lines().any(|line| line.starts_with("| <code>features</code> | 2 | stale |")), "{text}");
     assert!(text.contains("| 1 of 32 |"), "{text}");
     let column =
-        text.lines().find(|line| line.starts_with("| <code>features</code> | <code>power_1</code> | 2 | stale |"));
+        text.lines().find(|line| line.starts_with("| <code>features</code> | <code>power_1</code> | 3 | stale |"));
     assert!(column.is_some(), "{text}");
     assert!(text.contains("<code>p&#124;7&#96;&#60;b&#62;&#64;x_1</code>") && !text.contains(id), "{text}");
     let (details, end) = (text.find("<details>").unwrap(), text.find("</details>").unwrap());

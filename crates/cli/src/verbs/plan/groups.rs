@@ -97,7 +97,8 @@ pub(crate) fn columns<'a>(graph: &Graph, plan: &'a Plan, estimate: &Estimate<'a>
             Found::default()
         });
         known.runs += usize::from(part.id.slice.is_none() || part.id.column == first_column(planned, part));
-        if by_column && computes(part.state) && part.id.slice.is_none() {
+        // What further outputs add is not told apart.
+        if by_column && computes(part.state) && part.output == planned.step.asset {
             known.cost.add(&estimate.column(&planned.step));
         }
         for reason in &part.reasons {

@@ -11,8 +11,9 @@ use std::collections::HashMap;
 
 /// Runs that are named one by one.
 const NAMED: usize = 12;
-/// Columns that are named in one line.
+/// Columns that are named in one line: so many, and no more than this many characters.
 const COLUMNS: usize = 16;
+const NAMES: usize = 80;
 /// A reason that would make a line longer than this has a line of its own.
 const WIDTH: usize = 100;
 
@@ -91,10 +92,14 @@ fn columns(out: &Out, answer: &Answer<'_>) {
 }
 
 fn named(names: &[String]) -> String {
-    match names.get(..COLUMNS) {
-        Some(first) if names.len() > COLUMNS => format!("{} and {} more", first.join(" "), names.len() - COLUMNS),
-        _ => names.join(" "),
-    }
+    let mut length = 0;
+    let fits = names.iter().take(COLUMNS).take_while(|name| {
+        length += name.chars().count() + 1;
+        length <= NAMES
+    });
+    let shown = fits.count().max(1).min(names.len());
+    let first = names[..shown].join(" ");
+    if shown < names.len() { format!("{first} and {} more", names.len() - shown) } else { first }
 }
 
 /// The last line: how many steps are in which state, and what it costs.
