@@ -145,7 +145,8 @@ fn a_feature_that_cannot_be_known_says_why() {
 #[test]
 fn wrong_definitions_are_refused_before_anything_is_made() {
     let project = two_runs();
-    let cases: [(&str, &str, &str, &str); 16] = [
+    let long = vec!["fx_1"; 1000].join(" + ");
+    let cases: [(&str, &str, &str, &str); 20] = [
         ("p", "fx_1 * ", "syntax_error", "expression"),
         ("p", "fx_1 fy_1", "syntax_error", "left over"),
         ("p", "fx_1 * fx_9", "unknown_column", "did you mean `fx_1`?"),
@@ -159,6 +160,10 @@ fn wrong_definitions_are_refused_before_anything_is_made() {
         ("p", "features.fx_1", "not_an_expression", "write `fx_1`"),
         ("p", "(select 1)", "not_an_expression", "`sql`"),
         ("p", "null", "wrong_type", "null in every row"),
+        ("p", "rolling_mean(fx_1 > 2, 10)", "wrong_type", "boolean where a number"),
+        ("p", "rolling_mean(time, 10)", "wrong_type", "time where a number"),
+        ("p", "rolling_max(fx_1, 50) filter (where fx_1 < 0)", "bad_argument", "nothing else"),
+        ("p", &long, "too_long", "cut it into several"),
         ("vx_1", "fx_1", "name_taken", "already"),
         ("run_uuid", "fx_1", "name_taken", "already"),
         ("a-b", "fx_1", "bad_name", "letters"),
@@ -178,4 +183,16 @@ fn wrong_definitions_are_refused_before_anything_is_made() {
     assert!(project.run(&["plan"]).stderr.contains("a → b → a"));
     project.settings("");
     assert_eq!(project.build(&[]).finished()["made"], 0, "nothing of it was made");
+}
+
+#[test]
+fn a_function_of_time_takes_whole_numbers_and_nested_shorthands_stay_short() {
+    let project = two_runs();
+    let nested = (0..12).fold("fx_1".to_owned(), |inner, at| format!("clip({inner} + 1, -5, {at})"));
+    let long = vec!["fx_1"; 400].join(" + ");
+    let settings = feature("n", "cast(x_1 as int)") + &feature("m", "rolling_mean(n, 100)") + &feature("c", &nested);
+    project.settings(&(settings + &feature("l", &long)));
+    assert_eq!(computed(&project.build(&[])), only("n m c l", 2));
+    let off = &project.sql("select max(abs(l - 400 * fx_1)) as l, count(m) - count(n) as m from features")[0];
+    assert!(off["l"].as_f64().unwrap() < 1e-9 && off["m"] == 0, "{off}");
 }

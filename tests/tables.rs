@@ -99,7 +99,7 @@ fn what_a_query_cannot_know_says_why() {
 #[test]
 fn wrong_queries_are_refused_before_anything_is_made() {
     let project = project();
-    let cases: [(&str, &str, &str, &str); 12] = [
+    let cases: [(&str, &str, &str, &str); 14] = [
         ("t", "select fx_1 from featurs", "sql_error", "did you mean `features`?"),
         ("t", "select fx_9 from features", "sql_error", "did you mean `fx_1`?"),
         ("t", "select fx_1 whre fx_1 > 1 from wide", "sql_error", "t: "),
@@ -108,6 +108,8 @@ fn wrong_queries_are_refused_before_anything_is_made() {
         ("t", "select 1 as one", "bad_definition", "reads no table"),
         ("t", "select run_uuid from features", "bad_definition", "besides the keys"),
         ("t", "select n from t", "asset_cycle", "t → t"),
+        ("t", "with wide as (select 1 as x_1) select x_1 from wide", "sql_error", "`wide` is a table already"),
+        ("t", "select x_1 from wide natural join features", "sql_error", "using"),
         ("features", "select fx_1 from wide", "name_taken", "already"),
         ("gaps", "select fx_1 from wide", "name_taken", "already"),
         ("t", "select fx_1 > 1, array_agg(fx_1) as l from features group by fx_1 > 1", "wrong_type", "cast it"),
@@ -130,4 +132,23 @@ fn wrong_queries_are_refused_before_anything_is_made() {
     assert!(project.run(&["plan"]).stderr.contains("add `order by`"));
     project.settings(&format!("[assets.t]\nsql = '{}'\n", counted.replace(" limit", " order by field limit")));
     assert_eq!(project.build(&[]).code, 0);
+}
+
+#[test]
+fn how_a_table_is_laid_out_can_change() {
+    let project = project();
+    let table = |packed: bool, rows: usize| {
+        project.settings(&format!("[assets.t]\nsql = 'select time, x_1 from wide limit {rows}'\npacked = {packed}\n"));
+        assert_eq!(project.build(&[]).code, 0);
+        let mut files: Vec<String> = std::fs::read_dir(project.path("warehouse/tables/t"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        files
+    };
+    assert_eq!(table(false, 5), ["a.parquet", "b.parquet"]);
+    assert_eq!(table(true, 5), ["part-00000.parquet"]);
+    assert_eq!(table(true, 9), ["part-00000.parquet"]);
+    assert_eq!(table(false, 9), ["a.parquet", "b.parquet"]);
 }

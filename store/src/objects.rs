@@ -9,6 +9,7 @@ use crate::lock::WriterLock;
 use assets_core::hash::{ByteHasher, ObjectId};
 use assets_core::key::AssetName;
 use assets_core::table_store::{Object, Staged, TableFile, TableStore, TableStoreError};
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -214,6 +215,24 @@ impl TableStore for FolderTables {
 
     fn is_published(&self, table: &TableFile) -> bool {
         self.table_path(table).is_ok_and(|path| path.is_file())
+    }
+
+    fn sweep(&self, output: &AssetName, keep: &BTreeSet<String>) -> Result<(), TableStoreError> {
+        self.may_write()?;
+        let folder = self.output_folder(output);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(reading(&folder)(error).into()),
+        };
+        for entry in entries {
+            let path = entry.map_err(reading(&folder))?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if path.extension().is_some_and(|ending| ending == "parquet") && !keep.contains(stem) {
+                remove_if_there(&path)?;
+            }
+        }
+        Ok(())
     }
 
     fn folder(&self, output: &AssetName) -> Option<PathBuf> {

@@ -19,19 +19,36 @@ use crate::out::Out;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+const STACK_BYTES: usize = 64 << 20;
+
 /// Runs the program once: `args` as the shell gave them, the program's name first.
-pub fn run(app: &dyn App, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(app: &(dyn App + Sync), args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match args::parse(&args) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(edge::refused(&error, &args)),
     };
     let out = Out::new(&cli.global);
-    let code = dispatch(app, &out, &cli, &args).unwrap_or_else(|failure| {
-        edge::report(&out, &failure);
-        failure.exit
+    let answer = || {
+        dispatch(app, &out, &cli, &args).unwrap_or_else(|failure| {
+            edge::report(&out, &failure);
+            failure.exit
+        })
+    };
+    // Long queries and expressions are walked by recursion: the system's stack of 8 MB is not enough for them.
+    let code = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("main".to_owned()).stack_size(STACK_BYTES);
+        thread.spawn_scoped(scope, answer).map(|thread| thread.join())
     });
-    ExitCode::from(code)
+    match code {
+        Ok(Ok(code)) => ExitCode::from(code),
+        // Whatever broke has told so itself.
+        Ok(Err(_)) => ExitCode::from(101),
+        Err(error) => {
+            eprintln!("error[no_threads]: a thread can't be started: {error}");
+            ExitCode::from(edge::TRANSIENT)
+        }
+    }
 }
 
 /// The whole program.

@@ -5,6 +5,7 @@ use crate::asset::OutputDecl;
 use crate::hash::ObjectId;
 use crate::key::{AssetName, Partition};
 use crate::reason::Reason;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -85,6 +86,9 @@ pub trait TableStore: Send + Sync {
 
     /// Whether a table is published.
     fn is_published(&self, table: &TableFile) -> bool;
+
+    /// Removes an output's published tables whose stems are not among those: what an earlier layout left.
+    fn sweep(&self, output: &AssetName, keep: &BTreeSet<String>) -> Result<(), TableStoreError>;
 
     /// Where a person finds an output's tables, if that is a place.
     fn folder(&self, output: &AssetName) -> Option<PathBuf>;

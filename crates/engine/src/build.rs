@@ -465,6 +465,7 @@ impl<'a> Build<'a> {
             (self.events)(Event::Publishing { files: self.publisher.pending() });
             self.publisher.flush(&self.ledger)?;
         }
+        self.publisher.sweep(&self.ledger)?;
         if self.begun {
             let (id, counts) = (self.options.id.clone(), self.counts);
             self.commit(vec![Entry::End(BuildEnd { id, end_us: now_us(), counts, interrupted })])?;

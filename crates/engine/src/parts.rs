@@ -124,7 +124,8 @@ fn to_be_made(input: &AssetName) -> Reason {
 
 /// Whether a record has no rows of a slice, and what goes in now gives none either.
 fn stays_away(newest: &StepRecord, code: &PartCode, part: &PlannedPart, now: &Recipe) -> bool {
-    is_absent(newest, part) && absence_differences(newest, code, now).is_empty()
+    // A parameter that is gone is none of the code any more, and may have been what kept the rows away.
+    is_absent(newest, part) && newest.recipe.params == now.params && absence_differences(newest, code, now).is_empty()
 }
 
 /// Whether a record has its output without rows of that slice. Such a slice is not new: it may never come.

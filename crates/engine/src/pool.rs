@@ -15,6 +15,9 @@ pub fn now_us() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
+/// Plans of long expressions are walked by recursion; what is not used of it costs nothing.
+const STACK_BYTES: usize = 64 << 20;
+
 /// Runs steps on a pool of threads of its own.
 pub struct Pool {
     threads: rayon::ThreadPool,
@@ -55,7 +58,7 @@ fn perform_apart(worker: &dyn Worker, request: StepRequest) -> StepOutcome {
     let step = request.step.clone();
     let start_us = now_us();
     let outcome = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name(name.clone());
+        let thread = std::thread::Builder::new().name(name.clone()).stack_size(STACK_BYTES);
         thread.spawn_scoped(scope, || perform(worker, request)).map(|thread| thread.join())
     });
     let lost = |message: String| {

@@ -7,7 +7,7 @@ use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::record::{OutputRecord, StepRecord, Stored};
 use assets_core::table_store::{TableFile, TableStore};
-use assets_core::{OutputDecl, Step};
+use assets_core::{AssetName, OutputDecl, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A step of a view: its place, the step, its rows.
@@ -63,6 +63,22 @@ impl<'a> Publisher<'a> {
                     break;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Removes published files that nothing recorded is published in any more: those of an earlier layout.
+    pub(crate) fn sweep(&self, ledger: &Ledger) -> Result<(), EngineError> {
+        let mut keep: BTreeMap<&AssetName, BTreeSet<String>> = BTreeMap::new();
+        for (step, tip) in ledger.steps() {
+            for output in tip.record().into_iter().flat_map(|record| &record.outputs) {
+                let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
+                let file = TableFile::published(decl, &step.partition, tip.ordinal);
+                keep.entry(&decl.name).or_default().insert(file.stem);
+            }
+        }
+        for (output, stems) in keep {
+            self.tables.sweep(output, &stems)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use assets_core::hash::{ByteHasher, ObjectId};
 use assets_core::key::AssetName;
 use assets_core::reason::Reason;
 use assets_core::table_store::{Object, Staged, TableFile, TableStore, TableStoreError};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -139,6 +139,11 @@ impl TableStore for MemoryTables {
 
     fn is_published(&self, table: &TableFile) -> bool {
         self.inner().published.contains_key(table)
+    }
+
+    fn sweep(&self, output: &AssetName, keep: &BTreeSet<String>) -> Result<(), TableStoreError> {
+        self.inner().published.retain(|table, _| table.output != *output || keep.contains(&table.stem));
+        Ok(())
     }
 
     fn folder(&self, _: &AssetName) -> Option<PathBuf> {

@@ -145,7 +145,7 @@ impl Definer<'_> {
 
 impl parse::Names for Definer<'_> {
     fn column(&self, name: &str, place: Place, parsed: &Parsed) -> Result<(), Reason> {
-        if self.kinds.contains_key(name) {
+        if self.kinds.contains_key(name) && !self.hidden.contains(name) {
             return Ok(());
         }
         let hint = suggest::hint(name, self.kinds.keys().filter(|known| !self.hidden.contains(*known)).map(|k| &**k));
@@ -161,11 +161,11 @@ impl parse::Names for Definer<'_> {
     }
 
     fn hidden_expr(&mut self, parsed: &Parsed) -> Result<String, Reason> {
-        let name = parsed.text().to_owned();
+        let name = parse::hidden_name(parsed.text());
         if !self.made.contains_key(&name) {
             let (expr, kind) = self.typed(parsed)?;
             if !matches!(kind, Kind::Float | Kind::Int) {
-                let what = format!("`{name}` is {} where a number is needed", kind.name());
+                let what = format!("`{}` is {} where a number is needed", parsed.text(), kind.name());
                 return Err(parsed.wrong("wrong_type", what, None));
             }
             self.hide(&name, Defined::expr(ColumnDecl::new(&name, Kind::Float, "", ""), expr));

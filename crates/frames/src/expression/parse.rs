@@ -2,6 +2,7 @@
 //! place of calls that polars does not know.
 
 use super::function::{Call, Function, Meaning};
+use assets_core::hash::{Digest, Hasher};
 use assets_core::{Reason, suggest};
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, UnaryOperator, Value, visit_expressions,
@@ -11,7 +12,10 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, Tokenizer};
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
+
+/// Operators, names and numbers of one expression: polars walks them by recursion, and in more than linear time.
+const NODES_MAX: usize = 1_000;
 
 /// A place in a text: line and column from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,17 @@ impl Parsed {
         if rest.token != Token::EOF {
             let message = format!("`{}` is left over behind the expression", rest.token);
             return wrong(message, Some(Place::of(rest.span.start)));
+        }
+        let mut nodes = 0;
+        let _ = visit_expressions(&tree, |_| {
+            nodes += 1;
+            ControlFlow::<()>::Continue(())
+        });
+        if nodes > NODES_MAX {
+            let message = format!(
+                "the expression has {nodes} parts, more than the {NODES_MAX} that are allowed: cut it into several"
+            );
+            return Err(Reason::new("too_long", message).with("parts", nodes));
         }
         let text = tree.to_string();
         Ok(Self { source: source.to_owned(), tree, text })
@@ -154,18 +169,26 @@ impl Parsed {
         };
         let usage = known.usage;
         let bad = |what: String| self.wrong("bad_argument", format!("{what}: {usage}"), Some(place));
-        let arguments = arguments(&function.args);
-        let arguments = arguments.ok_or_else(|| bad(format!("`{name}` takes plain arguments")))?;
-        match &known.meaning {
-            Meaning::Sql => Ok(None),
-            Meaning::Short { arguments: allowed, write } => {
+        let with_options =
+            function.filter.is_some() || function.null_treatment.is_some() || !function.within_group.is_empty();
+        let form = match &known.meaning {
+            Meaning::Sql => return Ok(None),
+            Meaning::Short { arguments, write } => Form::Short(arguments.clone(), *write),
+            Meaning::Kernel { constants, .. } => Form::Kernel(constants.clone()),
+        };
+        let arguments = arguments(&function.args).filter(|_| !with_options);
+        let arguments = arguments.ok_or_else(|| bad(format!("`{name}` takes plain arguments and nothing else")))?;
+        match form {
+            Form::Short(allowed, write) => {
                 if !allowed.contains(&arguments.len()) {
                     return Err(bad(format!("`{name}` got {} arguments", arguments.len())));
                 }
-                let texts: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+                // An argument is named several times: what is longer than a name becomes a column.
+                let texts: Result<Vec<String>, Reason> = arguments.iter().map(|part| self.named(part, names)).collect();
+                let texts = texts?;
                 Ok(Some(Expr::Nested(Box::new(Self::new(&write(&texts))?.tree))))
             }
-            Meaning::Kernel { constants: allowed, .. } => {
+            Form::Kernel(allowed) => {
                 let [over, constants @ ..] = arguments.as_slice() else {
                     return Err(bad(format!("`{name}` needs a column")));
                 };
@@ -174,16 +197,12 @@ impl Parsed {
                 }
                 let numbers: Option<Vec<f64>> = constants.iter().map(|constant| number(constant)).collect();
                 let numbers = numbers.ok_or_else(|| bad(format!("`{name}` takes numbers behind the column")))?;
-                let column = match over {
+                let column = match bare(over) {
                     Expr::Identifier(column) if names.is_number(&column.value) => column.value.clone(),
-                    over => {
-                        let text = over.to_string();
-                        let inner = Self { source: self.source.clone(), tree: (*over).clone(), text };
-                        names.hidden_expr(&inner)?
-                    }
+                    over => names.hidden_expr(&self.part(over))?,
                 };
                 let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-                let hidden = format!("{name}({})", [vec![column.clone()], texts].concat().join(", "));
+                let hidden = hidden_name(&format!("{name}({})", [vec![column.clone()], texts].concat().join(", ")));
                 names
                     .hidden_kernel(&hidden, &Call { column: &column, constants: &numbers }, &name)
                     .map_err(|what| self.wrong("bad_argument", what, Some(place)))?;
@@ -193,11 +212,49 @@ impl Parsed {
     }
 }
 
+impl Parsed {
+    /// A part of the expression, with the whole text to point into.
+    fn part(&self, tree: &Expr) -> Self {
+        Self { source: self.source.clone(), tree: tree.clone(), text: tree.to_string() }
+    }
+
+    /// An argument as a name or a number.
+    fn named(&self, argument: &Expr, names: &mut dyn Names) -> Result<String, Reason> {
+        match bare(argument) {
+            simple @ Expr::Identifier(_) => Ok(simple.to_string()),
+            simple if number(simple).is_some() => Ok(simple.to_string()),
+            other => Ok(Ident::with_quote('"', names.hidden_expr(&self.part(other))?).to_string()),
+        }
+    }
+}
+
+/// An expression without parentheses around it.
+fn bare(expr: &Expr) -> &Expr {
+    if let Expr::Nested(inner) = expr { bare(inner) } else { expr }
+}
+
+/// The name of the hidden column that stands for a text: short however long that is, and none that a person can give.
+pub(super) fn hidden_name(text: &str) -> String {
+    let digest: Digest<8> = Hasher::new("assets.hidden.1").text(text).finish();
+    format!("#{digest}")
+}
+
+/// How a call is replaced.
+enum Form {
+    /// By what the function writes for so many arguments.
+    Short(RangeInclusive<usize>, fn(&[String]) -> String),
+    /// By a column, with so many constants.
+    Kernel(RangeInclusive<usize>),
+}
+
 fn arguments(arguments: &FunctionArguments) -> Option<Vec<&Expr>> {
     match arguments {
         FunctionArguments::None => Some(Vec::new()),
         FunctionArguments::Subquery(_) => None,
         FunctionArguments::List(list) => {
+            if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+                return None;
+            }
             let plain = list.args.iter().map(|argument| match argument {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
                 _ => None,

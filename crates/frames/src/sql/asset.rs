@@ -129,6 +129,8 @@ fn one(
     parsed: &Parsed,
     graph: &Graph,
 ) -> Result<(AssetDecl, QueryAsset), Reason> {
+    parsed.own_names_are_free(graph)?;
+    parsed.without_natural_joins()?;
     let sql = times::rewritten(parsed, graph)?.unwrap_or_else(|| table.sql.clone());
     let schema_of = |output: &OutputDecl| Arc::new(columns::schema(&output.columns));
     let empty = graph

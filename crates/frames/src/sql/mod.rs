@@ -2,6 +2,7 @@
 //! One `select` (or `with`), no table functions, no writes. Only the columns that a query needs are read.
 
 mod asset;
+mod names;
 mod statement;
 mod times;
 
@@ -59,6 +60,7 @@ impl AnonymousScan for OutputScan {
 /// Answers a query from what the ledger says is true.
 pub fn query(graph: &Graph, ledger: &Ledger, tables: &Arc<dyn TableStore>, query: &str) -> Result<Table, Reason> {
     let parsed = Parsed::new(query)?;
+    parsed.own_names_are_free(graph)?;
     let rewritten = times::rewritten(&parsed, graph)?;
     // What polars will do differently one day is nothing that the author of a query can act on.
     polars::error::set_warning_function(|_, _| {});

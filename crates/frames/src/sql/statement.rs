@@ -1,5 +1,6 @@
 //! A query as a tree: refuses what is not one `select` (or `with`) over declared tables, and says where it is wrong.
 
+use super::names;
 use assets_core::graph::Graph;
 use assets_core::{ColumnDecl, Reason};
 use sqlparser::ast::{
@@ -9,6 +10,9 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use std::ops::ControlFlow;
+
+/// Operators, names and numbers of one query: polars walks them by recursion.
+const NODES_MAX: usize = 5_000;
 
 /// A query that may be answered.
 pub(super) struct Parsed {
@@ -36,6 +40,14 @@ impl Parsed {
             return Err(Reason::new("sql_refused", message));
         };
         let parsed = Self { source: source.to_owned(), statement };
+        let mut nodes = 0;
+        let _ = visit_expressions(&parsed.statement, |_| {
+            nodes += 1;
+            ControlFlow::<()>::Continue(())
+        });
+        if nodes > NODES_MAX {
+            return Err(parsed.wrong(format!("the query has {nodes} parts, more than the {NODES_MAX} allowed"), None));
+        }
         match &parsed.statement {
             Statement::Query(_) if is_read(&word) => parsed.within_tables(),
             _ => Err(refused(&word)),
@@ -76,14 +88,35 @@ impl Parsed {
         found.break_value()
     }
 
-    /// The names that stand in the place of tables: declared ones, and those that the query gives itself.
+    /// The names that stand in the place of tables, without those that the query gives itself.
     pub(super) fn tables(&self) -> Vec<String> {
         let mut read = Vec::new();
         let _ = visit_relations(&self.statement, |relation| {
             read.push(relation.to_string().trim_matches('"').to_owned());
             ControlFlow::<()>::Continue(())
         });
+        let own = names::own_names(&self.statement);
+        read.retain(|name: &String| !own.iter().any(|(own, _)| own == name));
         read
+    }
+
+    /// Refuses names that the query gives to something else than the table of that name: polars would take the table.
+    pub(super) fn own_names_are_free(&self, graph: &Graph) -> Result<(), Reason> {
+        match names::own_names(&self.statement).into_iter().find(|(name, _)| graph.output(name).is_some()) {
+            None => Ok(()),
+            Some((name, place)) => {
+                Err(self.wrong(format!("`{name}` is a table already: give this another name"), Some(place)))
+            }
+        }
+    }
+
+    /// Refuses `natural` joins: polars takes the shared columns in an order that differs from call to call.
+    pub(super) fn without_natural_joins(&self) -> Result<(), Reason> {
+        if names::has_natural_join(&self.statement) {
+            let message = "a `natural join` is refused: say which columns, with `using (…)`";
+            return Err(self.wrong(message.to_owned(), None));
+        }
+        Ok(())
     }
 
     /// The columns of the declared tables that the query reads.
