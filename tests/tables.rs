@@ -151,4 +151,8 @@ fn how_a_table_is_laid_out_can_change() {
     assert_eq!(table(true, 5), ["part-00000.parquet"]);
     assert_eq!(table(true, 9), ["part-00000.parquet"]);
     assert_eq!(table(false, 9), ["a.parquet", "b.parquet"]);
+    // A table that no record speaks of is none of the other layout: it stays.
+    std::fs::copy(project.path("warehouse/tables/t/a.parquet"), project.path("warehouse/tables/t/lost.parquet"))
+        .unwrap();
+    assert_eq!(table(false, 7), ["a.parquet", "b.parquet", "lost.parquet"]);
 }

@@ -9,7 +9,6 @@ use crate::lock::WriterLock;
 use assets_core::hash::{ByteHasher, ObjectId};
 use assets_core::key::AssetName;
 use assets_core::table_store::{Object, Staged, TableFile, TableStore, TableStoreError};
-use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -217,7 +216,7 @@ impl TableStore for FolderTables {
         self.table_path(table).is_ok_and(|path| path.is_file())
     }
 
-    fn sweep(&self, output: &AssetName, keep: &BTreeSet<String>) -> Result<(), TableStoreError> {
+    fn sweep(&self, output: &AssetName, is_left_over: &dyn Fn(&str) -> bool) -> Result<(), TableStoreError> {
         self.may_write()?;
         let folder = self.output_folder(output);
         let entries = match fs::read_dir(&folder) {
@@ -228,7 +227,7 @@ impl TableStore for FolderTables {
         for entry in entries {
             let path = entry.map_err(reading(&folder))?.path();
             let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            if path.extension().is_some_and(|ending| ending == "parquet") && !keep.contains(stem) {
+            if path.extension().is_some_and(|ending| ending == "parquet") && is_left_over(stem) {
                 remove_if_there(&path)?;
             }
         }

@@ -5,7 +5,6 @@ use crate::asset::OutputDecl;
 use crate::hash::ObjectId;
 use crate::key::{AssetName, Partition};
 use crate::reason::Reason;
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -53,6 +52,11 @@ impl TableFile {
     }
 }
 
+/// Whether a file of that stem is shared by many steps of a packed output, going by its name.
+pub fn is_shared(stem: &str) -> bool {
+    stem.strip_prefix("part-").is_some_and(|number| number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// Bytes on their way into the store; dropped, they leave nothing.
 pub trait Staged: Write + Send {
     /// Makes them an object, durable, named by their hash.
@@ -87,8 +91,8 @@ pub trait TableStore: Send + Sync {
     /// Whether a table is published.
     fn is_published(&self, table: &TableFile) -> bool;
 
-    /// Removes an output's published tables whose stems are not among those: what an earlier layout left.
-    fn sweep(&self, output: &AssetName, keep: &BTreeSet<String>) -> Result<(), TableStoreError>;
+    /// Removes those of an output's published tables whose stems are said to be left over from an earlier layout.
+    fn sweep(&self, output: &AssetName, is_left_over: &dyn Fn(&str) -> bool) -> Result<(), TableStoreError>;
 
     /// Where a person finds an output's tables, if that is a place.
     fn folder(&self, output: &AssetName) -> Option<PathBuf>;

@@ -6,7 +6,7 @@ use assets_core::compute::Packer;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::record::{OutputRecord, StepRecord, Stored};
-use assets_core::table_store::{TableFile, TableStore};
+use assets_core::table_store::{TableFile, TableStore, is_shared};
 use assets_core::{AssetName, OutputDecl, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,11 +20,13 @@ pub(crate) struct Publisher<'a> {
     packer: &'a dyn Packer,
     /// Views to be written.
     dirty: BTreeSet<TableFile>,
+    /// Outputs of which something was published.
+    touched: BTreeSet<AssetName>,
 }
 
 impl<'a> Publisher<'a> {
     pub(crate) fn new(graph: &'a Graph, tables: &'a dyn TableStore, packer: &'a dyn Packer) -> Self {
-        Self { graph, tables, packer, dirty: BTreeSet::new() }
+        Self { graph, tables, packer, dirty: BTreeSet::new(), touched: BTreeSet::new() }
     }
 
     /// Publishes a step's tables; packed ones are noted and written by `flush`.
@@ -32,6 +34,7 @@ impl<'a> Publisher<'a> {
         for output in &record.outputs {
             let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
             let file = TableFile::published(decl, &record.step.partition, ordinal);
+            self.touched.insert(decl.name.clone());
             match &output.stored {
                 Stored::Object(object) if !decl.packed => self.tables.publish(&file, object)?,
                 _ => drop(self.dirty.insert(file)),
@@ -67,18 +70,18 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// Removes published files that nothing recorded is published in any more: those of an earlier layout.
+    /// Removes what an earlier layout left of the outputs that were published now: files of many steps where each has its
+    /// own now, or the other way round. Nothing else goes: a table whose record was lost is still a table.
     pub(crate) fn sweep(&self, ledger: &Ledger) -> Result<(), EngineError> {
-        let mut keep: BTreeMap<&AssetName, BTreeSet<String>> = BTreeMap::new();
-        for (step, tip) in ledger.steps() {
-            for output in tip.record().into_iter().flat_map(|record| &record.outputs) {
-                let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
-                let file = TableFile::published(decl, &step.partition, tip.ordinal);
-                keep.entry(&decl.name).or_default().insert(file.stem);
-            }
-        }
-        for (output, stems) in keep {
-            self.tables.sweep(output, &stems)?;
+        for decl in self.touched.iter().filter_map(|name| self.graph.output(name.as_str())) {
+            let is_published = |stem: &str| {
+                ledger.steps().any(|(step, tip)| {
+                    let own = tip.record().is_some_and(|record| record.output(&decl.name).is_some());
+                    own && TableFile::published(decl, &step.partition, tip.ordinal).stem == stem
+                })
+            };
+            let is_left_over = |stem: &str| is_shared(stem) != decl.packed && !is_published(stem);
+            self.tables.sweep(&decl.name, &is_left_over)?;
         }
         Ok(())
     }

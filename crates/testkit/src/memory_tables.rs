@@ -4,7 +4,7 @@ use assets_core::hash::{ByteHasher, ObjectId};
 use assets_core::key::AssetName;
 use assets_core::reason::Reason;
 use assets_core::table_store::{Object, Staged, TableFile, TableStore, TableStoreError};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -141,8 +141,8 @@ impl TableStore for MemoryTables {
         self.inner().published.contains_key(table)
     }
 
-    fn sweep(&self, output: &AssetName, keep: &BTreeSet<String>) -> Result<(), TableStoreError> {
-        self.inner().published.retain(|table, _| table.output != *output || keep.contains(&table.stem));
+    fn sweep(&self, output: &AssetName, is_left_over: &dyn Fn(&str) -> bool) -> Result<(), TableStoreError> {
+        self.inner().published.retain(|table, _| table.output != *output || !is_left_over(&table.stem));
         Ok(())
     }
 
