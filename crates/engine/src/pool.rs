@@ -38,7 +38,8 @@ impl Pool {
 
 impl Executor for Pool {
     fn width(&self) -> usize {
-        self.threads.current_num_threads()
+        // Twice as many as run: while outcomes are committed, no thread waits for its next step.
+        self.threads.current_num_threads() * 2
     }
 
     fn submit(&self, request: StepRequest, done: Sender<StepOutcome>) {
