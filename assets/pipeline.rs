@@ -12,11 +12,12 @@ use crate::settings::{DerivativeMethod, Method, Settings};
 use crate::stats::{self, Stats};
 use crate::versions;
 use crate::wide::{self, Wide};
+use assets_command::Places;
 use assets_core::graph::Graph;
 use assets_core::{AssetDecl, AssetName, InputDecl, OutputDecl, Reads, Reason};
 use assets_frames::FrameAsset;
 use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined};
-use assets_frames::sql::declare;
+use assets_frames::defined::declare;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ fn name(text: &str) -> AssetName {
     AssetName::new(text).expect("the names of this file are identifiers")
 }
 
-/// Wires the pipeline for a project's settings, with `further` columns of `features`.
+/// Wires the pipeline for a project's settings, with sources relative to `base`, and with `further` columns of `features`.
 ///
 /// # Errors
 /// Definitions that contradict each other.
@@ -43,6 +44,7 @@ pub fn pipeline(
     settings: &Settings,
     sources: Vec<String>,
     base: PathBuf,
+    places: &Places,
     further: Vec<Defined>,
 ) -> Result<Pipeline, Reason> {
     let reading = Reading {
@@ -55,7 +57,7 @@ pub fn pipeline(
             .map(|(from, to)| (run_id::of_text(from).id.into_owned(), to.clone()))
             .collect(),
     };
-    let intake = Arc::new(Intake::new(sources, base.clone(), reading, name("raw"), name("intake_rejects")));
+    let intake = Arc::new(Intake::new(sources, base, reading, name("raw"), name("intake_rejects")));
     let tables = Tables::new(settings, further)?;
     let clean = Clean {
         settings: settings.clean.clone(),
@@ -71,8 +73,8 @@ pub fn pipeline(
         features_decl(settings, &tables),
         stats_decl(settings, &tables),
     ];
-    let queries = declare(&definitions::tables(&settings.assets, &base)?, decls.clone())?;
-    decls.extend(queries.iter().map(|(decl, _)| decl.clone()));
+    let defined = declare(&definitions::tables(&settings.assets, places)?, decls.clone())?;
+    decls.extend(defined.iter().map(|(decl, _)| decl.clone()));
     let graph = Graph::new(decls).map_err(|error| Reason::new("bad_pipeline", error.to_string()))?;
     let columns = names::raw(&settings.run_attributes);
     let mut code: HashMap<AssetName, Arc<dyn FrameAsset>> = HashMap::new();
@@ -81,7 +83,7 @@ pub fn pipeline(
     code.insert(name("clean"), Arc::new(clean));
     code.insert(name("wide"), Arc::new(Wide::new(vec![tables.wide, tables.gaps])));
     code.insert(name("features"), Arc::new(Features::new(tables.features)));
-    code.extend(queries.into_iter().map(|(decl, query)| (decl.name, query)));
+    code.extend(defined.into_iter().map(|(decl, asset)| (decl.name, asset)));
     code.insert(name("stats"), Arc::new(AlignedAsset::new(vec![tables.stats])));
     Ok(Pipeline { graph: Arc::new(graph), code, intake })
 }

@@ -9,10 +9,12 @@ use crate::simulate::Options;
 use assets_cli::app::{
     App, Failure, FunctionHelp, Holder, OpenOptions, Project, ReadStore, SimulateOptions, Simulated, WriteStore,
 };
+use assets_command::Places;
 use assets_core::catalog::{Catalog, Records};
 use assets_core::compute::{Packer, Worker};
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
+use assets_core::logs::Logs;
 use assets_core::record::OutputRecord;
 use assets_core::source::Source;
 use assets_core::table::Table;
@@ -22,7 +24,7 @@ use assets_frames::aligned::Defined;
 use assets_frames::expression::Function;
 use assets_frames::worker::{FramePacker, read_output};
 use assets_frames::{FrameWorker, parquet, small, sql};
-use assets_store::{FolderTables, Reader, Store, StoreError, Wait, Writer};
+use assets_store::{FolderLogs, FolderTables, Reader, Store, StoreError, Wait, Writer};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,18 +63,20 @@ impl App for Telemetry {
             None => (Settings::default(), PathBuf::from(".")),
         };
         let store = options.store.clone().unwrap_or_else(|| base.join(&settings.store));
+        let places =
+            Places { base: base.clone(), scratch: store.join("tmp"), logs: Arc::new(FolderLogs::new(store.clone())) };
         // `--source` is relative to where the person is; the file's are relative to the file.
         let (sources, from) = if options.sources.is_empty() {
             (settings.sources.clone(), base)
         } else {
             (options.sources.clone(), PathBuf::from("."))
         };
-        let pipeline = pipeline::pipeline(&settings, sources, from, self.features.clone());
+        let pipeline = pipeline::pipeline(&settings, sources, from, &places, self.features.clone());
         let pipeline = pipeline.map_err(|reason| {
             let place = config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
             Failure::usage(Reason { message: format!("{place}{}", reason.message), ..reason })
         })?;
-        Ok(Box::new(Opened { pipeline, store, config, workers: settings.workers }))
+        Ok(Box::new(Opened { pipeline, store, config, workers: settings.workers, logs: places.logs }))
     }
 
     fn init(&self, folder: &Path, sources: &[String]) -> Result<PathBuf, Failure> {
@@ -146,6 +150,7 @@ struct Opened {
     store: PathBuf,
     config: Option<PathBuf>,
     workers: Option<usize>,
+    logs: Arc<dyn Logs>,
 }
 
 impl Project for Opened {
@@ -191,6 +196,10 @@ impl Project for Opened {
 
     fn packer(&self, tables: Arc<dyn TableStore>) -> Box<dyn Packer> {
         Box::new(FramePacker::new(tables))
+    }
+
+    fn logs(&self) -> &dyn Logs {
+        self.logs.as_ref()
     }
 
     fn headline(&self) -> Option<(AssetName, Vec<String>)> {

@@ -260,11 +260,7 @@ impl Settings {
     fn validate(&self) -> Result<(), Reason> {
         let bad = |key: &str, message: String| Err(Reason::new("bad_setting", message).with("setting", key));
         for (name, asset) in &self.assets.0 {
-            if asset.sql.is_some() == asset.sql_file.is_some() {
-                let message =
-                    format!("assets.{name}: say either `sql`, the query, or `sql_file`, a file that holds it");
-                return bad(&format!("assets.{name}"), message);
-            }
+            asset.check(name)?;
         }
         let positive = [
             ("sessions.session_gap_s", self.sessions.session_gap_s),
@@ -413,6 +409,6 @@ mod tests {
         let parse = |text: &str| Settings::parse(text, Path::new("assets.toml")).expect("valid settings");
         assert_eq!(parse(&uncommented(false)), Settings::default());
         let examples = parse(&uncommented(true));
-        assert_eq!((examples.workers, examples.features.0.len(), examples.assets.0.len()), (Some(2), 1, 1));
+        assert_eq!((examples.workers, examples.features.0.len(), examples.assets.0.len()), (Some(2), 1, 2));
     }
 }

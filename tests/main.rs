@@ -3,6 +3,7 @@
 
 mod cli;
 mod columns;
+mod commands;
 mod engine;
 mod features;
 mod harness;

@@ -124,7 +124,7 @@ fn wrong_queries_are_refused_before_anything_is_made() {
         assert!(error["message"].as_str().unwrap().contains(says), "{query}: {error}");
     }
     project.settings("[assets.t]\nsql = 'select 1 from wide'\nsql_file = 'x.sql'\n");
-    assert!(project.run(&["plan"]).stderr.contains("either `sql`"));
+    assert!(project.run(&["plan"]).stderr.contains("one of `sql`"));
     project.settings("[assets.t]\nsql_file = 'nowhere.sql'\n");
     assert!(project.run(&["plan"]).stderr.contains("nowhere.sql can't be read"));
     let counted = "select field, n from (select field, count(*) as n from clean group by field) limit 1";

@@ -1,5 +1,5 @@
 //! The store as a folder: a journal that is the truth, an index of it, objects that never change, and the tables that
-//! are published of them. Implements core's seams `Records`, `Catalog` and `TableStore`.
+//! are published of them. Implements core's seams `Records`, `Catalog`, `TableStore` and `Logs`.
 //!
 //! Not here: what a table is, what is stale, what is made when. Formats on disk: `format` (this file), `journal`,
 //! `codec`, `trust` (of the index); each has a version that is checked on open.
@@ -12,6 +12,7 @@ mod files;
 mod index;
 mod journal;
 mod lock;
+mod logs;
 mod objects;
 mod reader;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod writer;
 pub use error::StoreError;
 pub use journal::Torn;
 pub use lock::{Holder, Wait};
+pub use logs::FolderLogs;
 pub use objects::FolderTables;
 pub use reader::Reader;
 pub use writer::Writer;

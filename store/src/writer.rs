@@ -168,8 +168,12 @@ fn conflict(ledger: &Ledger, batch: &[Entry]) -> Option<Step> {
 /// Whoever holds the lock finds only leftovers here.
 fn clear(folder: &Path) -> Result<(), StoreError> {
     for entry in std::fs::read_dir(folder).map_err(writing(folder))? {
-        let path = entry.map_err(writing(folder))?.path();
-        if path.is_file() {
+        let entry = entry.map_err(writing(folder))?;
+        let path = entry.path();
+        // What a command left there is a folder; a link to one is not.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            std::fs::remove_dir_all(&path).map_err(writing(&path))?;
+        } else {
             files::remove_if_there(&path)?;
         }
     }

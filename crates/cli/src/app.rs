@@ -5,6 +5,7 @@ use assets_core::catalog::{Catalog, Records};
 use assets_core::compute::{Packer, Worker};
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
+use assets_core::logs::Logs;
 use assets_core::record::OutputRecord;
 use assets_core::source::Source;
 use assets_core::table::Table;
@@ -158,6 +159,8 @@ pub trait Project: Send + Sync {
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker>;
     /// Who writes packed views.
     fn packer(&self, tables: Arc<dyn TableStore>) -> Box<dyn Packer>;
+    /// What steps printed.
+    fn logs(&self) -> &dyn Logs;
     /// A number with its unit for the headline table that `demo` and a first build print: the output and columns to
     /// show, e.g. `stats` with its most telling columns.
     fn headline(&self) -> Option<(AssetName, Vec<String>)>;

@@ -100,6 +100,8 @@ pub(crate) enum Verb {
     Runs(RunsArgs),
     /// List what is wrong, why, and what it costs
     Errors(ScopeArgs),
+    /// Show what a command printed for one step
+    Logs(LogsArgs),
     /// Show rows of a table
     Show(ShowArgs),
     /// Ask in SQL; every asset and output is a table
@@ -239,6 +241,18 @@ pub(crate) struct FunctionsArgs {
 #[command(after_help = "Examples:\n  assets why stats --run 7582\n  assets why wide --run 7582 --json")]
 pub(crate) struct StepArgs {
     /// An asset or output
+    #[arg(value_name = "ASSET")]
+    pub(crate) asset: String,
+    /// The run: an exact id or a unique beginning of one
+    #[arg(long = "run", alias = "partition", value_name = "RUN")]
+    pub(crate) run: Option<String>,
+}
+
+/// `logs`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  assets logs model --run 7582\n  assets logs model --run 7582 --json")]
+pub(crate) struct LogsArgs {
+    /// An asset or output that a command makes
     #[arg(value_name = "ASSET")]
     pub(crate) asset: String,
     /// The run: an exact id or a unique beginning of one

@@ -68,6 +68,7 @@ fn dispatch(app: &dyn App, out: &Out, cli: &Cli, args: &[OsString]) -> Result<u8
         Verb::Graph(args) => verbs::graph::run(app, out, global, args),
         Verb::Runs(args) => verbs::runs::run(app, out, global, args),
         Verb::Errors(args) => verbs::errors::run(app, out, global, args),
+        Verb::Logs(args) => verbs::logs::run(app, out, global, args),
         Verb::Show(args) => verbs::show::run(app, out, global, args),
         Verb::Sql(args) => verbs::sql::run(app, out, global, args),
         Verb::Files(args) => verbs::files::run(app, out, global, args),

@@ -23,6 +23,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Float, Self::Int, Self::Text, Self::Time, Self::Bool];
+
+    /// The kind that people call so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {

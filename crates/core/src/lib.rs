@@ -15,6 +15,7 @@ pub mod hash;
 pub mod key;
 pub mod ledger;
 pub mod lineage;
+pub mod logs;
 pub mod part;
 pub mod reason;
 pub mod record;

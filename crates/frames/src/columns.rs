@@ -27,6 +27,11 @@ pub fn kind(dtype: &DataType) -> Option<Kind> {
     }
 }
 
+/// Whether a time of that type says in which zone it is.
+pub fn has_zone(dtype: &DataType) -> bool {
+    matches!(dtype, DataType::Datetime(_, Some(_)))
+}
+
 /// A column as values of a kind; NaN, which tables don't hold, becomes null.
 pub fn conform(column: &Column, kind: Kind) -> PolarsResult<Column> {
     let column = column.cast(&dtype(kind))?;

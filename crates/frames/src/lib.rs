@@ -6,6 +6,7 @@
 pub mod aligned;
 mod assemble;
 pub mod columns;
+pub mod defined;
 pub mod derive;
 pub mod expression;
 pub mod parquet;

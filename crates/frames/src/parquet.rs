@@ -118,6 +118,11 @@ pub fn foreign_columns(path: &std::path::Path) -> PolarsResult<Vec<String>> {
     Ok(reader.schema()?.iter().map(|(name, _)| name.to_string()).collect())
 }
 
+/// Reads a foreign file.
+pub fn read_foreign(path: &std::path::Path) -> PolarsResult<DataFrame> {
+    foreign(path)?.finish()
+}
+
 /// Reads some columns of a foreign file.
 pub fn read_foreign_columns(path: &std::path::Path, columns: &[String]) -> PolarsResult<DataFrame> {
     foreign(path)?.with_columns(Some(columns.to_vec())).finish()

@@ -3,6 +3,7 @@
 
 use crate::assemble::{Assembly, Piece};
 use crate::sink::{self, Sink};
+use crate::splice::{self, SplicedColumn};
 use crate::{columns, frame_error, parquet};
 use assets_core::compute::{Packer, Worker};
 use assets_core::executor::{PartTask, Product, StepRequest};
@@ -10,11 +11,14 @@ use assets_core::freshness;
 use assets_core::graph::Graph;
 use assets_core::record::{CheckRecord, OutputRecord, SliceRef, Stored, Unavailable};
 use assets_core::table_store::{Staged, TableStore};
-use assets_core::{AssetDecl, AssetName, OutputDecl, Partition, Reason};
+use assets_core::{AssetDecl, AssetName, OutputDecl, Partition, Reason, Step};
 use polars::prelude::*;
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The code of one asset.
@@ -41,6 +45,11 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
+    /// The step.
+    pub fn step(&self) -> &Step {
+        &self.request.step
+    }
+
     /// The step's partition.
     pub fn partition(&self) -> &Partition {
         &self.request.step.partition
@@ -125,6 +134,43 @@ impl Inputs<'_> {
             return Err(Reason::new("undeclared_input", message));
         }
         read_output(self.tables, output, Some(wanted), None)
+    }
+
+    /// Names of what is declared of an input, in the order of its table.
+    fn declared(&self, name: &str) -> Result<DataFrame, Reason> {
+        let all = read_output(self.tables, self.output(name)?, None, Some(0))?;
+        let declared = self.asset.inputs.iter().find(|input| input.output.as_str() == name);
+        let is_read = |column: &&str| declared.is_some_and(|input| input.reads.includes(column));
+        let names: Vec<&str> = all.get_column_names().into_iter().map(|name| name.as_str()).filter(is_read).collect();
+        all.select(names).map_err(|error| frame_error("columns of an input", &error))
+    }
+
+    /// All that is declared of an input.
+    pub fn read_declared(&self, name: &str) -> Result<DataFrame, Reason> {
+        let head = self.declared(name)?;
+        let names: Vec<&str> = head.get_column_names().into_iter().map(|name| name.as_str()).collect();
+        read_output(self.tables, self.output(name)?, Some(&names), None)
+    }
+
+    /// Writes what is declared of an input as a Parquet file, for readers outside of this program; gives its columns,
+    /// without rows. What is stored is copied as it is encoded.
+    pub fn export(&self, name: &str, path: &Path) -> Result<DataFrame, Reason> {
+        let (output, head) = (self.output(name)?, self.declared(name)?);
+        let Stored::Object(object) = &output.stored else {
+            parquet::write_file(&self.read_declared(name)?, path)?;
+            return Ok(head);
+        };
+        let source = splice::Source::open(self.tables.open(object).map_err(sink::store_reason)?)?;
+        let failed = |error| Reason::new("io_error", format!("{} can't be written: {error}", path.display()));
+        let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+        let columns = head
+            .get_column_names()
+            .into_iter()
+            .map(|name| (name.to_string(), SplicedColumn::Copy { source: 0, column: name.to_string() }));
+        let rows = usize::try_from(output.rows).unwrap_or(usize::MAX);
+        splice::splice(&mut file, head.schema(), &[source], columns.collect(), rows)?;
+        file.flush().map_err(failed)?;
+        Ok(head)
     }
 
     /// Columns of an input that are null throughout, with their reasons.

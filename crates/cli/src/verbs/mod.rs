@@ -11,6 +11,7 @@ pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod lineage;
+pub(crate) mod logs;
 pub(crate) mod materialize;
 pub(crate) mod plan;
 pub(crate) mod runs;

@@ -6,6 +6,7 @@
 use super::statement::Parsed;
 use super::{times, wrong};
 use crate::aligned::reason_in;
+use crate::defined::{Declared, Definition};
 use crate::derive::{self, Derived, LeafPart};
 use crate::worker::{FrameAsset, Inputs, Outputs};
 use crate::{columns, frame_error};
@@ -34,61 +35,18 @@ pub struct TableByQuery {
     pub notes: BTreeMap<String, (String, String)>,
 }
 
-/// A declaration with its code.
-pub type Declared = (AssetDecl, Arc<dyn FrameAsset>);
+impl Definition for TableByQuery {
+    fn name(&self) -> &str {
+        &self.name
+    }
 
-/// Declares tables that are queries over the assets of `known` and each other; in an order in which each comes after
-/// what it reads.
-///
-/// # Errors
-/// `name_taken`, `asset_cycle`, `unknown_table` as `sql_error`, `sql_refused`, `unsettled_query`, `wrong_type`,
-/// `bad_definition`. Facts say which `definition`.
-pub fn declare(tables: &[TableByQuery], known: Vec<AssetDecl>) -> Result<Vec<Declared>, Reason> {
-    let mut declarer = Declarer { tables, known, done: Vec::new(), path: Vec::new() };
-    tables.iter().try_for_each(|table| declarer.resolve(table))?;
-    Ok(declarer.done)
-}
+    fn reads(&self) -> Result<Vec<String>, Reason> {
+        Ok(Parsed::new(&self.sql)?.tables())
+    }
 
-struct Declarer<'a> {
-    tables: &'a [TableByQuery],
-    known: Vec<AssetDecl>,
-    done: Vec<Declared>,
-    path: Vec<String>,
-}
-
-impl Declarer<'_> {
-    fn resolve(&mut self, table: &TableByQuery) -> Result<(), Reason> {
-        let about = |reason: Reason| {
-            if reason.facts.contains_key("definition") {
-                return reason;
-            }
-            let message = format!("{}: {}", table.name, reason.message);
-            Reason { message, ..reason }.with("definition", table.name.as_str())
-        };
-        if self.done.iter().any(|(decl, _)| decl.name.as_str() == table.name) {
-            return Ok(());
-        }
-        let is_open = self.path.contains(&table.name);
-        self.path.push(table.name.clone());
-        if is_open {
-            let message = format!("tables are computed from each other in a circle: {}", self.path.join(" → "));
-            return Err(Reason::new("asset_cycle", message).with("definition", table.name.as_str()));
-        }
-        let parsed = Parsed::new(&table.sql).map_err(about)?;
-        let named = parsed.tables();
-        for used in self.tables.iter().filter(|other| named.contains(&other.name)) {
-            self.resolve(used)?;
-        }
-        self.path.pop();
-        let name = AssetName::new(&table.name).map_err(|error| about(Reason::new("bad_name", error.to_string())))?;
-        if self.known.iter().flat_map(|asset| &asset.outputs).any(|output| output.name == name) {
-            return Err(about(Reason::new("name_taken", "there is a table of that name already: choose another")));
-        }
-        let graph = Graph::new(self.known.clone()).map_err(|error| Reason::new("bad_pipeline", error.to_string()))?;
-        let (decl, code) = one(table, name, &parsed, &graph).map_err(about)?;
-        self.known.push(decl.clone());
-        self.done.push((decl, Arc::new(code)));
-        Ok(())
+    fn declare(&self, name: AssetName, graph: &Graph) -> Result<Declared, Reason> {
+        let (decl, code) = one(self, name, &Parsed::new(&self.sql)?, graph)?;
+        Ok((decl, Arc::new(code)))
     }
 }
 

@@ -6,7 +6,7 @@ mod names;
 mod statement;
 mod times;
 
-pub use asset::{Declared, TableByQuery, declare};
+pub use asset::TableByQuery;
 
 use crate::worker;
 use crate::{columns, small};

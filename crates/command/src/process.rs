@@ -1,0 +1,160 @@
+//! Processes: how they are started, how they end, how they are ended with all that they started.
+
+use crate::{MANIFEST, Places};
+use assets_core::Reason;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// What a process that is asked to end may still do before it is killed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How much of the end of a log goes into a reason.
+pub(crate) const TAIL_BYTES: u64 = 2000;
+
+/// A command line as it is run.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) argv: Vec<String>,
+}
+
+impl Program {
+    /// What people call it.
+    pub(crate) fn shown(&self) -> String {
+        self.argv.join(" ")
+    }
+
+    /// The process in a group of its own: a Ctrl-C for this program is not one for it, and it can be ended as a whole.
+    pub(crate) fn command(&self, places: &Places, manifest: &Path) -> Command {
+        let [program, arguments @ ..] = self.argv.as_slice() else { return Command::new("") };
+        let base = std::path::absolute(&places.base).unwrap_or_else(|_| places.base.clone());
+        // A name with a slash is a file from the settings' folder; another is looked up as a shell would.
+        let program = if program.contains('/') { base.join(program) } else { program.into() };
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(base).env(MANIFEST, manifest).process_group(0);
+        command
+    }
+
+    pub(crate) fn spawn(&self, command: &mut Command) -> Result<Child, Reason> {
+        command.spawn().map_err(|error| {
+            let name = self.argv.first().map_or("", String::as_str);
+            let (code, message) = match error.kind() {
+                ErrorKind::NotFound => {
+                    ("command_not_found", format!("`{name}` is not there: is it installed, and on the PATH?"))
+                }
+                ErrorKind::PermissionDenied => {
+                    ("command_not_found", format!("`{name}` may not be run: is it executable?"))
+                }
+                _ => ("no_process", format!("`{name}` can't be started: {error}")),
+            };
+            Reason::new(code, message).with("command", self.shown())
+        })
+    }
+
+    /// Runs it to its end, printing into a log. The error is how it ended, if not well.
+    pub(crate) fn run(
+        &self,
+        places: &Places,
+        manifest: &Path,
+        log: &File,
+        timeout: Option<Duration>,
+    ) -> Result<(), Reason> {
+        let copy =
+            || log.try_clone().map_err(|error| Reason::new("io_error", format!("the log can't be written: {error}")));
+        let mut command = self.command(places, manifest);
+        command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
+        let child = self.spawn(&mut command)?;
+        let ended = wait(child, timeout)?;
+        ended.reason(&self.shown()).map_or(Ok(()), Err)
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Ended {
+    Well,
+    Exit(i32),
+    Signal(i32),
+    TimedOut(Duration),
+}
+
+impl Ended {
+    pub(crate) fn of(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Self::Well,
+            (Some(code), _) => Self::Exit(code),
+            (None, signal) => Self::Signal(signal.unwrap_or(0)),
+        }
+    }
+
+    /// Why there is no table; `None` where it ended well.
+    pub(crate) fn reason(self, command: &str) -> Option<Reason> {
+        let reason = match self {
+            Self::Well => return None,
+            Self::Exit(code) => Reason::new("command_failed", format!("`{command}` ended with exit code {code}"))
+                .with("exit_code", i64::from(code)),
+            Self::Signal(signal) => {
+                let name = Signal::try_from(signal).map_or("a signal", Signal::as_str);
+                let hint = if signal == 9 { " (the system does that where memory runs out)" } else { "" };
+                let message = format!("`{command}` was killed by {name}{hint}");
+                Reason::new("command_killed", message).with("signal", i64::from(signal))
+            }
+            Self::TimedOut(limit) => {
+                let seconds = limit.as_secs_f64();
+                let message = format!("`{command}` was not done after {seconds} s and was ended (`timeout_s`)");
+                Reason::new("command_timed_out", message).with("timeout_s", seconds)
+            }
+        };
+        Some(reason.with("command", command))
+    }
+}
+
+/// Waits for a process; ends its whole group where it takes too long.
+fn wait(mut child: Child, timeout: Option<Duration>) -> Result<Ended, Reason> {
+    let group = child.id();
+    let (sender, ended) = channel();
+    let waiter = std::thread::Builder::new().name("command".to_owned()).spawn(move || {
+        // The receiver waits for as long as it takes.
+        let _ = sender.send(child.wait());
+    });
+    waiter.map_err(|error| Reason::new("no_threads", format!("a thread can't be started: {error}")))?;
+    let lost =
+        |error: &dyn std::fmt::Display| Reason::new("io_error", format!("a process can't be waited for: {error}"));
+    let status = match timeout {
+        None => ended.recv().map_err(|error| lost(&error))?,
+        Some(limit) => match ended.recv_timeout(limit) {
+            Ok(status) => status,
+            Err(RecvTimeoutError::Disconnected) => return Err(lost(&"its thread is gone")),
+            Err(RecvTimeoutError::Timeout) => {
+                end_group(group, || ended.recv_timeout(GRACE).is_ok());
+                return Ok(Ended::TimedOut(limit));
+            }
+        },
+    };
+    status.map(Ended::of).map_err(|error| lost(&error))
+}
+
+/// Ends a process with all that it started: asked first, then killed. `is_over` waits a moment for it.
+pub(crate) fn end_group(group: u32, is_over: impl FnOnce() -> bool) {
+    let Ok(group) = i32::try_from(group) else { return };
+    // That nobody is there any more is as good.
+    let _ = killpg(Pid::from_raw(group), Signal::SIGTERM);
+    let _ = is_over();
+    // Its children may outlive it, or not listen.
+    let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+}
+
+/// A reason with the end of what the process printed.
+pub(crate) fn with_log(reason: Reason, log: Option<Vec<u8>>) -> Reason {
+    let text = log.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let Some(last) = text.lines().map(str::trim).rfind(|line| !line.is_empty()) else { return reason };
+    let last: String = last.chars().take(200).collect();
+    let message = format!("{}; its last words: {last}", reason.message);
+    Reason { message, ..reason }.with("log", text.trim_end())
+}
