@@ -5,7 +5,8 @@
 
 use assets::project::Telemetry;
 use std::error::Error;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -33,8 +34,15 @@ fn timed(command: &mut Command) -> Result<f64, Box<dyn Error>> {
     if status.success() { Ok(start.elapsed().as_secs_f64()) } else { Err(format!("{command:?}: {status}").into()) }
 }
 
-fn program(dir: &Path, args: &[&str]) -> Result<f64, Box<dyn Error>> {
-    timed(Command::new(std::env::current_exe()?).args(args).env(AS_PROGRAM, "1").current_dir(dir))
+fn program(dir: &Path, path: &OsStr, args: &[&str]) -> Result<f64, Box<dyn Error>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    timed(command.args(args).env(AS_PROGRAM, "1").env("PATH", path).current_dir(dir))
+}
+
+/// The interpreter itself: what is on the PATH may be a script that looks for it, which would cost more than it does.
+fn interpreter() -> Result<PathBuf, Box<dyn Error>> {
+    let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output()?;
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }
 
 fn measure(runs: u32) -> Result<(), Box<dyn Error>> {
@@ -45,16 +53,21 @@ fn measure(runs: u32) -> Result<(), Box<dyn Error>> {
         std::fs::copy(scripts.join(name), dir.join(name))?;
     }
     std::fs::write(dir.join("empty.py"), "")?;
-    program(dir, &["simulate", "data", "--runs", &runs.to_string(), "--seconds", "3", "-q"])?;
-    program(dir, &["materialize", "stats", "-q"])?;
+    let python = interpreter()?;
+    let old = std::env::var_os("PATH").unwrap_or_default();
+    let folder = python.parent().map(Path::to_owned).unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&old)))?;
+    let program = |args: &[&str]| program(dir, &path, args);
+    program(&["simulate", "data", "--runs", &runs.to_string(), "--seconds", "3", "-q"])?;
+    program(&["materialize", "stats", "-q"])?;
     println!("{runs} runs");
     let mut ratios = Vec::new();
     for round in 0..3 {
         let force: &[&str] = if round == 0 { &[] } else { &["--force"] };
-        let batch = program(dir, &[&["materialize", "score", "-q"], force].concat())?;
+        let batch = program(&[&["materialize", "score", "-q"], force].concat())?;
         let start = Instant::now();
         for _ in 0..runs {
-            timed(Command::new("python3").arg("empty.py").current_dir(dir))?;
+            timed(Command::new(&python).arg("empty.py").current_dir(dir))?;
         }
         let empty = start.elapsed().as_secs_f64();
         println!("  one process, `assets materialize score`, all included {batch:8.2} s");
