@@ -56,7 +56,18 @@ pub struct Feature {
     pub description: String,
 }
 
-/// `[assets.NAME]`: a table by a query, per run.
+/// What a table is cut by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cut {
+    /// One table a run, from that run's rows.
+    #[default]
+    Run,
+    /// One table, from the rows of all runs.
+    All,
+}
+
+/// `[assets.NAME]`: a table by a query, per run or over all.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asset {
@@ -67,6 +78,9 @@ pub struct Asset {
     /// One line for people. Metadata.
     #[serde(default)]
     pub description: String,
+    /// Whether there is a table a run, or one over all.
+    #[serde(default)]
+    pub partition: Cut,
     /// Whether it has a row or a few per run: many runs then share a file.
     #[serde(default)]
     pub packed: bool,
@@ -112,7 +126,8 @@ pub fn tables(assets: &InOrder<Asset>, base: &Path) -> Result<Vec<TableByQuery>,
         let notes = asset.columns.iter();
         let notes = notes.map(|(name, note)| (name.clone(), (note.unit.clone(), note.description.clone())));
         let (description, packed) = (asset.description.clone(), asset.packed);
-        Ok(TableByQuery { name: name.clone(), sql, description, packed, notes: notes.collect() })
+        let over_all = asset.partition == Cut::All;
+        Ok(TableByQuery { name: name.clone(), sql, description, packed, over_all, notes: notes.collect() })
     });
     tables.collect()
 }

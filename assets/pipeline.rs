@@ -5,6 +5,7 @@ use crate::clean::{self, Clean};
 use crate::columns::{self as names, RUN};
 use crate::definitions;
 use crate::features::{self, Features};
+use crate::fleet::{self, Fleet};
 use crate::functions::Around;
 use crate::intake::{Intake, Reading, run_id};
 use crate::raw::{self, IntakeRejects, Raw};
@@ -70,6 +71,7 @@ pub fn pipeline(
         wide_decl(settings, &tables),
         features_decl(settings, &tables),
         stats_decl(settings, &tables),
+        fleet_decl(settings),
     ];
     let queries = declare(&definitions::tables(&settings.assets, &base)?, decls.clone())?;
     decls.extend(queries.iter().map(|(decl, _)| decl.clone()));
@@ -83,6 +85,7 @@ pub fn pipeline(
     code.insert(name("features"), Arc::new(Features::new(tables.features)));
     code.extend(queries.into_iter().map(|(decl, query)| (decl.name, query)));
     code.insert(name("stats"), Arc::new(AlignedAsset::new(vec![tables.stats])));
+    code.insert(name("fleet"), Arc::new(Fleet { attributes: settings.run_attributes.clone() }));
     Ok(Pipeline { graph: Arc::new(graph), code, intake })
 }
 
@@ -266,4 +269,14 @@ fn stats_decl(settings: &Settings, tables: &Tables) -> AssetDecl {
         .described("one row per run");
     let decl = with_derivative(with_max_gap(reading(decl, &[&tables.stats]), settings), settings);
     decl.param("stats.dead_band_mm", settings.stats.dead_band_mm)
+}
+
+fn fleet_decl(settings: &Settings) -> AssetDecl {
+    let attributes = &settings.run_attributes;
+    AssetDecl::new(OutputDecl::new(name("fleet"), names::fleet()).packed(), &versions::all(&["fleet"]))
+        .also(OutputDecl::new(name("unusual"), names::unusual(attributes)).packed())
+        .reads(InputDecl::columns(name("stats"), &fleet::reads(attributes)).over_all())
+        .param("run_attributes", format!("{attributes:?}"))
+        .tagged(&["summary", "stage=result"])
+        .described("all runs by attribute: quantiles of what stats holds; unusual: runs far from the others")
 }
