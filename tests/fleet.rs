@@ -153,8 +153,7 @@ fn a_failed_run_is_left_out_and_named() {
     assert_eq!(row["assets"]["fleet"]["warnings"][0]["code"], "runs_left_out");
     // It says the same of another run alone, and of what is published.
     for args in [&["--run", "a"][..], &["fleet", "--only"]] {
-        let (code, found) = (project.build(args).code, project.build(args).log());
-        assert_eq!((code, found), (if args[0] == "fleet" { 0 } else { 1 }, log(&[])), "{args:?}");
+        assert_eq!(project.build(args).log(), log(&[]), "{args:?}");
     }
     project.source("b.csv", &rows);
     let mended = project.build(&[]);
@@ -203,7 +202,11 @@ fn a_query_can_be_over_all_runs() {
     assert_eq!((rows.len(), &rows[0]["cell_id"], &rows[0]["n"]), (1, &"7".into(), &3.into()));
     let shares = project.sql("select run_uuid, share from beside order by share desc");
     assert_eq!((shares.len(), &shares[0]["run_uuid"], &shares[0]["share"]), (3, &"c".into(), &1.0.into()));
+    // A shorter run changes the count of runs, which `beside` does not read; a longer one what it does.
     project.source("d.csv", &format!("{HEADER}{}", run_rows("d", 0.5)));
+    let made = log(&[("made", PER_RUN, "d"), ("made", "beside", "d"), ("made", "fleet cells", "-")]);
+    assert_eq!(project.build(&[]).log(), made);
+    project.source("d.csv", &format!("{HEADER}{}", run_rows("d", 0.9)));
     let late = project.build(&[]);
     let expected = log(&[("made", PER_RUN, "d"), ("made", "beside", "a b c d"), ("made", "fleet cells", "-")]);
     assert_eq!(late.log(), expected);
