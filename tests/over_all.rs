@@ -127,7 +127,7 @@ fn what_failed_is_left_out_by_name_until_it_is_good_again() {
         assert_eq!(total(&bench), Some(vec![13, 4]), "the earlier table of r2 does not follow from what is true now");
         let left =
             sentence("runs_left_out", "total leaves out 1 run of sorted: r2 (sorted failed: 13 can't be sorted)");
-        assert_eq!(told(&bench, &[], &[]), [left.clone()]);
+        assert_eq!(told(&bench, &[], &[]), std::slice::from_ref(&left));
         assert_eq!(told(&bench, &["total"], &["r1"]), [left], "whatever the scope");
         let again = bench.build(&all, seed);
         assert_eq!(again.steps, ["blocked share of r2", "failed sorted of r2"]);
@@ -181,7 +181,7 @@ struct Account {
     /// What the latest attempt at `sorted` failed on.
     failed: BTreeMap<String, Vec<i64>>,
     total: Made<BTreeMap<String, Vec<i64>>>,
-    share: BTreeMap<String, Made<(Vec<i64>, Vec<i64>)>>,
+    share: BTreeMap<String, Made<[Vec<i64>; 2]>>,
 }
 
 impl Account {
@@ -237,8 +237,8 @@ impl Account {
                 steps.insert(format!("blocked share of {run}"));
                 continue;
             }
-            let from = (self.sorted[run].out().cloned().unwrap(), self.total.out().cloned().unwrap());
-            let out = [from.0.clone(), from.1.clone()].concat();
+            let from = [self.sorted[run].out().cloned().unwrap(), self.total.out().cloned().unwrap()];
+            let out = from.concat();
             if self.share.entry(run.clone()).or_default().make(from, out) {
                 steps.insert(format!("made share of {run}"));
             }
