@@ -120,6 +120,20 @@ fn what_a_build_does_not_make_is_taken_as_published() {
 }
 
 #[test]
+fn a_table_without_a_column_that_is_read_is_left_out_until_it_is_made_again() {
+    let project = three_runs();
+    project.build(&[]);
+    project.settings("run_attributes = [\"cell_id\", \"batch\"]\n");
+    let only = project.run(&["materialize", "fleet", "--only", "--quiet"]);
+    assert!(only.code == 1 && only.stdout.contains("(input_other_columns)"), "{only:?}");
+    let one = project.build(&["stats", "fleet", "--run", "b"]);
+    assert_eq!(one.log(), log(&[("made", "raw stats", "b"), ("made", "fleet", "-")]));
+    let left = "fleet leaves out 2 runs of stats: a (made with other columns); c (made with other columns)";
+    assert_eq!((one.code, &warnings(&one)[..]), (0, &[left.to_owned()][..]));
+    assert_eq!(project.build(&[]).log(), log(&[("made", "raw stats", "a c"), ("made", "fleet", "-")]));
+}
+
+#[test]
 fn a_failed_run_is_left_out_and_named() {
     let project = three_runs();
     project.build(&[]);
