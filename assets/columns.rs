@@ -149,3 +149,59 @@ pub fn stats(attributes: &[String]) -> Vec<ColumnDecl> {
     columns.extend(attributes.iter().map(|name| column(name, Kind::Text, "", "an attribute of the run")));
     columns
 }
+
+/// The metrics of `stats` that are compared across runs.
+pub const FLEET_METRICS: [&str; 16] = [
+    "runtime_s",
+    "distance_mm",
+    "distance_1_mm",
+    "distance_2_mm",
+    "v1_peak_mm_s",
+    "v1_mean_mm_s",
+    "v2_peak_mm_s",
+    "v2_mean_mm_s",
+    "a1_peak_mm_s2",
+    "a1_mean_mm_s2",
+    "a2_peak_mm_s2",
+    "a2_mean_mm_s2",
+    "f1_peak_n",
+    "f1_mean_n",
+    "f2_peak_n",
+    "f2_mean_n",
+];
+
+/// The columns of `fleet` that hold quantiles.
+pub const FLEET_QUANTILES: [&str; 5] = ["p05", "p25", "p50", "p75", "p95"];
+
+/// Columns of `fleet`.
+pub fn fleet() -> Vec<ColumnDecl> {
+    let mut columns = vec![
+        column("attribute", Kind::Text, "", "which attribute the runs share; `all` for all runs"),
+        column("value", Kind::Text, "", "its value; null for runs without one"),
+        column("metric", Kind::Text, "", "a column of `stats`"),
+        column("unit", Kind::Text, "", "the metric's unit"),
+        column("runs", Kind::Int, "", "runs in which the metric is known"),
+    ];
+    for name in FLEET_QUANTILES {
+        let about =
+            format!("{} % of these runs lie below it, linear between neighbours", name[1..].trim_start_matches('0'));
+        columns.push(column(name, Kind::Float, "", &about));
+    }
+    columns.push(column("mean", Kind::Float, "", "mean of these runs"));
+    columns
+}
+
+/// Columns of `unusual`.
+pub fn unusual(attributes: &[String]) -> Vec<ColumnDecl> {
+    let mut columns = vec![
+        run(),
+        column("metric", Kind::Text, "", "a column of `stats`"),
+        column("unit", Kind::Text, "", "the metric's unit"),
+        column("value", Kind::Float, "", "the run's value"),
+        column("median", Kind::Float, "", "median of all runs"),
+        column("robust_sigma", Kind::Float, "", "MAD / 0.6745; where that is 0, √(π/2) mean absolute deviations"),
+        column("robust_z", Kind::Float, "", "(value − median) / robust_sigma: beyond ±3.5"),
+    ];
+    columns.extend(attributes.iter().map(|name| column(name, Kind::Text, "", "an attribute of the run")));
+    columns
+}

@@ -59,7 +59,18 @@ pub struct Feature {
     pub description: String,
 }
 
-/// `[assets.NAME]`: a table by a query or by a command, per run.
+/// What a table is cut by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cut {
+    /// One table a run, from that run's rows.
+    #[default]
+    Run,
+    /// One table, from the rows of all runs.
+    All,
+}
+
+/// `[assets.NAME]`: a table by a query or by a command, per run or over all.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Asset {
@@ -83,6 +94,8 @@ pub struct Asset {
     pub outputs: InOrder<Table>,
     /// One line for people. Metadata.
     pub description: String,
+    /// Whether there is a table a run, or one over all.
+    pub partition: Cut,
     /// Whether it has a row or a few per run: many runs then share a file.
     pub packed: bool,
     /// Columns: of a query what people should know of them, of a command what it writes.
@@ -212,8 +225,14 @@ fn by_query(name: &str, asset: &Asset, base: &Path) -> Result<TableByQuery, Reas
             Some(_) => Err(bad(format!("assets.{name}.columns.{column}"), "the query says what type it has")),
         }
     });
-    let (description, packed) = (asset.description.clone(), asset.packed);
-    Ok(TableByQuery { name: name.to_owned(), sql, description, packed, notes: notes.collect::<Result<_, _>>()? })
+    Ok(TableByQuery {
+        name: name.to_owned(),
+        sql,
+        description: asset.description.clone(),
+        packed: asset.packed,
+        over_all: asset.partition == Cut::All,
+        notes: notes.collect::<Result<_, _>>()?,
+    })
 }
 
 fn by_command(name: &str, asset: &Asset, command: &[String], places: &Places) -> Result<TableByCommand, Reason> {
@@ -234,6 +253,7 @@ fn by_command(name: &str, asset: &Asset, command: &[String], places: &Places) ->
         code: asset.code.clone(),
         inputs: inputs(&asset.inputs),
         outputs,
+        over_all: asset.partition == Cut::All,
         parameters: asset.parameters.clone(),
         batch: asset.batch,
         timeout: asset.timeout_s.map(Duration::from_secs_f64),

@@ -1,6 +1,6 @@
-//! The telemetry pipeline of a robotic forming cell: raw → clean → wide → features → stats, per run.
+//! The telemetry pipeline of a robotic forming cell: raw → clean → wide → features → stats, per run; fleet over all.
 //!
-//! A row's way is one file an asset, in this order: `intake`, `raw`, `clean`, `wide`, `features`, `stats`. What they
+//! A row's way is one file an asset, in this order: `intake`, `raw`, `clean`, `wide`, `features`, `stats`, `fleet`. What they
 //! share: `channels` (who measures what), `sessions` and `align` (time), `kernels` (numbers), `columns` (names and
 //! units, once), `settings` (every parameter). `pipeline` only wires them; `project` names the concrete backends.
 
@@ -10,6 +10,7 @@ pub mod clean;
 pub mod columns;
 pub mod definitions;
 pub mod features;
+pub mod fleet;
 pub mod functions;
 pub mod intake;
 pub mod kernels;

@@ -5,6 +5,7 @@ use crate::clean::{self, Clean};
 use crate::columns::{self as names, RUN};
 use crate::definitions;
 use crate::features::{self, Features};
+use crate::fleet::{self, Fleet};
 use crate::functions::Around;
 use crate::intake::{Intake, Reading, run_id};
 use crate::raw::{self, IntakeRejects, Raw};
@@ -72,6 +73,7 @@ pub fn pipeline(
         wide_decl(settings, &tables),
         features_decl(settings, &tables),
         stats_decl(settings, &tables),
+        fleet_decl(settings),
     ];
     let defined = declare(&definitions::tables(&settings.assets, places)?, decls.clone())?;
     decls.extend(defined.iter().map(|(decl, _)| decl.clone()));
@@ -85,6 +87,7 @@ pub fn pipeline(
     code.insert(name("features"), Arc::new(Features::new(tables.features)));
     code.extend(defined.into_iter().map(|(decl, asset)| (decl.name, asset)));
     code.insert(name("stats"), Arc::new(AlignedAsset::new(vec![tables.stats])));
+    code.insert(name("fleet"), Arc::new(Fleet { attributes: settings.run_attributes.clone() }));
     Ok(Pipeline { graph: Arc::new(graph), code, intake })
 }
 
@@ -268,4 +271,14 @@ fn stats_decl(settings: &Settings, tables: &Tables) -> AssetDecl {
         .described("one row per run");
     let decl = with_derivative(with_max_gap(reading(decl, &[&tables.stats]), settings), settings);
     decl.param("stats.dead_band_mm", settings.stats.dead_band_mm)
+}
+
+fn fleet_decl(settings: &Settings) -> AssetDecl {
+    let attributes = &settings.run_attributes;
+    AssetDecl::new(OutputDecl::new(name("fleet"), names::fleet()).packed(), &versions::all(&["fleet"]))
+        .also(OutputDecl::new(name("unusual"), names::unusual(attributes)).packed())
+        .reads(InputDecl::columns(name("stats"), &fleet::reads(attributes)).over_all())
+        .param("run_attributes", format!("{attributes:?}"))
+        .tagged(&["summary", "stage=result"])
+        .described("all runs by attribute: quantiles of what stats holds; unusual: runs far from the others")
 }

@@ -18,7 +18,7 @@ pub struct Settings {
     pub workers: Option<usize>,
     /// IANA name for times without a zone.
     pub timezone: Option<String>,
-    /// Further columns, kept per run in `stats`.
+    /// Further columns, kept per run in `stats` and compared in `fleet`.
     pub run_attributes: Vec<String>,
     /// What is left out.
     pub clean: Clean,
@@ -336,11 +336,14 @@ impl Settings {
         {
             return bad("timezone".into(), format!("timezone = \"{zone}\" is not an IANA name such as Europe/Berlin"));
         }
-        let taken = crate::columns::stats(&[]);
+        let taken = [crate::columns::stats(&[]), crate::columns::unusual(&[])].concat();
         let raw = crate::columns::raw(&[]);
         for (at, name) in self.run_attributes.iter().enumerate() {
             if self.run_attributes[..at].contains(name) {
                 return bad("run_attributes".into(), format!("run_attributes: `{name}` is there twice"));
+            }
+            if name == crate::fleet::ALL {
+                return bad("run_attributes".into(), "run_attributes: `all` stands for all runs in `fleet`".into());
             }
             let is_taken = taken.iter().chain(&raw).any(|column| column.name == *name);
             if is_taken || name.is_empty() {

@@ -1,22 +1,24 @@
 //! The versions of all files that compute, and which of them use each other. A version is part of every fingerprint that
 //! rests on the file: raise it whenever a result can differ. Tests pin the sources, and hold the uses against the code.
 
-use crate::kernels::{derivative, hampel, interpolate, median, path, resample, savgol, summary, windows};
-use crate::{align, channels, clean, features, functions, sessions, stats, wide};
+use crate::kernels::{derivative, hampel, interpolate, median, path, quantile, resample, savgol, summary, windows};
+use crate::{align, channels, clean, features, fleet, functions, sessions, stats, wide};
 use std::collections::BTreeSet;
 
 /// Every such file with its version and the others that it uses.
-pub const CODE: [(&str, u32, &[&str]); 17] = [
+pub const CODE: [(&str, u32, &[&str]); 19] = [
     ("align", align::VERSION, &["channels", "interpolate", "resample", "sessions"]),
     ("channels", channels::VERSION, &["interpolate"]),
     ("clean", clean::VERSION, &["channels", "hampel", "sessions"]),
     ("derivative", derivative::VERSION, &["savgol"]),
     ("features", features::VERSION, &["align", "channels", "derivative", "functions", "sessions", "wide"]),
+    ("fleet", fleet::VERSION, &["quantile"]),
     ("functions", functions::VERSION, &["align", "channels", "derivative", "features", "wide", "windows"]),
     ("hampel", hampel::VERSION, &["median"]),
     ("interpolate", interpolate::VERSION, &[]),
     ("median", median::VERSION, &[]),
     ("path", path::VERSION, &[]),
+    ("quantile", quantile::VERSION, &["median"]),
     ("resample", resample::VERSION, &["interpolate", "median"]),
     ("savgol", savgol::VERSION, &["derivative", "interpolate"]),
     ("sessions", sessions::VERSION, &["channels"]),

@@ -55,7 +55,7 @@ fn bad_files_are_reasons_and_not_the_end_of_the_build() {
     project.source("good.csv", &format!("{HEADER}{}", run_rows("new", 0.2)));
     let build = project.build(&[]);
     assert_eq!(build.code, 1);
-    assert_eq!(build.finished()["made"], 5, "the good file's run");
+    assert_eq!(build.finished()["made"], 6, "the good file's run, and the fleet");
     let errors = project.run(&["errors", "--json"]).json();
     let mut codes: Vec<&str> = errors["errors"]
         .as_array()
@@ -189,7 +189,8 @@ fn what_a_person_reads() {
         features           2 runs  stale     ~
                                    the parameter wide.method changed: linear → previous; wide is to be made and may come out equal
         stats              2 runs  fresh
-        11 steps: 7 fresh, 4 stale
+        fleet                      fresh
+        12 steps: 8 fresh, 4 stale
 
         by column:
         wide         2 runs  stale     time fx_1 fx_2 fy_1 fy_2 fz_1 fz_2 x_1 x_2 y_1 y_2 z_1 z_2
@@ -202,8 +203,8 @@ fn what_a_person_reads() {
         58 columns to compute for certain"#]]
     .assert_eq(&stable(&project.run(&["plan"]).stdout));
     expect![[r#"
-        run       raw    intake_rejects  clean  wide   features  stats
-        (no run)         fresh
+        run       raw    intake_rejects  clean  wide   features  stats  fleet
+        (no run)         fresh                                          fresh
         7582      fresh                  fresh  stale  stale     fresh
         7683      fresh                  fresh  stale  stale     fresh"#]]
     .assert_eq(&stable(&project.run(&["status"]).stdout));
@@ -223,6 +224,7 @@ fn what_a_person_reads() {
         │  └─ data/a.csv  552 rows
         └─ clean of 7582  fresh  552 rows, d856c8af8ba9
            └─ raw (see above)
-        nothing depends on stats"#]]
+        what depends on stats
+        └─ fleet  fresh  32 rows, cd227c8035b1"#]]
     .assert_eq(&stable(&project.run(&["lineage", "stats", "--run", "7582"]).stdout));
 }

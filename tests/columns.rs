@@ -56,11 +56,14 @@ fn build_as(project: &Project, variant: &str, args: &[&str]) -> Output {
 
 type Computed = BTreeMap<String, BTreeSet<String>>;
 
-/// asset → columns computed, of every step that was made; alike in all runs.
+/// asset → columns computed, of every step that was made column by column; alike in all runs.
 fn computed(output: &Output) -> Computed {
     assert_eq!(output.code, 0, "{output:?}");
     let mut found = Computed::new();
     for line in output.lines().into_iter().filter(|line| line["event"] == "step" && line["outcome"] == "made") {
+        if line["asset"] == "fleet" {
+            continue;
+        }
         let columns = line["columns_computed"].as_array().unwrap().iter().map(|c| c.as_str().unwrap().to_owned());
         let columns: BTreeSet<String> = columns.collect();
         let known = found.insert(line["asset"].as_str().unwrap().to_owned(), columns.clone());
@@ -134,7 +137,7 @@ fn what_leaves_a_plan_equal_computes_nothing() {
     let count = run_as(&project, "renamed", &["sql", known, "--format", "json"]).json();
     assert!(count[0]["n"].as_i64().unwrap() > 0);
     assert_eq!(build_as(&project, "power", &[]).finished()["made"], 0);
-    assert_eq!(build_as(&project, "in two steps", &[]).finished()["fresh"], 11);
+    assert_eq!(build_as(&project, "in two steps", &[]).finished()["fresh"], 12);
     // Another constant.
     let watts = computed(&build_as(&project, "in watts", &[]));
     assert_eq!(watts, Computed::from([("features".into(), columns("power_1"))]));

@@ -27,11 +27,14 @@ fn a_run_alone_then_the_rest_then_nothing() {
         let counts = project.sql(&format!("select run_uuid, count(*) n from {table} group by run_uuid"));
         assert!(counts.len() == 2 && counts[0]["n"] == counts[1]["n"], "{table} {counts:?}");
     }
-    let expected =
-        log(&[("made", "stats", "007"), ("made", PER_RUN, "12405186538561671661"), ("made", "intake_rejects", "-")]);
+    let expected = log(&[
+        ("made", "stats", "007"),
+        ("made", PER_RUN, "12405186538561671661"),
+        ("made", "intake_rejects fleet", "-"),
+    ]);
     assert_eq!(rest.log(), expected);
     let nothing = project.build(&[]);
-    assert_eq!((nothing.code, nothing.log(), &nothing.finished()["fresh"]), (0, log(&[]), &Value::from(11)));
+    assert_eq!((nothing.code, nothing.log(), &nothing.finished()["fresh"]), (0, log(&[]), &Value::from(12)));
     let told = project.run(&["materialize"]);
     assert_eq!((told.code, told.stdout.lines().count()), (0, 1), "{told:?}");
     // A touched source is hashed again, not made again.
@@ -58,7 +61,7 @@ fn force_workers_and_the_order_of_rows_change_no_content() {
     let hashes = project.hashes();
     for args in [["--force", "--jobs", "1"], ["--force", "--jobs", "2"]] {
         let forced = project.build(&args);
-        assert_eq!(forced.log(), log(&[("made", PER_RUN, BOTH), ("made", "intake_rejects", "-")]));
+        assert_eq!(forced.log(), log(&[("made", PER_RUN, BOTH), ("made", "intake_rejects fleet", "-")]));
         assert_eq!(project.hashes(), hashes);
     }
     let text = std::fs::read_to_string(project.path("data/a.csv")).unwrap();
@@ -84,11 +87,11 @@ fn late_rows_remake_their_run_and_parameters_what_reads_them() {
     let plan = project.run(&["plan", "--json"]).json();
     let touched: Vec<&Value> =
         plan["steps"].as_array().unwrap().iter().filter(|step| step["state"] != "fresh").collect();
-    assert_eq!(touched.len(), 5);
-    assert!(touched.iter().all(|step| step["run"] == "007"));
+    assert_eq!(touched.len(), 6);
+    assert!(touched.iter().all(|step| step["run"] == "007" || step["asset"] == "fleet"));
     assert_eq!(touched[0]["reasons"][0]["code"], "source_added");
     assert_eq!(plan["counts"]["fresh"], 6);
-    assert_eq!(project.build(&[]).log(), log(&[("made", PER_RUN, "007")]));
+    assert_eq!(project.build(&[]).log(), log(&[("made", PER_RUN, "007"), ("made", "fleet", "-")]));
 
     project.settings("[wide]\nmethod = \"previous\"\n");
     let why = project.run(&["why", "wide", "--run", "007"]);
@@ -216,7 +219,8 @@ fn a_damaged_source_blocks_its_runs_and_heals() {
     project.source("b.csv", "rubbish\n1\n");
     let damaged = project.build(&[]);
     assert_eq!(damaged.code, 1);
-    assert_eq!(damaged.log(), log(&[("failed", "raw", "other"), ("blocked", "clean wide features stats", "other")]));
+    let blocked = ("blocked", "clean wide features stats", "other");
+    assert_eq!(damaged.log(), log(&[("failed", "raw", "other"), blocked, ("made", "fleet", "-")]));
     assert_eq!(project.sql("select count(*) n from stats")[0]["n"], 3, "the earlier tables are still there");
     assert!(project.path("warehouse/tables/features/other.parquet").exists());
     let errors = project.run(&["errors", "--json"]).json();
@@ -224,7 +228,7 @@ fn a_damaged_source_blocks_its_runs_and_heals() {
     assert_eq!((&failure["code"], failure["blocks"].as_array().map(Vec::len)), (&"source_unreadable".into(), Some(4)));
     project.source("b.csv", &other);
     let mended = project.build(&[]);
-    assert_eq!((mended.code, mended.log(), project.hashes()), (0, log(&[]), before));
+    assert_eq!((mended.code, mended.log(), project.hashes()), (0, log(&[("reused", "fleet", "-")]), before));
 }
 
 #[test]
@@ -271,7 +275,7 @@ fn two_builds_share_a_store() {
         let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         made += last["made"].as_u64().unwrap();
     }
-    assert_eq!(made, 11, "each step once");
+    assert_eq!(made, 12, "each step once");
 }
 
 #[test]
@@ -280,7 +284,7 @@ fn a_run_that_leaves_its_file_is_not_forgotten() {
     project.build(&[]);
     project.source("a.csv", &format!("{HEADER}{}", run_rows("007", 1.0)));
     let left = project.build(&[]);
-    assert_eq!(left.log(), log(&[("made", PER_RUN, "12405186538561671661")]));
+    assert_eq!(left.log(), log(&[("made", PER_RUN, "12405186538561671661"), ("made", "fleet", "-")]));
     let counts = project.sql("select count(*) n from raw where run_uuid = '12405186538561671661'");
     assert_eq!(counts[0]["n"], 0, "its rows are gone, and its tables say so");
     assert_eq!(project.build(&[]).log(), log(&[]));

@@ -43,7 +43,7 @@ fn an_estimate_needs_records_and_counts_what_is_to_be_made() {
     project.source("b.csv", &format!("{HEADER}{}", run_rows("b", 1.0)));
     let more = plan(&project, &[]);
     let assets: Vec<&str> = more["assets"].as_array().unwrap().iter().map(|a| a["asset"].as_str().unwrap()).collect();
-    assert_eq!(assets, ["raw", "clean", "wide", "features", "stats"], "in the order in which they are made");
+    assert_eq!(assets, ["raw", "clean", "wide", "features", "stats", "fleet"], "in the order in which they are made");
     let (steps, seconds, bytes) = of(&more, "wide");
     assert!(steps == 1 && seconds > 0.0 && bytes > 1000, "{more}");
     let sums = more["assets"].as_array().unwrap().iter().map(|a| a["estimated_bytes"].as_u64().unwrap());
@@ -87,7 +87,7 @@ fn a_pull_request_reads_it_as_markdown() {
     let told = project.run(&["plan", "--markdown"]);
     assert_eq!(told.code, 0, "{told:?}");
     let text = told.stdout;
-    assert!(text.starts_with("### Plan: 16 steps: ") && text.contains(" to write"), "{text}");
+    assert!(text.starts_with("### Plan: 17 steps: ") && text.contains(" to write"), "{text}");
     assert!(text.lines().any(|line| line.starts_with("| <code>features</code> | 2 | stale |")), "{text}");
     assert!(text.contains("| 1 of 32 |"), "{text}");
     let column =
@@ -147,7 +147,7 @@ fn a_saved_plan_is_made_exactly_while_nothing_moves() {
     assert_eq!(forced.log(), crate::harness::log(&[("made", "stats", "a b")]), "{forced:?}");
     save(&project, &[]);
     assert_eq!(project.build(&["--plan", "p.json"]).code, 0);
-    assert_eq!(project.build(&[]).finished()["fresh"], 11);
+    assert_eq!(project.build(&[]).finished()["fresh"], 12);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_saved_plan_is_refused_where_anything_moved() {
     refused(&project, "plan_moved", &["2 steps differ", "features of a: its settings or its code changed"]);
     project.settings(POWER);
     project.source("late.csv", &format!("{HEADER}{}", run_rows("c", 0.5)));
-    refused(&project, "plan_moved", &["5 steps differ", "raw of c: it was not in the plan"]);
+    refused(&project, "plan_moved", &["6 steps differ", "raw of c: it was not in the plan"]);
     std::fs::remove_file(project.path("data/late.csv")).unwrap();
     project.source("b.csv", &format!("{HEADER}{}", run_rows("b", 1.7)));
     refused(&project, "plan_moved", &["raw of b: its sources changed"]);

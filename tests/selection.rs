@@ -84,8 +84,8 @@ fn two_runs_of_which_one_is_broken() {
     assert_eq!(status["runs"][0]["assets"]["raw"]["state"], "failed");
     let plan = project.run(&["plan", "stale:", "--json"]).json();
     let planned = |state: &str| plan["counts"][state].as_u64().unwrap();
-    assert_eq!((planned("stale"), planned("failed")), (2, 0), "{plan}");
-    let files = project.run(&["files", "tag:stage=result and not failed:", "--json"]).json();
+    assert_eq!((planned("stale"), planned("failed")), (3, 1), "the fleet is stale, and looks at every run: {plan}");
+    let files = project.run(&["files", "tag:stage=result and not failed: and not fleet", "--json"]).json();
     let files: Vec<&str> =
         files["files"].as_array().unwrap().iter().map(|file| file["run"].as_str().unwrap()).collect();
     assert_eq!(files, ["7582", "7582"]);
@@ -97,6 +97,8 @@ fn two_runs_of_which_one_is_broken() {
     assert_eq!(failed.log(), log(&[("failed", "raw", "7683"), ("blocked", "clean wide features stats", "7683")]));
     let made = project.build(&["column:features.v* and stale:"]);
     assert_eq!(made.log(), log(&[("made", "wide features", "7582")]));
+    let rest = [("made", "fleet", "-"), ("failed", "raw", "7683"), ("blocked", "clean stats", "7683")];
+    assert_eq!(project.build(&["stale:"]).log(), log(&rest));
     assert_eq!(project.run(&["status", "stale:"]).stdout, "no step fits the selection\n");
     assert_eq!(project.build(&["stale:", "--run", "7582"]).finished()["made"], 0);
 }

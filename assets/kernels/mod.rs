@@ -11,6 +11,7 @@ pub mod hampel;
 pub mod interpolate;
 pub mod median;
 pub mod path;
+pub mod quantile;
 pub mod resample;
 pub mod savgol;
 pub mod summary;

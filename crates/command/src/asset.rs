@@ -6,7 +6,7 @@ use crate::process::{self, Program};
 use crate::report::Report;
 use crate::{Places, code};
 use assets_core::graph::Graph;
-use assets_core::{AssetDecl, AssetName, ColumnDecl, InputDecl, Kind, OutputDecl, Reads, Reason, suggest};
+use assets_core::{AssetDecl, AssetName, ColumnDecl, InputDecl, Kind, Mapping, OutputDecl, Reason, suggest};
 use assets_frames::defined::{Declared, Definition};
 use assets_frames::{FrameAsset, Inputs, Outputs};
 use serde_json::{Map, Value};
@@ -47,6 +47,8 @@ pub struct TableByCommand {
     pub inputs: Vec<Input>,
     /// What it writes; the first one carries its name.
     pub outputs: Vec<Output>,
+    /// Whether it is one table, made from all partitions of what it reads; else one a partition.
+    pub over_all: bool,
     /// What it is told besides.
     pub parameters: Map<String, Value>,
     /// One process for many steps.
@@ -71,9 +73,11 @@ impl Definition for TableByCommand {
         if self.command.first().is_none_or(|program| program.trim().is_empty()) {
             return Err(bad("`command` is empty: give a program and its arguments".to_owned()));
         }
-        let inputs = self.inputs.iter().map(|input| declared_input(input, graph)).collect::<Result<Vec<_>, _>>()?;
+        let inputs = self.inputs.iter().map(|input| declared_input(input, self.over_all, graph));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let mut keys: Vec<String> = Vec::new();
-        for asset in inputs.iter().filter_map(|input| graph.producer(input.output.as_str())) {
+        let cut_alike = inputs.iter().filter(|input| input.mapping == Mapping::Identity);
+        for asset in cut_alike.filter_map(|input| graph.producer(input.output.as_str())) {
             keys.extend(asset.dimensions.iter().filter(|key| !keys.contains(key)).cloned().collect::<Vec<_>>());
         }
         let outputs = self.outputs.iter().map(|output| declared_output(output, &keys, graph));
@@ -104,14 +108,16 @@ impl Definition for TableByCommand {
     }
 }
 
-fn declared_input(input: &Input, graph: &Graph) -> Result<InputDecl, Reason> {
+fn declared_input(input: &Input, over_all: bool, graph: &Graph) -> Result<InputDecl, Reason> {
     let known = || graph.outputs().map(|output| output.name.as_str());
     let Some(output) = graph.output(&input.table) else {
         let hint = suggest::hint(&input.table, known());
         let message = format!("`inputs` names the table `{}`, which there is not{hint}", input.table);
         return Err(Reason::new("unknown_table", message).with("table", input.table.as_str()));
     };
-    let Some(columns) = &input.columns else { return Ok(InputDecl::all(output.name.clone())) };
+    let is_cut = graph.producer(&input.table).is_some_and(|writer| !writer.dimensions.is_empty());
+    let mapped = |decl: InputDecl| if over_all && is_cut { decl.over_all() } else { decl };
+    let Some(columns) = &input.columns else { return Ok(mapped(InputDecl::all(output.name.clone()))) };
     let names = || output.columns.iter().map(|column| column.name.as_str());
     if let Some(unknown) = columns.iter().find(|column| !names().any(|name| name == *column)) {
         let hint = suggest::hint(unknown, names());
@@ -124,7 +130,8 @@ fn declared_input(input: &Input, graph: &Graph) -> Result<InputDecl, Reason> {
     let mut columns: Vec<String> = keys.chain(columns).cloned().collect();
     columns.sort();
     columns.dedup();
-    Ok(InputDecl { output: output.name.clone(), reads: Reads::Columns(columns) })
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    Ok(mapped(InputDecl::columns(output.name.clone(), &columns)))
 }
 
 fn declared_output(output: &Output, keys: &[String], graph: &Graph) -> Result<OutputDecl, Reason> {

@@ -36,15 +36,17 @@ impl Files<'_> {
         self.named(&format!("{}.parquet", output.name))
     }
 
-    fn input(&self, name: &AssetName) -> PathBuf {
-        self.named(&format!("{name}.in.parquet"))
+    fn input(&self, name: &AssetName, at: usize) -> PathBuf {
+        self.named(&format!("{name}.{at}.in.parquet"))
     }
 
-    /// Removes what is there of an asset's files.
+    /// Removes what is there of a step's files.
     pub(crate) fn remove(&self, asset: &CommandAsset) {
-        let inputs = asset.inputs.iter().filter(|(_, packed)| !packed).map(|(name, _)| self.input(name));
+        let inputs = asset.inputs.iter().filter(|(_, packed)| !packed);
+        let inputs = inputs.flat_map(|(name, _)| (0..).map(|at| self.input(name, at)).take_while(|path| path.exists()));
         // Most are not there; and what stays goes with the folder.
-        for path in inputs.chain(asset.outputs.iter().map(|output| self.output(output))) {
+        for path in inputs.collect::<Vec<_>>().into_iter().chain(asset.outputs.iter().map(|output| self.output(output)))
+        {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -61,13 +63,13 @@ pub(crate) fn of_step(
     let mut tables = Map::new();
     for (name, packed) in &asset.inputs {
         let rows = inputs.rows(name.as_str())?;
+        let columns = columns(inputs.columns(name.as_str())?.into_iter());
         let table = if *packed {
-            let table = small::to_table(&inputs.read_declared(name.as_str())?)?;
-            json!({"rows": rows, "columns": types(&table), "values": values(&table)})
+            let table = small::to_table(&inputs.read_all(name.as_str())?)?;
+            json!({"rows": rows, "columns": columns, "values": values(&table)})
         } else {
-            let path = files.input(name);
-            let head = inputs.export(name.as_str(), &path)?;
-            json!({"rows": rows, "columns": types(&small::to_table(&head)?), "paths": [path]})
+            let paths = inputs.export(name.as_str(), |at| files.input(name, at))?;
+            json!({"rows": rows, "columns": columns, "paths": paths})
         };
         tables.insert(name.to_string(), table);
     }
@@ -109,22 +111,6 @@ pub(crate) fn of_batch(asset: &CommandAsset) -> Value {
 
 fn columns<'a>(declared: impl Iterator<Item = &'a ColumnDecl>) -> Vec<Value> {
     declared.map(|column| json!({"name": column.name, "type": column.kind.name(), "unit": column.unit})).collect()
-}
-
-fn kind(values: &Values) -> &'static str {
-    use assets_core::Kind;
-    match values {
-        Values::Float(_) => Kind::Float,
-        Values::Int(_) => Kind::Int,
-        Values::Text(_) => Kind::Text,
-        Values::Time(_) => Kind::Time,
-        Values::Bool(_) => Kind::Bool,
-    }
-    .name()
-}
-
-fn types(table: &Table) -> Vec<Value> {
-    table.columns.iter().map(|(name, values)| json!({"name": name, "type": kind(values)})).collect()
 }
 
 /// Rows as objects; times as text in UTC.

@@ -125,24 +125,54 @@ impl Reads {
     }
 }
 
-/// An input: another asset's output, of the same partition (an unpartitioned input serves every partition).
+/// Which partitions of an input a step reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mapping {
+    /// The one with its own keys (an unpartitioned input serves every partition).
+    #[default]
+    Identity,
+    /// Every one, in their order. Those that failed or were never made are left out, and named.
+    All,
+}
+
+impl Mapping {
+    /// The word used everywhere.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::All => "all",
+        }
+    }
+}
+
+/// An input: another asset's output, of the same partition or of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputDecl {
     /// The output that is read.
     pub output: AssetName,
     /// Which of its parts count.
     pub reads: Reads,
+    /// Which of its partitions are read.
+    pub mapping: Mapping,
 }
 
 impl InputDecl {
     /// Reads every part.
     pub fn all(output: AssetName) -> Self {
-        Self { output, reads: Reads::All }
+        Self { output, reads: Reads::All, mapping: Mapping::Identity }
     }
 
     /// Reads the named columns.
     pub fn columns(output: AssetName, columns: &[&str]) -> Self {
-        Self { output, reads: Reads::Columns(columns.iter().map(|c| (*c).to_owned()).collect()) }
+        let reads = Reads::Columns(columns.iter().map(|c| (*c).to_owned()).collect());
+        Self { output, reads, mapping: Mapping::Identity }
+    }
+
+    /// The same, of every partition.
+    #[must_use]
+    pub fn over_all(mut self) -> Self {
+        self.mapping = Mapping::All;
+        self
     }
 }
 

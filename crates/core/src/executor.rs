@@ -35,7 +35,7 @@ pub struct StepRequest {
     pub step: Step,
     /// What the planner expects to be made from.
     pub expected: Fingerprint,
-    /// Inputs, in the order of the declaration.
+    /// Inputs, in the order of the declaration; of one over all partitions a table for each, in their order.
     pub inputs: Vec<StepInput>,
     /// Slices of sources, in canonical order.
     pub slices: Vec<SliceRef>,

@@ -4,6 +4,7 @@
 use crate::asset::{AssetDecl, Reads};
 use crate::hash::{ContentHash, Fingerprint, Hasher};
 use crate::key::Partition;
+use crate::over_all;
 use crate::part;
 use crate::reason::{Reason, plural};
 use crate::record::{AttemptRecord, InputRecord, OutputRecord, Part, PartId, Recipe, SliceRef, StepRecord};
@@ -241,6 +242,10 @@ fn input_differences(old: &Recipe, new: &Recipe, reasons: &mut Vec<Reason>) {
             reasons.push(reason.with("input", now.output.as_str()));
             continue;
         };
+        if over_all::is_over_all(before, now) {
+            reasons.extend(over_all::differences(before, now));
+            continue;
+        }
         if before.rows != now.rows {
             let message = format!("{} has {} instead of {}", now.output, plural(now.rows, "row"), before.rows);
             let reason = Reason::new("input_rows_changed", message).with("input", now.output.as_str());

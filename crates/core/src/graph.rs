@@ -1,6 +1,6 @@
 //! The graph of assets: who reads whom. petgraph lives here alone.
 
-use crate::asset::{AssetDecl, OutputDecl};
+use crate::asset::{AssetDecl, Mapping, OutputDecl};
 use crate::key::AssetName;
 use crate::suggest;
 use petgraph::Direction;
@@ -47,7 +47,10 @@ pub enum GraphError {
     #[error("assets depend on each other in a circle: {}", path(.0))]
     Cycle(Vec<AssetName>),
     /// A reader without the dimension that cuts its input.
-    #[error("`{asset}` is not cut by `{dimension}`, but reads `{input}`, which is: say how the partitions map")]
+    #[error(
+        "`{asset}` is not cut by `{dimension}`, but reads `{input}`, which is: cut `{asset}` by it too, or let it read \
+         `{input}` over all partitions (the mapping `all`)"
+    )]
     Dimension {
         /// The reader.
         asset: AssetName,
@@ -55,6 +58,16 @@ pub enum GraphError {
         input: AssetName,
         /// The missing dimension.
         dimension: String,
+    },
+    /// An input over all partitions where that can't be.
+    #[error("`{asset}` can't read `{input}` over all partitions: {why}")]
+    OverAll {
+        /// The reader.
+        asset: AssetName,
+        /// The input.
+        input: AssetName,
+        /// What stands against it.
+        why: &'static str,
     },
 }
 
@@ -184,15 +197,33 @@ fn check_inputs(
             };
             let from = by_name[writer];
             let writer = &nodes[from];
-            if let Some(dimension) = writer.dimensions.iter().find(|d| !asset.dimensions.contains(d)) {
-                let (asset, input, dimension) = (asset.name.clone(), input.output.clone(), dimension.clone());
-                return Err(GraphError::Dimension { asset, input, dimension });
-            }
+            check_mapping(asset, input, writer)?;
             check_columns(asset, input, writer)?;
             edges.push((from, node));
         }
     }
     Ok(edges)
+}
+
+fn check_mapping(asset: &AssetDecl, input: &crate::InputDecl, writer: &AssetDecl) -> Result<(), GraphError> {
+    let names = || (asset.name.clone(), input.output.clone());
+    if input.mapping == Mapping::Identity {
+        let Some(dimension) = writer.dimensions.iter().find(|d| !asset.dimensions.contains(d)) else { return Ok(()) };
+        let ((asset, input), dimension) = (names(), dimension.clone());
+        return Err(GraphError::Dimension { asset, input, dimension });
+    }
+    let why = if writer.dimensions.is_empty() {
+        "nothing cuts it, so there is one table to read: map by `identity`"
+    } else if !asset.dimensions.is_empty() {
+        // Each of its partitions would rest on each of the input's.
+        "the reader is cut itself; let an asset that is not cut read it, and read that one"
+    } else if asset.outputs.iter().any(|output| !output.parts.is_empty()) {
+        "the reader is made column by column, which goes by one partition at a time; make it as a whole"
+    } else {
+        return Ok(());
+    };
+    let (asset, input) = names();
+    Err(GraphError::OverAll { asset, input, why })
 }
 
 fn check_columns(asset: &AssetDecl, input: &crate::InputDecl, writer: &AssetDecl) -> Result<(), GraphError> {
@@ -289,5 +320,17 @@ mod tests {
         assert!(error(vec![asset("a", &["a"])]).ends_with("a → a"));
         assert!(error(vec![asset("wide", &[]), asset("b", &["wyde"])]).contains("did you mean `wide`?"));
         assert!(error(vec![asset("a", &[]), asset("a", &[])]).contains("declared by both"));
+    }
+
+    #[test]
+    fn partitions_map_by_identity_or_over_all() {
+        let cut = |name: &str, inputs: &[&str]| asset(name, inputs).partitioned_by(&["run"]);
+        let input = |name: &str| InputDecl::all(AssetName::new(name).expect("a valid name"));
+        let over_all = |decl: AssetDecl, name: &str| decl.reads(input(name).over_all());
+        let error = |assets| Graph::new(assets).expect_err("an invalid graph").to_string();
+        assert!(Graph::new(vec![cut("a", &[]), over_all(asset("b", &[]), "a")]).is_ok());
+        assert!(error(vec![cut("a", &[]), asset("b", &["a"])]).contains("the mapping `all`"));
+        assert!(error(vec![asset("a", &[]), over_all(asset("b", &[]), "a")]).contains("nothing cuts it"));
+        assert!(error(vec![cut("a", &[]), over_all(cut("b", &[]), "a")]).contains("the reader is cut itself"));
     }
 }

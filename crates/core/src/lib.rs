@@ -16,6 +16,7 @@ pub mod key;
 pub mod ledger;
 pub mod lineage;
 pub mod logs;
+pub mod over_all;
 pub mod part;
 pub mod reason;
 pub mod record;
@@ -25,7 +26,7 @@ pub mod suggest;
 pub mod table;
 pub mod table_store;
 
-pub use asset::{AssetDecl, ColumnDecl, InputDecl, Kind, OutputDecl, Reads};
+pub use asset::{AssetDecl, ColumnDecl, InputDecl, Kind, Mapping, OutputDecl, Reads};
 pub use hash::{ContentHash, Fingerprint, ObjectId, RecordId};
 pub use key::{AssetName, Partition, Step};
 pub use part::{PartCode, PartRead};

@@ -93,7 +93,8 @@ pub struct InputRecord {
     pub output: AssetName,
     /// Its row count.
     pub rows: u64,
-    /// The parts that were read, with the content hashes they had.
+    /// The parts that were read, with the content hashes they had; of an input over all partitions an entry for each
+    /// (`over_all`).
     pub parts: Vec<(PartId, ContentHash)>,
 }
 

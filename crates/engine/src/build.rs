@@ -3,8 +3,10 @@
 
 use crate::EngineError;
 use crate::event::{Event, StepEvent};
+use crate::inputs::{self, InputNow, Lookup, StepNow};
+use crate::over_all;
 use crate::parts;
-use crate::plan::{self, InputNow, Plan, PlannedPart, PlannedStep, Ready, World};
+use crate::plan::{self, Plan, PlannedPart, PlannedStep, Ready, World};
 use crate::pool::now_us;
 use crate::publish::Publisher;
 use crate::schedule::{Index, Schedule};
@@ -16,12 +18,10 @@ use assets_core::executor::{Executor, StepInput, StepOutcome, StepRequest};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
-use assets_core::record::{
-    AttemptRecord, BuildEnd, BuildRecord, Counts, Entry, Outcome, OutputRecord, Span, StepRecord,
-};
+use assets_core::record::{AttemptRecord, BuildEnd, BuildRecord, Counts, Entry, Outcome, Span, StepRecord};
 use assets_core::source::Identified;
 use assets_core::table_store::TableStore;
-use assets_core::{AssetName, Partition, Reason, Step};
+use assets_core::{AssetName, Mapping, Reason, Step};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -73,7 +73,8 @@ pub struct BuildSummary {
 
 /// What a step has become, for its readers.
 enum Settled {
-    Stands(Vec<OutputRecord>),
+    /// Its newest record does.
+    Stands,
     Bad(Step, Reason),
 }
 
@@ -247,11 +248,15 @@ impl<'a> Build<'a> {
     fn begin_step(&mut self, at: Index, sender: &Sender<StepOutcome>) {
         let step = self.schedule.step(at).clone();
         let Some(mut planned) = self.planned_or_judged(&step) else { return self.schedule.settle(at) };
-        match (planned.verdict.state, planned.ready.take()) {
-            (State::Fresh, Some(_)) => {
-                let outputs = self.ledger.newest(&step).map(|record| record.outputs.clone()).unwrap_or_default();
-                self.settle(at, &step, Outcome::Fresh, Settled::Stands(outputs));
+        for warning in planned.warnings() {
+            (self.events)(Event::Warning(warning.clone()));
+            if planned.verdict.state != State::Fresh {
+                // Its record says so as well.
+                planned.verdict.reasons.push(warning);
             }
+        }
+        match (planned.verdict.state, planned.ready.take()) {
+            (State::Fresh, Some(_)) => self.settle(at, &step, Outcome::Fresh, Settled::Stands),
             (State::Reusable, Some(ready)) if ready.older.is_some() => {
                 self.reuse(at, step, ready, planned.verdict.reasons)
             }
@@ -263,7 +268,7 @@ impl<'a> Build<'a> {
                 self.backends.executor.submit(request, sender.clone());
             }
             (state, _) => {
-                let InputNow::Bad(root, reason) = plan::root_cause(&planned) else { return self.schedule.settle(at) };
+                let (root, reason) = plan::root_cause(&planned);
                 let outcome = if state == State::Blocked { Outcome::Blocked } else { Outcome::Failed };
                 self.only_transient &= outcome == Outcome::Blocked || is_transient(&reason);
                 let event = StepEvent { reason: Some(reason.clone()), ..event(&step, outcome) };
@@ -276,11 +281,14 @@ impl<'a> Build<'a> {
     /// The plan's verdict where all inputs were known to it and still are what it saw; else a new one.
     fn planned_or_judged(&self, step: &Step) -> Option<PlannedStep> {
         let graph = self.backends.graph;
-        let inputs = &graph.asset(step.asset.as_str())?.inputs;
-        let mut from = inputs.iter().filter_map(|input| plan::input_step(graph, input, &step.partition));
-        let planned = self.plan.get(step).filter(|planned| planned.ready.is_some());
-        match planned {
-            Some(planned) if !from.any(|from| self.moved.contains(&from)) => Some(planned.clone()),
+        let asset = graph.asset(step.asset.as_str())?;
+        let own = asset.inputs.iter().filter(|input| input.mapping == Mapping::Identity);
+        let mut own = own.filter_map(|input| inputs::input_step(graph, input, &step.partition));
+        let over_all = over_all::reads_over_all(graph, asset);
+        let has_moved = own.any(|from| self.moved.contains(&from))
+            || !over_all.is_empty() && self.moved.iter().any(|moved| over_all.contains(&moved.asset));
+        match self.plan.get(step).filter(|planned| planned.ready.is_some()) {
+            Some(planned) if !has_moved => Some(planned.clone()),
             _ => self.judge(step),
         }
     }
@@ -296,31 +304,36 @@ impl<'a> Build<'a> {
             records: self.backends.catalog,
             tables: self.backends.tables,
         };
-        let inputs = asset.inputs.iter().filter_map(|input| {
-            let from = plan::input_step(graph, input, &step.partition)?;
-            Some(match self.settled.get(&from) {
-                Some(Settled::Stands(outputs)) => match outputs.iter().find(|output| output.name == input.output) {
-                    Some(output) => InputNow::Known(output.clone()),
-                    None => plan::recorded_input(&world, input, &from),
-                },
-                Some(Settled::Bad(root, reason)) => InputNow::Bad(root.clone(), reason.clone()),
-                None => plan::recorded_input(&world, input, &from),
-            })
-        });
-        let inputs = inputs.collect();
+        let knows = |from: &Step, _: &AssetName| match self.settled.get(from) {
+            Some(Settled::Stands) => self.ledger.newest(from).cloned().map_or(StepNow::Outside, StepNow::Known),
+            Some(Settled::Bad(root, reason)) => StepNow::Bad(root.clone(), reason.clone()),
+            None => StepNow::Outside,
+        };
+        let lookup = Lookup { world: &world, partitions: &self.plan.partitions, scope: self.scope, knows: &knows };
+        let inputs = lookup.all(asset, &step.partition);
         Some(plan::assess(&world, asset, step.clone(), inputs, self.scope))
     }
 
     fn request(&self, step: &Step, ready: &Ready, parts: &[PlannedPart]) -> StepRequest {
         let previous = self.ledger.newest(step).map(|record| record.outputs.clone()).unwrap_or_default();
-        let partition_of = |output: &OutputRecord| {
-            let graph = self.backends.graph;
-            let input = assets_core::InputDecl::all(output.name.clone());
-            plan::input_step(graph, &input, &step.partition).map_or_else(Partition::none, |from| from.partition)
-        };
-        let inputs = ready.inputs.iter().map(|o| StepInput { partition: partition_of(o), output: o.clone() }).collect();
-        let by_column = self.backends.graph.asset(step.asset.as_str()).is_some_and(|asset| asset.by_column);
-        let (parts, earlier) = if by_column { parts::tasks(parts) } else { Default::default() };
+        let asset = self.backends.graph.asset(step.asset.as_str());
+        let (parts, earlier) =
+            if asset.is_some_and(|asset| asset.by_column) { parts::tasks(parts) } else { Default::default() };
+        let mut inputs = Vec::new();
+        for (input, now) in asset.into_iter().flat_map(|asset| &asset.inputs).zip(&ready.inputs) {
+            match now {
+                InputNow::Known(output) => {
+                    let from = inputs::input_step(self.backends.graph, input, &step.partition);
+                    let partition = from.map(|from| from.partition).unwrap_or_default();
+                    inputs.push(StepInput { partition, output: output.clone() });
+                }
+                InputNow::All(all) => inputs.extend(
+                    all.tables(input)
+                        .map(|(partition, output)| StepInput { partition: partition.clone(), output: output.clone() }),
+                ),
+                InputNow::Open(_) | InputNow::Bad(..) => {}
+            }
+        }
         StepRequest {
             step: step.clone(),
             expected: ready.fingerprint,
@@ -426,7 +439,7 @@ impl<'a> Build<'a> {
                 Entry::Step(record) => {
                     let ordinal = self.ledger.tip(&record.step).map_or(0, |tip| tip.ordinal);
                     self.publisher.step(&record, ordinal)?;
-                    Settled::Stands(record.outputs)
+                    Settled::Stands
                 }
                 Entry::Attempt(attempt) => Settled::Bad(attempt.step, attempt.reason),
                 Entry::Begin(_) | Entry::Source(_) | Entry::End(_) => continue,
@@ -455,8 +468,7 @@ impl<'a> Build<'a> {
             if !fresh {
                 (self.events)(Event::Step(event(&step, outcome)));
             }
-            let outputs = self.ledger.newest(&step).map(|record| record.outputs.clone()).unwrap_or_default();
-            self.settle(at, &step, outcome, Settled::Stands(outputs));
+            self.settle(at, &step, outcome, Settled::Stands);
         }
     }
 

@@ -1,10 +1,12 @@
 //! Questions about what is: why a step is as it is, and what is wrong anywhere. Answers are data.
 
-use crate::plan::{self, Plan, World};
+use crate::inputs;
+use crate::plan::{Plan, World};
 use assets_core::freshness::State;
+use assets_core::over_all::NAMED;
 use assets_core::record::StepRecord;
-use assets_core::{AssetName, Reason, Step};
-use std::collections::{BTreeMap, BTreeSet};
+use assets_core::{AssetName, Mapping, Reason, Step};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A step with its verdict and those of all it is made from.
@@ -18,8 +20,13 @@ pub struct Why {
     pub reasons: Vec<Reason>,
     /// Its newest record.
     pub newest: Option<Arc<StepRecord>>,
-    /// What it reads, each with its own chain; a step reached twice is told once.
+    /// Which partitions of its inputs it is made without.
+    pub warnings: Vec<Reason>,
+    /// What it reads, each with its own chain; a step reached twice is told once. Of an input over all partitions the
+    /// first few that are not fresh.
     pub inputs: Vec<Why>,
+    /// How many further partitions it reads over all, by asset and state.
+    pub others: Vec<(AssetName, BTreeMap<State, usize>)>,
 }
 
 /// The whole chain of reasons behind a step.
@@ -30,11 +37,18 @@ pub fn why(world: &World<'_>, plan: &Plan, step: &Step) -> Option<Why> {
 fn chain(world: &World<'_>, plan: &Plan, step: &Step, told: &mut BTreeSet<Step>) -> Option<Why> {
     let planned = plan.get(step)?;
     let asset = world.graph.asset(step.asset.as_str())?;
-    let mut inputs = Vec::new();
+    let (mut inputs, mut others) = (Vec::new(), Vec::new());
     for input in &asset.inputs {
-        let from = plan::input_step(world.graph, input, &step.partition);
-        if let Some(from) = from.filter(|from| told.insert(from.clone())) {
-            inputs.extend(chain(world, plan, &from, told));
+        let mut from = inputs::input_steps(world.graph, &plan.partitions, input, &step.partition);
+        if input.mapping == Mapping::All {
+            let (first, rest) = notable(plan, from);
+            from = first;
+            others.extend(world.graph.producer(input.output.as_str()).map(|writer| (writer.name.clone(), rest)));
+        }
+        for from in from {
+            if told.insert(from.clone()) {
+                inputs.extend(chain(world, plan, &from, told));
+            }
         }
     }
     Some(Why {
@@ -42,8 +56,25 @@ fn chain(world: &World<'_>, plan: &Plan, step: &Step, told: &mut BTreeSet<Step>)
         state: planned.verdict.state,
         reasons: planned.verdict.reasons.clone(),
         newest: world.ledger.newest(step).cloned(),
+        warnings: planned.warnings(),
         inputs,
+        others,
     })
+}
+
+/// The first few steps that are not fresh, and how many others there are in which state.
+fn notable(plan: &Plan, steps: Vec<Step>) -> (Vec<Step>, BTreeMap<State, usize>) {
+    let mut first = Vec::new();
+    let mut others = BTreeMap::new();
+    for step in steps {
+        let Some(state) = plan.get(&step).map(|planned| planned.verdict.state) else { continue };
+        if state != State::Fresh && first.len() < NAMED {
+            first.push(step);
+        } else {
+            *others.entry(state).or_default() += 1;
+        }
+    }
+    (first, others)
 }
 
 /// What kind of thing is wrong.
@@ -79,6 +110,8 @@ pub struct Problem {
     pub reason: Reason,
     /// Steps that are blocked by it.
     pub blocks: Vec<Step>,
+    /// Steps over all partitions that are made without it.
+    pub left_out_of: Vec<Step>,
     /// Columns that are null by it, as (output, column).
     pub columns: Vec<(AssetName, String)>,
 }
@@ -89,13 +122,24 @@ pub fn problems(world: &World<'_>, plan: &Plan) -> Vec<Problem> {
     for (path, reason) in &world.sources.problems {
         let reason =
             if reason.facts.contains_key("path") { reason.clone() } else { reason.clone().with("path", path.as_str()) };
-        problems.push(Problem { kind: ProblemKind::Source, step: None, reason, blocks: vec![], columns: vec![] });
+        let (blocks, left_out_of, columns) = (vec![], vec![], vec![]);
+        problems.push(Problem { kind: ProblemKind::Source, step: None, reason, blocks, left_out_of, columns });
+    }
+    let mut left_out: HashMap<&Step, Vec<Step>> = HashMap::new();
+    for planned in &plan.steps {
+        for left in &planned.left_out {
+            let readers = left_out.entry(&left.root).or_default();
+            if !readers.contains(&planned.step) {
+                readers.push(planned.step.clone());
+            }
+        }
     }
     for planned in plan.steps.iter().filter(|planned| planned.verdict.state == State::Failed) {
         let reason = planned.verdict.reasons.first().cloned().unwrap_or_else(|| Reason::new("failed", "it failed"));
         let blocks = blocked_by(world, plan, &planned.step);
+        let left_out_of = left_out.remove(&planned.step).unwrap_or_default();
         let step = Some(planned.step.clone());
-        problems.push(Problem { kind: ProblemKind::Failure, step, reason, blocks, columns: vec![] });
+        problems.push(Problem { kind: ProblemKind::Failure, step, reason, blocks, left_out_of, columns: vec![] });
     }
     problems.extend(unavailable(world, plan));
     problems
@@ -107,7 +151,8 @@ fn blocked_by(world: &World<'_>, plan: &Plan, root: &Step) -> Vec<Step> {
     let blocked = blocked.filter(|planned| below.contains(&planned.step.asset));
     let same = blocked.filter(|planned| {
         let keys: Vec<_> = planned.step.partition.keys().collect();
-        root.partition.keys().all(|key| keys.contains(&key))
+        // What is not cut can be blocked by a failure anywhere.
+        keys.is_empty() || root.partition.keys().all(|key| keys.contains(&key))
     });
     same.map(|planned| planned.step.clone()).collect()
 }
@@ -126,6 +171,7 @@ fn unavailable(world: &World<'_>, plan: &Plan) -> Vec<Problem> {
                     step: Some(planned.step.clone()),
                     reason: reason.clone(),
                     blocks: Vec::new(),
+                    left_out_of: Vec::new(),
                     columns: Vec::new(),
                 });
                 problem.columns.push((output.name.clone(), column.column.clone()));

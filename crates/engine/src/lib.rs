@@ -5,7 +5,9 @@
 
 pub mod build;
 pub mod event;
+pub mod inputs;
 pub mod inspect;
+pub mod over_all;
 mod parts;
 pub mod plan;
 pub mod pool;

@@ -1,7 +1,8 @@
 //! The plan column by column: which parts of a step stand, which are stored under another name or in an older record,
 //! and which have to be computed.
 
-use crate::plan::{InputNow, PlannedPart, PlannedStep, World, is_there};
+use crate::inputs::InputNow;
+use crate::plan::{PlannedPart, PlannedStep, World, is_there};
 use assets_core::catalog::Past;
 use assets_core::executor::PartTask;
 use assets_core::freshness::{self, State, Verdict};
@@ -117,7 +118,7 @@ pub(crate) fn judge(world: &World<'_>, asset: &AssetDecl, planned: &mut PlannedS
     planned.verdict = Verdict { state, reasons };
 }
 
-fn to_be_made(input: &AssetName) -> Reason {
+pub(crate) fn to_be_made(input: &AssetName) -> Reason {
     let message = format!("{input} is to be made and may come out equal");
     Reason::new("input_to_be_made", message).with("input", input.as_str())
 }
@@ -233,7 +234,8 @@ impl<'a> Now<'a> {
                 let record = open.recorded.as_ref().map(|output| freshness::read_of(decl, output));
                 (&decl.output, record, open.unsettled.clone())
             }
-            InputNow::Bad(..) => (&decl.output, None, Unsettled::Everything),
+            // Nothing that is made column by column reads over all partitions.
+            InputNow::Bad(..) | InputNow::All(_) => (&decl.output, None, Unsettled::Everything),
         });
         Self { inputs: inputs.collect() }
     }

@@ -1,16 +1,18 @@
 //! What would be made, and why: a pure pass over the graph in topological order, from what is recorded, what the
 //! sources deliver, and what is stored. The build asks the same questions again as inputs become known.
 
+use crate::inputs::{InputNow, Lookup, StepNow};
+use crate::over_all::{self, LeftOut};
 use crate::parts;
 use crate::scope::Scope;
 use assets_core::freshness::{self, Evidence, State, Verdict};
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::part::Unsettled;
-use assets_core::record::{OutputRecord, Recipe, SliceRef, StepRecord, Stored};
+use assets_core::record::{Recipe, SliceRef, StepRecord, Stored};
 use assets_core::source::{Delivery, Identified};
 use assets_core::table_store::TableStore;
-use assets_core::{AssetDecl, AssetName, Fingerprint, InputDecl, PartId, Partition, Reason, Step};
+use assets_core::{AssetDecl, AssetName, Fingerprint, PartId, Partition, Reason, Step};
 use assets_core::{catalog::Records, record::InputRecord};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -29,28 +31,6 @@ pub struct World<'a> {
     pub tables: &'a dyn TableStore,
 }
 
-/// What an input of a step is at the moment.
-#[derive(Debug, Clone)]
-pub enum InputNow {
-    /// It stands.
-    Known(OutputRecord),
-    /// It is to be made, or may be.
-    Open(Open),
-    /// It can't be had: the root cause, and the step that has it.
-    Bad(Step, Reason),
-}
-
-/// An input that is to be made, or may be.
-#[derive(Debug, Clone)]
-pub struct Open {
-    /// The asset that writes it.
-    pub asset: AssetName,
-    /// What stands of it until then.
-    pub recorded: Option<OutputRecord>,
-    /// What of that may change.
-    pub unsettled: Unsettled,
-}
-
 /// A step with its verdict.
 #[derive(Debug, Clone)]
 pub struct PlannedStep {
@@ -62,6 +42,10 @@ pub struct PlannedStep {
     pub ready: Option<Ready>,
     /// Its parts with what is to be done about each, where parts have fingerprints of their own.
     pub parts: Vec<PlannedPart>,
+    /// Partitions of inputs over all partitions that it is made without.
+    pub left_out: Vec<LeftOut>,
+    /// Of a blocked step: the step that failed first.
+    root: Option<Step>,
 }
 
 /// A part of a step with its verdict.
@@ -90,13 +74,18 @@ pub struct Ready {
     pub fingerprint: Fingerprint,
     /// The older record that can be taken again.
     pub older: Option<Arc<StepRecord>>,
-    /// The inputs' tables.
-    pub inputs: Vec<OutputRecord>,
+    /// The inputs, all of which stand.
+    pub inputs: Vec<InputNow>,
 }
 
 impl PlannedStep {
     fn whole(step: Step, verdict: Verdict) -> Self {
-        Self { step, verdict, ready: None, parts: Vec::new() }
+        Self { step, verdict, ready: None, parts: Vec::new(), left_out: Vec::new(), root: None }
+    }
+
+    /// What a person should know whatever the state: which partitions are left out.
+    pub fn warnings(&self) -> Vec<Reason> {
+        over_all::warnings(&self.step.asset, &self.left_out)
     }
 
     /// What of an output may come out differently. Equal code over equal inputs gives an equal part; only a person who
@@ -122,6 +111,8 @@ impl PlannedStep {
 pub struct Plan {
     /// The steps.
     pub steps: Vec<PlannedStep>,
+    /// The partitions of each asset, whatever the scope.
+    pub(crate) partitions: Partitions,
     at: HashMap<Step, usize>,
 }
 
@@ -151,16 +142,12 @@ impl Plan {
     }
 }
 
-/// The step that an input of a step comes from: the same keys in the dimensions that the input has.
-pub fn input_step(graph: &Graph, input: &InputDecl, partition: &Partition) -> Option<Step> {
-    let writer = graph.producer(input.output.as_str())?;
-    let keys = partition.keys().filter(|(dimension, _)| writer.dimensions.iter().any(|d| d == dimension));
-    Some(Step::new(&writer.name, &Partition::many(keys)))
-}
+/// The partitions of each asset.
+pub type Partitions = BTreeMap<AssetName, BTreeSet<Partition>>;
 
 /// The partitions that an asset has: those that sources deliver or ever delivered for it, those of its inputs cut alike.
-pub fn partitions(world: &World<'_>) -> BTreeMap<AssetName, BTreeSet<Partition>> {
-    let mut all: BTreeMap<AssetName, BTreeSet<Partition>> = BTreeMap::new();
+pub fn partitions(world: &World<'_>) -> Partitions {
+    let mut all = Partitions::new();
     for asset in world.graph.assets() {
         let mut own = BTreeSet::new();
         if asset.dimensions.is_empty() {
@@ -191,8 +178,7 @@ pub fn all_partitions(world: &World<'_>) -> BTreeSet<Partition> {
 }
 
 /// The steps in scope, in topological order.
-pub fn steps(world: &World<'_>, scope: &Scope) -> Vec<Step> {
-    let partitions = partitions(world);
+fn steps(partitions: &Partitions, scope: &Scope) -> Vec<Step> {
     let mut steps = Vec::new();
     for asset in &scope.assets {
         let own = partitions.get(asset).into_iter().flatten();
@@ -203,62 +189,39 @@ pub fn steps(world: &World<'_>, scope: &Scope) -> Vec<Step> {
 
 /// The plan for a scope.
 pub fn plan(world: &World<'_>, scope: &Scope) -> Plan {
-    let mut plan = Plan::default();
-    for step in steps(world, scope) {
+    let mut plan = Plan { partitions: partitions(world), ..Plan::default() };
+    for step in steps(&plan.partitions, scope) {
         let Some(asset) = world.graph.asset(step.asset.as_str()) else { continue };
-        let inputs = asset.inputs.iter().map(|input| planned_input(world, &plan, input, &step.partition)).collect();
+        let knows = |step: &Step, output: &AssetName| planned(world, &plan, step, output);
+        let lookup = Lookup { world, partitions: &plan.partitions, scope, knows: &knows };
+        let inputs = lookup.all(asset, &step.partition);
         let planned = assess(world, asset, step, inputs, scope);
         plan.push(planned);
     }
     plan
 }
 
-fn planned_input(world: &World<'_>, plan: &Plan, input: &InputDecl, partition: &Partition) -> InputNow {
-    let Some(step) = input_step(world.graph, input, partition) else { return not_there(input, partition) };
-    let Some(planned) = plan.get(&step) else { return recorded_input(world, input, &step) };
+fn planned(world: &World<'_>, plan: &Plan, step: &Step, output: &AssetName) -> StepNow {
+    let Some(planned) = plan.get(step) else { return StepNow::Outside };
     match planned.verdict.state {
-        State::Fresh => recorded_input(world, input, &step),
+        State::Fresh => world.ledger.newest(step).cloned().map_or(StepNow::Outside, StepNow::Known),
         State::Reusable => {
-            let older = planned.ready.as_ref().and_then(|ready| ready.older.as_ref());
-            known(older.and_then(|record| record.output(&input.output)), input, partition)
+            let older = planned.ready.as_ref().and_then(|ready| ready.older.clone());
+            older.map_or_else(|| StepNow::Open(planned.unsettled(output)), StepNow::Known)
         }
-        State::Stale | State::Maybe => InputNow::Open(Open {
-            recorded: world.ledger.newest(&step).and_then(|record| record.output(&input.output)).cloned(),
-            unsettled: planned.unsettled(&input.output),
-            asset: step.asset,
-        }),
-        State::Failed | State::Blocked => root_cause(planned),
+        State::Stale | State::Maybe => StepNow::Open(planned.unsettled(output)),
+        State::Failed | State::Blocked => {
+            let (root, reason) = root_cause(planned);
+            StepNow::Bad(root, reason)
+        }
     }
 }
 
-/// The reason that a step's readers are blocked by.
-pub fn root_cause(planned: &PlannedStep) -> InputNow {
+/// The reason that a step's readers are blocked by, and the step that failed first.
+pub fn root_cause(planned: &PlannedStep) -> (Step, Reason) {
     let reason = planned.verdict.reasons.first().cloned();
     let reason = reason.unwrap_or_else(|| Reason::new("blocked", "an input failed"));
-    let text = |name: &str| match reason.facts.get(name) {
-        Some(assets_core::Fact::Text(text)) => Some(text.clone()),
-        _ => None,
-    };
-    // A blocked step carries the step that failed first; a failed one is the root itself.
-    let root = match (planned.verdict.state, text("root_asset").and_then(|a| AssetName::new(&a).ok())) {
-        (State::Blocked, Some(asset)) => Step::new(&asset, &planned.step.partition),
-        _ => planned.step.clone(),
-    };
-    InputNow::Bad(root, reason)
-}
-
-/// An input as the ledger has it.
-pub fn recorded_input(world: &World<'_>, input: &InputDecl, step: &Step) -> InputNow {
-    known(world.ledger.newest(step).and_then(|record| record.output(&input.output)), input, &step.partition)
-}
-
-fn known(output: Option<&OutputRecord>, input: &InputDecl, partition: &Partition) -> InputNow {
-    output.map_or_else(|| not_there(input, partition), |output| InputNow::Known(output.clone()))
-}
-
-fn not_there(input: &InputDecl, partition: &Partition) -> InputNow {
-    let message = format!("{} was never made for {partition}, and this build does not make it", input.output);
-    InputNow::Bad(Step::new(&input.output, partition), Reason::new("input_not_made", message))
+    (planned.root.clone().unwrap_or_else(|| planned.step.clone()), reason)
 }
 
 /// The verdict on one step, given what its inputs are now.
@@ -268,21 +231,24 @@ pub fn assess(world: &World<'_>, asset: &AssetDecl, step: Step, inputs: Vec<Inpu
         return PlannedStep::whole(step, Verdict::because(State::Failed, reason));
     }
     let bad = inputs.iter().find_map(|input| match input {
-        InputNow::Bad(root, reason) => Some(blocked(root, reason)),
+        InputNow::Bad(root, reason) => Some((root.clone(), blocked(root, reason))),
         _ => None,
     });
-    if let Some(reason) = bad {
-        return PlannedStep::whole(step, Verdict::because(State::Blocked, reason));
+    if let Some((root, reason)) = bad {
+        let verdict = Verdict::because(State::Blocked, reason);
+        return PlannedStep { root: Some(root), ..PlannedStep::whole(step, verdict) };
     }
+    let left_out = inputs.iter().filter_map(|input| if let InputNow::All(all) = input { Some(all) } else { None });
+    let left_out: Vec<LeftOut> = left_out.flat_map(|all| all.left_out.iter().cloned()).collect();
     let forced = scope.force && scope.selects(&step);
     let parts = parts::plan(world, asset, &step, &inputs, forced);
-    let open = inputs.iter().any(|input| matches!(input, InputNow::Open(_)));
-    let mut planned = if open {
+    let mut planned = if inputs.iter().any(InputNow::is_open) {
         undecided(world, asset, step, &inputs, slices(delivery), forced)
     } else {
-        settle(world, asset, step, &inputs, &parts, slices(delivery), forced)
+        settle(world, asset, step, inputs, &parts, slices(delivery), forced)
     };
     planned.parts = parts;
+    planned.left_out = left_out;
     if asset.by_column {
         parts::judge(world, asset, &mut planned, forced);
     }
@@ -309,17 +275,17 @@ fn settle(
     world: &World<'_>,
     asset: &AssetDecl,
     step: Step,
-    inputs: &[InputNow],
+    inputs: Vec<InputNow>,
     parts: &[PlannedPart],
     slices: Vec<SliceRef>,
     forced: bool,
 ) -> PlannedStep {
-    let outputs: Vec<OutputRecord> = inputs
-        .iter()
-        .filter_map(|i| if let InputNow::Known(output) = i { Some(output.clone()) } else { None })
-        .collect();
-    let read = asset.inputs.iter().zip(&outputs).map(|(input, output)| freshness::read_of(input, output)).collect();
-    let recipe = freshness::recipe(asset, read, slices);
+    let read = asset.inputs.iter().zip(&inputs).filter_map(|(input, now)| match now {
+        InputNow::Known(output) => Some(freshness::read_of(input, output)),
+        InputNow::All(all) => Some(all.read(input, None)),
+        InputNow::Open(_) | InputNow::Bad(..) => None,
+    });
+    let recipe = freshness::recipe(asset, read.collect(), slices);
     let fingerprint = if asset.by_column {
         freshness::of_columns(asset, parts.iter().filter_map(|part| part.fingerprint))
     } else {
@@ -343,7 +309,7 @@ fn settle(
         attempt: tip.and_then(|tip| tip.attempt()),
         forced,
     });
-    let ready = Some(Ready { recipe, fingerprint, older, inputs: outputs });
+    let ready = Some(Ready { recipe, fingerprint, older, inputs });
     PlannedStep { ready, ..PlannedStep::whole(step, verdict) }
 }
 
@@ -377,15 +343,20 @@ fn undecided(
     if forced {
         reasons.push(Reason::new("forced", "you asked to make it again (--force)"));
     }
-    match world.ledger.newest(&step) {
+    let newest = world.ledger.newest(&step);
+    let before = |output: &AssetName| {
+        newest.into_iter().flat_map(|newest| &newest.recipe.inputs).find(|input| input.output == *output)
+    };
+    match newest {
         None => reasons.push(Reason::new("never_made", "it was never made")),
         Some(newest) => {
-            let before =
-                |output: &AssetName| newest.recipe.inputs.iter().find(|input| input.output == *output).cloned();
-            let read = asset.inputs.iter().zip(inputs).filter_map(|(input, now)| match now {
-                InputNow::Known(output) => Some(freshness::read_of(input, output)),
-                // As if it came out equal: what differs then, differs for certain.
-                _ => before(&input.output).or_else(|| Some(nothing_read(&input.output))),
+            // What is open as if it came out equal: what differs then, differs for certain.
+            let read = asset.inputs.iter().zip(inputs).map(|(input, now)| match now {
+                InputNow::Known(output) => freshness::read_of(input, output),
+                InputNow::All(all) => all.read(input, before(&input.output)),
+                InputNow::Open(_) | InputNow::Bad(..) => {
+                    before(&input.output).cloned().unwrap_or_else(|| nothing_read(&input.output))
+                }
             });
             let recipe = freshness::recipe(asset, read.collect(), slices);
             reasons.extend(freshness::differences(&newest.recipe, &recipe));
@@ -393,9 +364,10 @@ fn undecided(
     }
     let state = if reasons.is_empty() { State::Maybe } else { State::Stale };
     for (input, now) in asset.inputs.iter().zip(inputs) {
-        if matches!(now, InputNow::Open(_)) {
-            let message = format!("{} is to be made and may come out equal", input.output);
-            reasons.push(Reason::new("input_to_be_made", message).with("input", input.output.as_str()));
+        match now {
+            InputNow::Open(_) => reasons.push(parts::to_be_made(&input.output)),
+            InputNow::All(all) => reasons.extend(all.to_be_made(input, before(&input.output))),
+            InputNow::Known(_) | InputNow::Bad(..) => {}
         }
     }
     PlannedStep::whole(step, Verdict { state, reasons })

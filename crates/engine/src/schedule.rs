@@ -1,7 +1,9 @@
 //! Which step may start next: a pure state machine over steps and their inputs. It knows neither verdicts nor time.
 
-use assets_core::Step;
+use crate::inputs;
+use crate::over_all;
 use assets_core::graph::Graph;
+use assets_core::{Mapping, Step};
 use std::collections::{BTreeSet, HashMap};
 
 /// A step's place in the schedule.
@@ -24,22 +26,21 @@ impl Schedule {
     pub fn new(graph: &Graph, steps: Vec<Step>) -> Self {
         let index: HashMap<&Step, Index> = steps.iter().enumerate().map(|(i, step)| (step, i)).collect();
         let ranks: HashMap<_, _> = graph.order().iter().enumerate().map(|(rank, name)| (name, rank)).collect();
-        let mut inputs = vec![Vec::new(); steps.len()];
+        let mut waiting = vec![0; steps.len()];
         let mut readers = vec![Vec::new(); steps.len()];
         for (at, step) in steps.iter().enumerate() {
             let Some(decl) = graph.asset(step.asset.as_str()) else { continue };
-            for input in &decl.inputs {
-                let from = crate::plan::input_step(graph, input, &step.partition);
-                if let Some(from) = from.and_then(|from| index.get(&from).copied())
-                    && !inputs[at].contains(&from)
-                {
-                    inputs[at].push(from);
-                    readers[from].push(at);
-                }
+            let own = decl.inputs.iter().filter(|input| input.mapping == Mapping::Identity);
+            let own = own.filter_map(|input| inputs::input_step(graph, input, &step.partition));
+            let mut from: BTreeSet<Index> = own.filter_map(|from| index.get(&from).copied()).collect();
+            let over_all = over_all::reads_over_all(graph, decl);
+            if !over_all.is_empty() {
+                from.extend((0..at).filter(|at| over_all.contains(&steps[*at].asset)));
             }
+            waiting[at] = from.len();
+            from.into_iter().for_each(|from| readers[from].push(at));
         }
         let rank: Vec<usize> = steps.iter().map(|s| ranks.get(&s.asset).copied().unwrap_or(0)).collect();
-        let waiting: Vec<usize> = inputs.iter().map(Vec::len).collect();
         let ready = (0..steps.len()).filter(|i| waiting[*i] == 0).map(|i| (std::cmp::Reverse(rank[i]), i)).collect();
         let open = steps.len();
         Self { steps, readers, waiting, ready, rank, open }

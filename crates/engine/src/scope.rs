@@ -1,5 +1,6 @@
 //! What a person asks for: which assets, which partitions, how. Validated against what exists.
 
+use crate::inputs;
 use crate::plan::{self, World};
 use assets_core::graph::Graph;
 use assets_core::select::{Nodes, SelectError, Selection};
@@ -133,7 +134,8 @@ impl Scope {
         for planned in &plan.steps {
             let step = &planned.step;
             let inputs = world.graph.asset(step.asset.as_str()).into_iter().flat_map(|asset| &asset.inputs);
-            let inputs = inputs.filter_map(|input| plan::input_step(world.graph, input, &step.partition));
+            let inputs =
+                inputs.flat_map(|input| inputs::input_steps(world.graph, &plan.partitions, input, &step.partition));
             let parents: BTreeSet<usize> = inputs.filter_map(|input| at.get(&input).copied()).collect();
             let state = Some(planned.verdict.state);
             at.insert(step, nodes.add(&step.asset, state, parents.into_iter().collect()));

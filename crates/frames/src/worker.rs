@@ -9,16 +9,17 @@ use assets_core::compute::{Packer, Worker};
 use assets_core::executor::{PartTask, Product, StepRequest};
 use assets_core::freshness;
 use assets_core::graph::Graph;
+use assets_core::over_all;
 use assets_core::record::{CheckRecord, OutputRecord, SliceRef, Stored, Unavailable};
 use assets_core::table_store::{Staged, TableStore};
-use assets_core::{AssetDecl, AssetName, OutputDecl, Partition, Reason, Step};
+use assets_core::{AssetDecl, AssetName, ColumnDecl, InputDecl, Mapping, OutputDecl, Partition, Reason, Step};
 use polars::prelude::*;
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The code of one asset.
@@ -38,6 +39,7 @@ where
 
 /// What a step may read.
 pub struct Inputs<'a> {
+    graph: &'a Graph,
     asset: &'a AssetDecl,
     request: &'a StepRequest,
     tables: &'a dyn TableStore,
@@ -110,72 +112,93 @@ impl Inputs<'_> {
         Ok(columns)
     }
 
-    /// An input's record.
+    fn declared(&self, name: &str) -> Result<&InputDecl, Reason> {
+        let found = self.asset.inputs.iter().find(|input| input.output.as_str() == name);
+        found.ok_or_else(|| self.undeclared(name, "which it does not declare as an input"))
+    }
+
+    fn undeclared(&self, what: &str, why: &str) -> Reason {
+        Reason::new("undeclared_input", format!("{} reads {what}, {why}", self.asset.name))
+    }
+
+    /// The tables of an input: one, or over all partitions any number, in their order.
+    fn tables_of(&self, name: &str) -> Result<Vec<&OutputRecord>, Reason> {
+        self.declared(name)?;
+        let outputs = self.request.inputs.iter().map(|input| &input.output);
+        Ok(outputs.filter(|output| output.name.as_str() == name).collect())
+    }
+
+    /// The record of an input that has one table.
     pub(crate) fn output(&self, name: &str) -> Result<&OutputRecord, Reason> {
-        let found = self.request.inputs.iter().map(|input| &input.output).find(|output| output.name.as_str() == name);
-        found.ok_or_else(|| {
-            let message = format!("{} reads {name}, which it does not declare as an input", self.asset.name);
-            Reason::new("undeclared_input", message)
-        })
+        let first = self.tables_of(name)?.into_iter().next();
+        first.ok_or_else(|| self.undeclared(name, "of which it was given no table"))
     }
 
     /// Number of rows of an input.
     pub fn rows(&self, name: &str) -> Result<u64, Reason> {
-        Ok(self.output(name)?.rows)
+        Ok(self.tables_of(name)?.iter().map(|output| output.rows).sum())
     }
 
-    /// Columns of an input. Only declared ones can be read: what isn't declared isn't in the fingerprint.
+    /// Columns of an input, the rows of all its partitions one after the other where it is read over all. Only declared
+    /// ones can be read: what isn't declared isn't in the fingerprint.
     pub fn read(&self, name: &str, wanted: &[&str]) -> Result<DataFrame, Reason> {
-        let output = self.output(name)?;
-        let declared = self.asset.inputs.iter().find(|input| input.output.as_str() == name);
-        let undeclared = wanted.iter().find(|column| declared.is_none_or(|input| !input.reads.includes(column)));
-        if let Some(column) = undeclared {
-            let message = format!("{} reads {name}.{column}, which it does not declare", self.asset.name);
-            return Err(Reason::new("undeclared_input", message));
+        let input = self.declared(name)?;
+        if let Some(column) = wanted.iter().find(|column| !input.reads.includes(column)) {
+            return Err(self.undeclared(&format!("{name}.{column}"), "which it does not declare"));
         }
-        read_output(self.tables, output, Some(wanted), None)
+        match (input.mapping, self.graph.output(name)) {
+            (Mapping::All, Some(decl)) => stack(self.tables, decl, &self.tables_of(name)?, Some(wanted), None),
+            _ => read_output(self.tables, self.output(name)?, Some(wanted), None),
+        }
     }
 
-    /// Names of what is declared of an input, in the order of its table.
-    fn declared(&self, name: &str) -> Result<DataFrame, Reason> {
-        let all = read_output(self.tables, self.output(name)?, None, Some(0))?;
-        let declared = self.asset.inputs.iter().find(|input| input.output.as_str() == name);
-        let is_read = |column: &&str| declared.is_some_and(|input| input.reads.includes(column));
-        let names: Vec<&str> = all.get_column_names().into_iter().map(|name| name.as_str()).filter(is_read).collect();
-        all.select(names).map_err(|error| frame_error("columns of an input", &error))
+    /// The columns of an input that the step reads, in the order of its table.
+    pub fn columns(&self, name: &str) -> Result<Vec<&ColumnDecl>, Reason> {
+        let input = self.declared(name)?;
+        let columns = self.graph.output(name).into_iter().flat_map(|output| &output.columns);
+        Ok(columns.filter(|column| input.reads.includes(&column.name)).collect())
     }
 
-    /// All that is declared of an input.
-    pub fn read_declared(&self, name: &str) -> Result<DataFrame, Reason> {
-        let head = self.declared(name)?;
-        let names: Vec<&str> = head.get_column_names().into_iter().map(|name| name.as_str()).collect();
-        read_output(self.tables, self.output(name)?, Some(&names), None)
+    /// All that the step reads of an input.
+    pub fn read_all(&self, name: &str) -> Result<DataFrame, Reason> {
+        let names: Vec<&str> = self.columns(name)?.into_iter().map(|column| column.name.as_str()).collect();
+        self.read(name, &names)
     }
 
-    /// Writes what is declared of an input as a Parquet file, for readers outside of this program; gives its columns,
-    /// without rows. What is stored is copied as it is encoded.
-    pub fn export(&self, name: &str, path: &Path) -> Result<DataFrame, Reason> {
-        let (output, head) = (self.output(name)?, self.declared(name)?);
-        let Stored::Object(object) = &output.stored else {
-            parquet::write_file(&self.read_declared(name)?, path)?;
-            return Ok(head);
+    /// Writes what the step reads of an input as Parquet files, for readers outside of this program: one, or one for each
+    /// partition. What is stored is copied as it is encoded.
+    pub fn export(&self, name: &str, path: impl Fn(usize) -> PathBuf) -> Result<Vec<PathBuf>, Reason> {
+        let columns: Vec<ColumnDecl> = self.columns(name)?.into_iter().cloned().collect();
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let schema = columns::schema(&columns);
+        let files = self.tables_of(name)?.into_iter().enumerate().map(|(at, output)| {
+            let path = path(at);
+            let Stored::Object(object) = &output.stored else {
+                parquet::write_file(&read_output(self.tables, output, Some(&names), None)?, &path)?;
+                return Ok(path);
+            };
+            let source = splice::Source::open(self.tables.open(object).map_err(sink::store_reason)?)?;
+            let failed = |error| Reason::new("io_error", format!("{} can't be written: {error}", path.display()));
+            let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
+            let copied =
+                |name: &&str| ((*name).to_owned(), SplicedColumn::Copy { source: 0, column: (*name).to_owned() });
+            let rows = usize::try_from(output.rows).unwrap_or(usize::MAX);
+            splice::splice(&mut file, &schema, &[source], names.iter().map(copied).collect(), rows)?;
+            file.flush().map_err(failed)?;
+            Ok(path)
+        });
+        files.collect()
+    }
+
+    /// Columns of an input that are null throughout, with their reasons; over all partitions those that are null in
+    /// each, with the first one's reason.
+    pub fn unavailable(&self, name: &str) -> Result<Vec<&Unavailable>, Reason> {
+        let tables = self.tables_of(name)?;
+        let Some((first, others)) = tables.split_first() else { return Ok(Vec::new()) };
+        let everywhere = |column: &String| {
+            others.iter().all(|other| other.unavailable.iter().any(|unavailable| unavailable.column == *column))
         };
-        let source = splice::Source::open(self.tables.open(object).map_err(sink::store_reason)?)?;
-        let failed = |error| Reason::new("io_error", format!("{} can't be written: {error}", path.display()));
-        let mut file = BufWriter::new(File::create(path).map_err(failed)?);
-        let columns = head
-            .get_column_names()
-            .into_iter()
-            .map(|name| (name.to_string(), SplicedColumn::Copy { source: 0, column: name.to_string() }));
-        let rows = usize::try_from(output.rows).unwrap_or(usize::MAX);
-        splice::splice(&mut file, head.schema(), &[source], columns.collect(), rows)?;
-        file.flush().map_err(failed)?;
-        Ok(head)
-    }
-
-    /// Columns of an input that are null throughout, with their reasons.
-    pub fn unavailable(&self, name: &str) -> Result<&[Unavailable], Reason> {
-        Ok(&self.output(name)?.unavailable)
+        Ok(first.unavailable.iter().filter(|unavailable| everywhere(&unavailable.column)).collect())
     }
 
     /// The step's own output as it was made last, if it was.
@@ -250,8 +273,7 @@ impl FrameWorker {
 
     /// The fingerprint as this worker sees it; a request of another program has another.
     fn verify(&self, asset: &AssetDecl, request: &StepRequest) -> Result<(), Reason> {
-        let read = asset.inputs.iter().zip(&request.inputs);
-        let read = read.map(|(input, given)| freshness::read_of(input, &given.output)).collect();
+        let read = over_all::given(asset, &request.inputs);
         let recipe = freshness::recipe(asset, read, request.slices.clone());
         let own = freshness::fingerprint(asset, &request.step.partition, &recipe);
         if own == request.expected {
@@ -276,7 +298,7 @@ impl Worker for FrameWorker {
         let (checks, warnings) = (Vec::new(), Vec::new());
         let mut outputs = Outputs { sinks: sinks.collect(), pieces: BTreeMap::new(), tables, checks, warnings };
         let shared = RefCell::default();
-        code.make(&Inputs { asset, request, tables, shared }, &mut outputs)?;
+        code.make(&Inputs { graph: &self.graph, asset, request, tables, shared }, &mut outputs)?;
         let Outputs { mut sinks, mut pieces, mut checks, warnings, .. } = outputs;
         let mut records = Vec::new();
         let mut taken = Vec::new();
@@ -336,6 +358,9 @@ pub(crate) fn read_column(tables: &dyn TableStore, output: &OutputRecord, column
     frame.column(column).cloned().map_err(|error| frame_error(&format!("the column {column}"), &error))
 }
 
+/// Chunks that a stack gathers before it makes them one: each is looked at again with every further one.
+const CHUNKS_MAX: usize = 512;
+
 /// Stacks outputs of several steps into one frame of the declared columns; only the first `head` rows where given.
 pub fn stack(
     tables: &dyn TableStore,
@@ -349,13 +374,16 @@ pub fn stack(
         Some(wanted) => all.select(wanted.iter().copied()).map_err(|error| frame_error("columns", &error))?,
         None => all,
     };
-    for output in outputs {
+    for (read, output) in outputs.iter().enumerate() {
         let left = head.map(|head| head.saturating_sub(frame.height()));
         if left == Some(0) {
             break;
         }
         let rows = read_output(tables, output, wanted, left)?;
         frame.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
+        if read % CHUNKS_MAX == CHUNKS_MAX - 1 {
+            frame.rechunk_mut();
+        }
     }
     frame.rechunk_mut();
     Ok(frame)

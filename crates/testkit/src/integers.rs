@@ -5,6 +5,7 @@ use assets_core::content::hash_values;
 use assets_core::executor::{Product, StepRequest};
 use assets_core::freshness;
 use assets_core::graph::Graph;
+use assets_core::over_all;
 use assets_core::record::{OutputRecord, Part, PartId, Stored};
 use assets_core::table::Values;
 use assets_core::table_store::{Object, Staged, TableStore};
@@ -78,15 +79,18 @@ impl Worker for IntWorker {
         let unknown = || Reason::new("unknown_asset", format!("no asset {}", request.step.asset));
         let asset = self.graph.asset(request.step.asset.as_str()).ok_or_else(unknown)?;
         let code = self.code.get(&request.step.asset).ok_or_else(unknown)?;
-        let read = asset.inputs.iter().zip(&request.inputs);
-        let read = read.map(|(input, given)| freshness::read_of(input, &given.output)).collect();
+        let read = over_all::given(asset, &request.inputs);
         let recipe = freshness::recipe(asset, read, request.slices.clone());
         if freshness::fingerprint(asset, &request.step.partition, &recipe) != request.expected {
             return Err(Reason::new("fingerprint_mismatch", "planned by another program"));
         }
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(request.step.to_string());
-        let mut inputs: Vec<Vec<i64>> =
-            request.inputs.iter().map(|input| self.read(&input.output)).collect::<Result<_, _>>()?;
+        let mut inputs: Vec<Vec<i64>> = Vec::new();
+        for input in &asset.inputs {
+            let own = request.inputs.iter().filter(|given| given.output.name == input.output);
+            let own = own.map(|given| self.read(&given.output)).collect::<Result<Vec<_>, _>>()?;
+            inputs.push(own.concat());
+        }
         let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
         inputs.extend(request.slices.iter().filter_map(|slice| deliveries.get(&slice.hash).cloned()));
         drop(deliveries);

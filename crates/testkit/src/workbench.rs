@@ -158,10 +158,15 @@ impl Workbench {
         &self.catalog
     }
 
-    /// The newest integers of a step.
+    /// The newest integers of a run's step.
     pub fn values(&self, asset: &AssetName, run: &str) -> Option<Vec<i64>> {
+        self.values_of(&Step::new(asset, &Partition::one("run", run)))
+    }
+
+    /// The newest integers of a step.
+    pub fn values_of(&self, step: &Step) -> Option<Vec<i64>> {
         let ledger = self.catalog.ledger().ok()?;
-        let record = ledger.newest(&Step::new(asset, &Partition::one("run", run)))?.clone();
+        let record = ledger.newest(step)?.clone();
         let worker = IntWorker {
             graph: Arc::clone(&self.graph),
             code: HashMap::new(),

@@ -3,6 +3,7 @@
 use assets_core::freshness::State;
 use assets_core::record::Outcome;
 use console::Style;
+use std::collections::BTreeMap;
 
 /// How a state looks.
 pub(crate) fn state_style(state: State) -> Style {
@@ -20,6 +21,12 @@ pub(crate) fn state_style(state: State) -> Style {
 /// A state's word on stdout.
 pub(crate) fn state(state: State) -> String {
     state_style(state).apply_to(state.name()).to_string()
+}
+
+/// How many are in which state: `496 fresh, 1 stale`.
+pub(crate) fn states(counts: &BTreeMap<State, usize>) -> String {
+    let told = counts.iter().map(|(of, n)| format!("{n} {}", state(*of)));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// How an outcome looks.

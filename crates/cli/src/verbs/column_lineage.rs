@@ -53,9 +53,7 @@ impl ColumnLineage<'_> {
 
     fn step(&self, node: &Node) -> Option<Step> {
         let decl = self.graph().producer(node.output.as_str())?;
-        let of = self.partition.as_ref()?;
-        let keys = of.keys().filter(|(dimension, _)| decl.dimensions.iter().any(|d| d == dimension));
-        Some(Step::new(&decl.name, &Partition::many(keys)))
+        super::lineage::step_of(decl, self.partition.as_ref()?)
     }
 
     /// Slices of sources that a node's table was made from; those delivered now where it was never made.

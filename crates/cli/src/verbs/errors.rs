@@ -6,6 +6,7 @@ use crate::out::Out;
 use crate::render::{number, words};
 use crate::session::Session;
 use crate::verbs::why::listed;
+use assets_core::Step;
 use assets_engine::inspect::{self, Problem, ProblemKind};
 use serde_json::{Map, Value, json};
 
@@ -57,6 +58,10 @@ fn text(out: &Out, problem: &Problem) {
         let blocks: Vec<String> = problem.blocks.iter().map(ToString::to_string).collect();
         out.line(&format!("    blocks {}", listed(&blocks)));
     }
+    if !problem.left_out_of.is_empty() {
+        let readers: Vec<String> = problem.left_out_of.iter().map(ToString::to_string).collect();
+        out.line(&format!("    left out of {}", listed(&readers)));
+    }
     if !problem.columns.is_empty() {
         let columns: Vec<String> =
             problem.columns.iter().map(|(output, column)| format!("{output}.{column}")).collect();
@@ -77,8 +82,9 @@ fn problem_json(problem: &Problem) -> Value {
             problem.columns.iter().map(|(output, column)| json!({"output": output.as_str(), "column": column}));
         object.insert("columns".into(), columns.collect());
     }
-    let blocks = problem.blocks.iter().map(|s| json!({"asset": s.asset.as_str(), "run": s.partition.run()}));
-    object.insert("blocks".into(), blocks.collect());
+    let step = |s: &Step| json!({"asset": s.asset.as_str(), "run": s.partition.run()});
+    object.insert("blocks".into(), problem.blocks.iter().map(step).collect());
+    object.insert("left_out_of".into(), problem.left_out_of.iter().map(step).collect());
     if let Value::Object(facts) = problem.reason.to_json() {
         facts.into_iter().for_each(|(name, fact)| {
             object.entry(name).or_insert(fact);

@@ -6,7 +6,7 @@ use crate::out::Out;
 use crate::render::words;
 use crate::session;
 use assets_core::graph::Graph;
-use assets_core::{AssetDecl, AssetName, Reads};
+use assets_core::{AssetDecl, AssetName, Mapping, Reads};
 use serde_json::{Value, json};
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &GraphArgs) -> Result<u8, Failure> {
@@ -101,9 +101,12 @@ fn text(out: &Out, graph: &Graph) {
 }
 
 fn reads(asset: &AssetDecl) -> String {
-    let inputs = asset.inputs.iter().map(|input| match &input.reads {
-        Reads::All => input.output.to_string(),
-        Reads::Columns(columns) => format!("{} ({})", input.output, columns.join(", ")),
+    let inputs = asset.inputs.iter().map(|input| {
+        let which = if input.mapping == Mapping::All { " of all runs" } else { "" };
+        match &input.reads {
+            Reads::All => format!("{}{which}", input.output),
+            Reads::Columns(columns) => format!("{}{which} ({})", input.output, columns.join(", ")),
+        }
     });
     let sources = asset.reads_sources.then(|| "sources".to_owned());
     let all: Vec<String> = sources.into_iter().chain(inputs).collect();
@@ -113,9 +116,9 @@ fn reads(asset: &AssetDecl) -> String {
 fn graph_json(graph: &Graph) -> Value {
     let names = |names: Vec<AssetName>| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let assets = graph.assets().map(|asset| {
-        let inputs = asset.inputs.iter().map(|input| match &input.reads {
-            Reads::All => json!({"output": input.output.as_str(), "columns": null}),
-            Reads::Columns(columns) => json!({"output": input.output.as_str(), "columns": columns}),
+        let inputs = asset.inputs.iter().map(|input| {
+            let columns = if let Reads::Columns(columns) = &input.reads { Some(columns) } else { None };
+            json!({"output": input.output.as_str(), "columns": columns, "mapping": input.mapping.name()})
         });
         let outputs = asset.outputs.iter().map(|output| {
             let columns = output

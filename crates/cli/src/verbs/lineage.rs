@@ -8,16 +8,27 @@ use crate::render::{number, words};
 use crate::session::Session;
 use crate::verbs::column_lineage::{self, ColumnLineage};
 use crate::verbs::graph::{self, Drawing};
+use assets_core::freshness::State;
 use assets_core::record::SliceRef;
-use assets_core::{AssetName, Partition, Step, select};
+use assets_core::{AssetDecl, AssetName, Partition, Step, select};
 use assets_engine::Scope;
-use assets_engine::plan::Plan;
+use assets_engine::plan::{Plan, PlannedStep};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A source file, as a leaf.
 pub(crate) fn source(slice: &SliceRef) -> Tree {
     Tree::new(format!("{}  {}", words::safe(&slice.path), number::plural(slice.rows, "row")))
+}
+
+/// Source files that are named one by one.
+const FILES: usize = 12;
+
+/// The step of an asset that a partition belongs to; `None` where the asset is cut further.
+pub(crate) fn step_of(asset: &AssetDecl, partition: &Partition) -> Option<Step> {
+    let keys = partition.keys().filter(|(dimension, _)| asset.dimensions.iter().any(|d| d == dimension));
+    let own = Partition::many(keys);
+    (own.keys().len() == asset.dimensions.len()).then(|| Step::new(&asset.name, &own))
 }
 
 /// A step with all around it.
@@ -49,7 +60,10 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &LineageArgs)
         run => Some(session.step(&args.step.asset, run.as_deref())?.0.partition),
     };
     let mut scope = Scope::new(graph, &[format!("+{asset}+")], false)?;
-    scope.partitions = Some(partition.iter().filter(|p| !p.is_none()).cloned().collect());
+    // What is not cut rests on every partition of what it reads over all.
+    if !unpartitioned {
+        scope.partitions = Some(partition.iter().cloned().collect());
+    }
     let lineage = Lineage { session: &session, plan: session.plan(&scope), asset, partition };
     match format {
         GraphFormat::Tree => lineage.text(out),
@@ -61,17 +75,56 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &LineageArgs)
 }
 
 impl Lineage<'_> {
-    /// The step of an asset that belongs to this lineage.
+    /// The step of an asset that belongs to this lineage, where it is one.
     fn step(&self, asset: &AssetName) -> Option<Step> {
         let decl = self.session.project.graph().asset(asset.as_str())?;
-        let of = self.partition.as_ref()?;
-        let keys = of.keys().filter(|(dimension, _)| decl.dimensions.iter().any(|d| d == dimension));
-        Some(Step::new(asset, &Partition::many(keys)))
+        step_of(decl, self.partition.as_ref()?)
     }
 
-    /// Slices of sources that an asset's table was made from; those delivered now where it was never made.
+    /// The steps of an asset that is cut, where this lineage is that of one that is not: all of them.
+    fn all_steps(&self, asset: &AssetName) -> Vec<&PlannedStep> {
+        let is_over_all = self.partition.is_some() && self.step(asset).is_none();
+        self.plan.steps.iter().filter(|planned| is_over_all && planned.step.asset == *asset).collect()
+    }
+
+    fn states(&self, asset: &AssetName) -> BTreeMap<State, usize> {
+        let mut states = BTreeMap::new();
+        self.all_steps(asset).iter().for_each(|planned| *states.entry(planned.verdict.state).or_default() += 1);
+        states
+    }
+
+    /// Slices of sources that an asset's tables were made from, by path; those delivered now where it was never made.
     fn slices(&self, asset: &AssetName) -> Vec<SliceRef> {
-        self.step(asset).map(|step| self.session.slices(&step)).unwrap_or_default()
+        match self.step(asset) {
+            Some(step) => self.session.slices(&step),
+            None => self.all_steps(asset).iter().flat_map(|planned| self.session.slices(&planned.step)).collect(),
+        }
+    }
+
+    /// The same for people: over all runs a file once, with the rows of all of them.
+    fn files(&self, asset: &AssetName) -> Vec<SliceRef> {
+        let slices = self.slices(asset);
+        if self.all_steps(asset).is_empty() {
+            return slices;
+        }
+        let mut by_path: BTreeMap<String, SliceRef> = BTreeMap::new();
+        for slice in slices {
+            match by_path.get_mut(&slice.path) {
+                Some(known) => known.rows += slice.rows,
+                None => drop(by_path.insert(slice.path.clone(), slice)),
+            }
+        }
+        by_path.into_values().collect()
+    }
+
+    /// Leaves for them; of many files the first few.
+    fn leaves(&self, asset: &AssetName) -> Vec<Tree> {
+        let files = self.files(asset);
+        let mut leaves: Vec<Tree> = files.iter().take(FILES).map(source).collect();
+        if files.len() > FILES {
+            leaves.push(Tree::new(format!("and {}", number::plural(files.len() - FILES, "further file"))));
+        }
+        leaves
     }
 
     fn parents(&self, asset: &AssetName) -> Vec<AssetName> {
@@ -79,7 +132,13 @@ impl Lineage<'_> {
     }
 
     fn label(&self, asset: &AssetName) -> String {
-        let Some(step) = self.step(asset) else { return words::bold(asset) };
+        let Some(step) = self.step(asset) else {
+            let states = self.states(asset);
+            return match states.values().sum::<usize>() {
+                0 => words::bold(asset),
+                runs => format!("{}  {}: {}", words::bold(asset), number::plural(runs, "run"), words::states(&states)),
+            };
+        };
         let state = self.plan.get(&step).map(|planned| format!("  {}", words::state(planned.verdict.state)));
         let made = self.session.ledger.newest(&step).map(|record| {
             let rows: u64 = record.outputs.first().map_or(0, |output| output.rows);
@@ -95,9 +154,7 @@ impl Lineage<'_> {
         }
         let mut tree = Tree::new(self.label(asset));
         tree.children = self.parents(asset).iter().map(|parent| self.up(parent, told)).collect();
-        for slice in self.slices(asset) {
-            tree.children.push(source(&slice));
-        }
+        tree.children.extend(self.leaves(asset));
         let reads_sources = self.session.project.graph().asset(asset.as_str()).is_some_and(|a| a.reads_sources);
         if reads_sources && self.partition.is_none() {
             tree.children.push(Tree::new("the sources"));
@@ -142,7 +199,7 @@ impl Lineage<'_> {
             for parent in self.parents(asset) {
                 drawing.arrows.extend(all.iter().position(|a| *a == parent).map(|from| (from, to, true)));
             }
-            for slice in self.slices(asset) {
+            for slice in self.files(asset) {
                 let path = (slice.path, true);
                 let from = drawing.boxes.iter().position(|b| *b == path).unwrap_or_else(|| {
                     drawing.boxes.push(path);
@@ -158,14 +215,20 @@ impl Lineage<'_> {
         let step = self.step(asset);
         let record = step.as_ref().and_then(|step| self.session.ledger.newest(step));
         let state = step.as_ref().and_then(|step| self.plan.get(step)).map(|planned| planned.verdict.state.name());
-        json!({
+        let states = self.states(asset);
+        let states: BTreeMap<&str, usize> = states.iter().map(|(state, n)| (state.name(), *n)).collect();
+        let mut node = json!({
             "asset": asset.as_str(),
             "run": step.as_ref().and_then(|step| step.partition.run()),
             "reads": self.parents(asset).iter().map(AssetName::as_str).collect::<Vec<_>>(),
             "state": state,
             "rows": record.and_then(|record| record.outputs.first()).map(|output| output.rows),
             "content_hash": record.map(|record| record.content_hash().to_string()),
-        })
+        });
+        if !states.is_empty() {
+            node["runs"] = json!(states);
+        }
+        node
     }
 
     fn json(&self) -> Value {

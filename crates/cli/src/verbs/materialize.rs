@@ -179,7 +179,8 @@ fn failures(out: &Out, tally: &Tally) {
         out.line(&format!("… and {} further failures", tally.failed.len() - LISTED));
     }
     // Blocked by something outside this build: nothing above explains it.
-    let unexplained = tally.blocked.iter().filter(|(_, reason)| reason.code == "input_not_made");
+    let outside = ["input_not_made", "input_other_columns"];
+    let unexplained = tally.blocked.iter().filter(|(_, reason)| outside.contains(&reason.code.as_str()));
     for (step, reason) in unexplained.take(LISTED) {
         let word = words::state(assets_core::freshness::State::Blocked);
         out.line(&format!("{word} {step}: {} ({})", words::safe(&reason.message), reason.code));

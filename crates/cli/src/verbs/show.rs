@@ -4,7 +4,7 @@ use crate::app::{App, Failure, Project};
 use crate::args::{Global, ScopeArgs, ShowArgs};
 use crate::edge;
 use crate::out::Out;
-use crate::render::{number, rows};
+use crate::render::{number, rows, words};
 use crate::session::Session;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
@@ -32,6 +32,9 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ShowArgs) ->
         let help = Some(format!("assets materialize {output}"));
         return Err(Failure { reason: Reason::new("never_made", message), help, exit: edge::DATA });
     }
+    for warning in left_out(&session.ledger, graph, &output) {
+        out.warn(&words::safe(&warning.message));
+    }
     let tables = session.reader.tables().as_ref();
     let table = stack(session.project.as_ref(), tables, &records, &args.columns, Some(args.head))?;
     let all: u64 = records.iter().map(|record| record.rows).sum();
@@ -48,6 +51,14 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ShowArgs) ->
         ));
     }
     Ok(0)
+}
+
+/// What an output over all runs was made without, as its record tells it.
+fn left_out(ledger: &Ledger, graph: &Graph, output: &AssetName) -> Vec<Reason> {
+    let uncut = graph.producer(output.as_str()).filter(|asset| asset.dimensions.is_empty());
+    let record = uncut.and_then(|asset| ledger.newest(&Step::new(&asset.name, &Partition::none())));
+    let because = record.into_iter().flat_map(|record| &record.because);
+    because.filter(|reason| reason.code == "runs_left_out").cloned().collect()
 }
 
 fn check_columns(graph: &Graph, output: &AssetName, columns: &[String]) -> Result<(), Failure> {

@@ -4,10 +4,10 @@ use crate::app::{App, Failure};
 use crate::args::{Global, ScopeArgs};
 use crate::out::Out;
 use crate::render::grid::{Grid, Look};
-use crate::render::number;
+use crate::render::{number, words};
 use crate::session::Session;
 use assets_core::freshness::State;
-use assets_core::{AssetName, Partition};
+use assets_core::{AssetName, Partition, Reason};
 use assets_engine::plan::{Plan, PlannedStep};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -40,6 +40,9 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
         return Ok(0);
     }
     text(out, &rows, &scope.selected);
+    rows.values().flat_map(BTreeMap::values).for_each(|planned| {
+        planned.warnings().iter().for_each(|warning| out.warn(&words::safe(&warning.message)));
+    });
     hints(out, &plan);
     Ok(0)
 }
@@ -59,6 +62,10 @@ fn row_json(
         }
         if let Some(reason) = planned.verdict.reasons.first() {
             cell.insert("reason".into(), reason.to_json());
+        }
+        let warnings = planned.warnings();
+        if !warnings.is_empty() {
+            cell.insert("warnings".into(), warnings.iter().map(Reason::to_json).collect());
         }
         assets.insert(asset.to_string(), cell.into());
     }

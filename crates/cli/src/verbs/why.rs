@@ -36,6 +36,9 @@ fn tree(session: &Session, why: &Why) -> Tree {
     for reason in &why.reasons {
         text += &format!("\n{} {}", words::safe(&reason.message), words::dim(format!("({})", reason.code)));
     }
+    for warning in &why.warnings {
+        text += &format!("\n{} {}", words::safe(&warning.message), words::dim(format!("({})", warning.code)));
+    }
     if let Some(record) = &why.newest {
         text += &format!("\n{}", words::dim(made(record)));
         for (reason, columns) in unavailable(record) {
@@ -43,7 +46,17 @@ fn tree(session: &Session, why: &Why) -> Tree {
         }
     }
     let inputs = why.inputs.iter().map(|input| tree(session, input));
-    Tree { text, children: inputs.chain(session.slices(&why.step).iter().map(lineage::source)).collect() }
+    let others = why.others.iter().filter(|(_, states)| !states.is_empty());
+    let others =
+        others.map(|(asset, states)| Tree::new(format!("{asset} of {}", counted(states, !why.inputs.is_empty()))));
+    let sources = session.slices(&why.step);
+    Tree { text, children: inputs.chain(others).chain(sources.iter().map(lineage::source)).collect() }
+}
+
+/// `497 further runs: 496 fresh, 1 stale`
+fn counted(states: &BTreeMap<State, usize>, further: bool) -> String {
+    let runs = number::plural(states.values().sum::<usize>(), if further { "further run" } else { "run" });
+    format!("{runs}: {}", words::states(states))
 }
 
 fn made(record: &StepRecord) -> String {
@@ -101,13 +114,19 @@ fn why_json(session: &Session, why: &Why) -> Value {
     });
     let slices = session.slices(&why.step);
     let sources = slices.iter().map(|slice| json!({"path": slice.path, "rows": slice.rows}));
+    let others = why.others.iter().map(|(asset, states)| {
+        let states: BTreeMap<&str, usize> = states.iter().map(|(state, n)| (state.name(), *n)).collect();
+        json!({"asset": asset.as_str(), "runs": states})
+    });
     let mut object = json!({
         "asset": why.step.asset.as_str(),
         "run": why.step.partition.run(),
         "state": why.state.name(),
         "reasons": reasons(&why.reasons),
+        "warnings": reasons(&why.warnings),
         "unavailable": columns.collect::<Vec<_>>(),
         "inputs": why.inputs.iter().map(|input| why_json(session, input)).collect::<Vec<_>>(),
+        "further_inputs": others.collect::<Vec<_>>(),
         "sources": sources.collect::<Vec<_>>(),
     });
     if let Some(made) = made {

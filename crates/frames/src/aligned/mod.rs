@@ -352,7 +352,7 @@ impl AlignedTable {
         let reads = |columns: BTreeSet<&str>| Reads::Columns(columns.into_iter().map(str::to_owned).collect());
         inputs
             .into_iter()
-            .map(|(output, columns)| InputDecl { output: output.clone(), reads: reads(columns) })
+            .map(|(output, columns)| InputDecl { reads: reads(columns), ..InputDecl::all(output.clone()) })
             .collect()
     }
 

@@ -1,4 +1,4 @@
-//! Assets that are a query over others: one table a partition, its inputs found in the query. Its fingerprint is the
+//! Assets that are a query over others: one table a partition or one over all, its inputs found in the query. Its fingerprint is the
 //! canonical plan, so spelling costs nothing; of its inputs the columns count that the plan reads.
 //!
 //! Not here: where queries come from, and queries that a person asks (`sql`).
@@ -13,7 +13,7 @@ use crate::{columns, frame_error};
 use assets_core::graph::Graph;
 use assets_core::hash::{Digest, Hasher};
 use assets_core::{
-    AssetDecl, AssetName, ColumnDecl, InputDecl, Kind, OutputDecl, PartCode, PartId, PartRead, Reads, Reason,
+    AssetDecl, AssetName, ColumnDecl, InputDecl, Kind, Mapping, OutputDecl, PartCode, PartId, PartRead, Reads, Reason,
 };
 use polars::prelude::*;
 use polars::sql::SQLContext;
@@ -31,6 +31,8 @@ pub struct TableByQuery {
     pub description: String,
     /// Whether it has a row or a few per partition.
     pub packed: bool,
+    /// Whether it is one table, made from all partitions of what it reads; else one a partition.
+    pub over_all: bool,
     /// Unit and line for people of columns, by name. Metadata.
     pub notes: BTreeMap<String, (String, String)>,
 }
@@ -106,7 +108,10 @@ fn one(
     }
     let answer = frame.with_check_order(false).collect().map_err(|error| wrong(graph, parsed, &error))?;
     let leaves = leaves(&derived, graph);
-    let keys = keys(graph, &leaves)?;
+    if leaves.is_empty() {
+        return Err(Reason::new("bad_definition", "the query reads no table: it would be the same for every run"));
+    }
+    let keys = if table.over_all { Vec::new() } else { keys(graph, &leaves) };
     let decls = declared(table, &answer, &keys)?;
     let parts = decls.iter().filter(|decl| !keys.contains(&decl.name)).filter_map(|decl| {
         let (_, column) = derived.columns.iter().find(|(name, _)| *name == decl.name)?;
@@ -120,7 +125,9 @@ fn one(
         })
     });
     let parts: Vec<PartCode> = parts.collect();
-    let mut output = OutputDecl::new(name.clone(), decls.clone()).parts(parts.clone());
+    // Parts go by one partition: a table over all is made as a whole.
+    let listed = if table.over_all { Vec::new() } else { parts.clone() };
+    let mut output = OutputDecl::new(name.clone(), decls.clone()).parts(listed);
     output.packed = table.packed;
     let code = code_of(&derived);
     let mut decl = AssetDecl::new(output, &format!("sql {}", &code.to_string()[..32]));
@@ -128,7 +135,9 @@ fn one(
     decl = decl.described(&table.description).tagged(&["sql"]);
     for (leaf, (_, read)) in &leaves {
         let output = AssetName::new(leaf).map_err(|error| Reason::new("bad_name", error.to_string()))?;
-        decl = decl.reads(InputDecl { output, reads: Reads::Columns(read.clone()) });
+        let is_cut = graph.producer(leaf).is_some_and(|writer| !writer.dimensions.is_empty());
+        let mapping = if table.over_all && is_cut { Mapping::All } else { Mapping::Identity };
+        decl = decl.reads(InputDecl { output, reads: Reads::Columns(read.clone()), mapping });
     }
     let ordered = derived.ordered;
     Ok((decl, QueryAsset { name, sql, leaves, columns: decls, keys, parts, code, ordered }))
@@ -159,17 +168,14 @@ fn leaves(derived: &Derived, graph: &Graph) -> BTreeMap<String, (SchemaRef, Vec<
 }
 
 /// The dimensions that cut the table: those of whatever it reads.
-fn keys(graph: &Graph, leaves: &BTreeMap<String, (SchemaRef, Vec<String>)>) -> Result<Vec<String>, Reason> {
+fn keys(graph: &Graph, leaves: &BTreeMap<String, (SchemaRef, Vec<String>)>) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     for asset in leaves.keys().filter_map(|leaf| graph.producer(leaf)) {
         keys.extend(
             asset.dimensions.iter().filter(|dimension| !keys.contains(*dimension)).cloned().collect::<Vec<_>>(),
         );
     }
-    if leaves.is_empty() {
-        return Err(Reason::new("bad_definition", "the query reads no table: it would be the same for every run"));
-    }
-    Ok(keys)
+    keys
 }
 
 /// The columns of the table: the keys, then those of the answer.

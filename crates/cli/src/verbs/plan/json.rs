@@ -51,6 +51,7 @@ fn step(graph: &Graph, planned: &PlannedStep) -> Value {
         "run": planned.step.partition.run(),
         "state": planned.verdict.state.name(),
         "reasons": reasons,
+        "warnings": planned.warnings().iter().map(Reason::to_json).collect::<Vec<_>>(),
     });
     if graph.asset(name.as_str()).is_some_and(|asset| asset.by_column) && !planned.parts.is_empty() {
         let named = |state: State| -> Vec<&str> {

@@ -11,10 +11,11 @@ use self::estimate::Estimate;
 use crate::app::{App, Failure};
 use crate::args::{Global, MaterializeArgs, PlanArgs};
 use crate::out::Out;
+use crate::render::words;
 use crate::session::Session;
 use assets_core::Reason;
 use assets_core::graph::Graph;
-use assets_engine::plan::Plan;
+use assets_engine::plan::{Plan, PlannedStep};
 
 /// A plan with all that is told of it.
 pub(crate) struct Answer<'a> {
@@ -60,6 +61,9 @@ fn tell(app: &dyn App, out: &Out, global: &Global, asked: &MaterializeArgs, how:
         return Ok(0);
     }
     session.warn(out);
+    for warning in plan.steps.iter().flat_map(PlannedStep::warnings) {
+        out.warn(&words::safe(&warning.message));
+    }
     if how.markdown {
         markdown::tell(out, &answer);
     } else {
