@@ -1,13 +1,12 @@
-//! What `assets.toml` defines: features by expressions, tables by queries. How they are written there, and what they are
+//! What `assets.toml` defines: features by expressions, tables by queries and of files. How they are written there, and what they are
 //! for the framework.
 //!
-//! Not here: what an expression or a query means (`assets_frames`), and parameters (`settings`).
+//! Not here: what an expression or a query means (`assets_frames`), tables of files (`files`), and parameters (`settings`).
 
 use assets_core::Reason;
 use assets_frames::expression::Definition;
 use assets_frames::sql::TableByQuery;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A table of definitions, in the order of the file.
@@ -56,7 +55,7 @@ pub struct Feature {
     pub description: String,
 }
 
-/// `[assets.NAME]`: a table by a query, per run.
+/// `[assets.NAME]`: a table by a query, per run; or one of files.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asset {
@@ -64,21 +63,30 @@ pub struct Asset {
     pub sql: Option<String>,
     /// A file that holds it, relative to the settings.
     pub sql_file: Option<String>,
+    /// Patterns of source files, relative to the settings, whose rows it holds.
+    pub files: Option<Vec<String>>,
+    /// The columns of the files that cut it.
+    pub partition_by: Option<Vec<String>>,
+    /// What separates the cells of its files.
+    pub delimiter: Option<String>,
     /// One line for people. Metadata.
     #[serde(default)]
     pub description: String,
     /// Whether it has a row or a few per run: many runs then share a file.
     #[serde(default)]
     pub packed: bool,
-    /// What people should know of its columns. Metadata.
+    /// What people should know of its columns: metadata. Of a table of files: which columns it has.
     #[serde(default)]
-    pub columns: BTreeMap<String, Note>,
+    pub columns: InOrder<Note>,
 }
 
 /// `[assets.NAME.columns.COLUMN]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Note {
+    /// What it holds, in a table of files.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
     /// Physical unit.
     pub unit: String,
     /// One line for people.
@@ -98,7 +106,7 @@ pub fn features(features: &InOrder<Feature>) -> Vec<Definition> {
 
 /// The tables that are defined by queries; those in files are read from `base`.
 pub fn tables(assets: &InOrder<Asset>, base: &Path) -> Result<Vec<TableByQuery>, Reason> {
-    let tables = assets.0.iter().map(|(name, asset)| {
+    let tables = assets.0.iter().filter(|(_, asset)| asset.files.is_none()).map(|(name, asset)| {
         let sql = match (&asset.sql, &asset.sql_file) {
             (Some(sql), _) => sql.clone(),
             (None, file) => {
@@ -109,7 +117,7 @@ pub fn tables(assets: &InOrder<Asset>, base: &Path) -> Result<Vec<TableByQuery>,
                 })?
             }
         };
-        let notes = asset.columns.iter();
+        let notes = asset.columns.0.iter();
         let notes = notes.map(|(name, note)| (name.clone(), (note.unit.clone(), note.description.clone())));
         let (description, packed) = (asset.description.clone(), asset.packed);
         Ok(TableByQuery { name: name.clone(), sql, description, packed, notes: notes.collect() })

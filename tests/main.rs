@@ -5,6 +5,7 @@ mod cli;
 mod columns;
 mod engine;
 mod features;
+mod fields;
 mod harness;
 mod kernels;
 mod numbers;

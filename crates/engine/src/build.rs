@@ -312,7 +312,9 @@ impl<'a> Build<'a> {
     }
 
     fn request(&self, step: &Step, ready: &Ready, parts: &[PlannedPart]) -> StepRequest {
-        let previous = self.ledger.newest(step).map(|record| record.outputs.clone()).unwrap_or_default();
+        let newest = self.ledger.newest(step);
+        let previous = newest.map(|record| record.outputs.clone()).unwrap_or_default();
+        let previous_slices = newest.map(|record| record.recipe.slices.clone()).unwrap_or_default();
         let partition_of = |output: &OutputRecord| {
             let graph = self.backends.graph;
             let input = assets_core::InputDecl::all(output.name.clone());
@@ -327,6 +329,7 @@ impl<'a> Build<'a> {
             inputs,
             slices: ready.recipe.slices.clone(),
             previous,
+            previous_slices,
             parts,
             earlier,
             build: self.options.id.clone(),

@@ -154,11 +154,11 @@ impl Plan {
 /// The step that an input of a step comes from: the same keys in the dimensions that the input has.
 pub fn input_step(graph: &Graph, input: &InputDecl, partition: &Partition) -> Option<Step> {
     let writer = graph.producer(input.output.as_str())?;
-    let keys = partition.keys().filter(|(dimension, _)| writer.dimensions.iter().any(|d| d == dimension));
-    Some(Step::new(&writer.name, &Partition::many(keys)))
+    Some(Step::new(&writer.name, &partition.cut(&writer.dimensions)?))
 }
 
-/// The partitions that an asset has: those that sources deliver or ever delivered for it, those of its inputs cut alike.
+/// The partitions that an asset has: those that sources deliver or ever delivered for it, those of its inputs that
+/// have all its dimensions.
 pub fn partitions(world: &World<'_>) -> BTreeMap<AssetName, BTreeSet<Partition>> {
     let mut all: BTreeMap<AssetName, BTreeSet<Partition>> = BTreeMap::new();
     for asset in world.graph.assets() {
@@ -174,10 +174,10 @@ pub fn partitions(world: &World<'_>) -> BTreeMap<AssetName, BTreeSet<Partition>>
                 .filter(|(s, tip)| asset.reads_sources && s.asset == asset.name && tip.made.is_some());
             own.extend(recorded.map(|(step, _)| step.partition.clone()));
             for input in &asset.inputs {
-                let writer = world.graph.producer(input.output.as_str());
-                if let Some(writer) = writer.filter(|writer| writer.dimensions == asset.dimensions) {
-                    own.extend(all.get(&writer.name).into_iter().flatten().cloned());
-                }
+                // One that is cut less finely serves many of its partitions, and says none of them.
+                let Some(writer) = world.graph.producer(input.output.as_str()) else { continue };
+                let theirs = all.get(&writer.name).into_iter().flatten();
+                own.extend(theirs.filter_map(|partition| partition.cut(&asset.dimensions)));
             }
         }
         all.insert(asset.name.clone(), own);
@@ -257,7 +257,10 @@ fn known(output: Option<&OutputRecord>, input: &InputDecl, partition: &Partition
 }
 
 fn not_there(input: &InputDecl, partition: &Partition) -> InputNow {
-    let message = format!("{} was never made for {partition}, and this build does not make it", input.output);
+    let message = format!(
+        "{} was never made for {partition}, and this build does not make it: nothing is delivered for it, or it is out of scope",
+        input.output
+    );
     InputNow::Bad(Step::new(&input.output, partition), Reason::new("input_not_made", message))
 }
 

@@ -8,6 +8,8 @@ mod assemble;
 pub mod columns;
 pub mod derive;
 pub mod expression;
+pub mod files;
+pub mod intake;
 pub mod parquet;
 pub mod parts;
 pub mod sink;

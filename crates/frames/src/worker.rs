@@ -10,7 +10,7 @@ use assets_core::freshness;
 use assets_core::graph::Graph;
 use assets_core::record::{CheckRecord, OutputRecord, SliceRef, Stored, Unavailable};
 use assets_core::table_store::{Staged, TableStore};
-use assets_core::{AssetDecl, AssetName, OutputDecl, Partition, Reason};
+use assets_core::{AssetDecl, AssetName, OutputDecl, Partition, Reason, Step};
 use polars::prelude::*;
 use std::any::Any;
 use std::cell::RefCell;
@@ -41,6 +41,11 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
+    /// The step.
+    pub fn step(&self) -> &Step {
+        &self.request.step
+    }
+
     /// The step's partition.
     pub fn partition(&self) -> &Partition {
         &self.request.step.partition
@@ -130,6 +135,11 @@ impl Inputs<'_> {
     /// Columns of an input that are null throughout, with their reasons.
     pub fn unavailable(&self, name: &str) -> Result<&[Unavailable], Reason> {
         Ok(&self.output(name)?.unavailable)
+    }
+
+    /// The slices that the step was made from last, in the order of its rows.
+    pub fn previous_slices(&self) -> &[SliceRef] {
+        &self.request.previous_slices
     }
 
     /// The step's own output as it was made last, if it was.

@@ -54,8 +54,7 @@ impl ColumnLineage<'_> {
     fn step(&self, node: &Node) -> Option<Step> {
         let decl = self.graph().producer(node.output.as_str())?;
         let of = self.partition.as_ref()?;
-        let keys = of.keys().filter(|(dimension, _)| decl.dimensions.iter().any(|d| d == dimension));
-        Some(Step::new(&decl.name, &Partition::many(keys)))
+        Some(Step::new(&decl.name, &of.cut(&decl.dimensions)?))
     }
 
     /// Slices of sources that a node's table was made from; those delivered now where it was never made.

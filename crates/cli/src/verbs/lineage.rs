@@ -65,8 +65,7 @@ impl Lineage<'_> {
     fn step(&self, asset: &AssetName) -> Option<Step> {
         let decl = self.session.project.graph().asset(asset.as_str())?;
         let of = self.partition.as_ref()?;
-        let keys = of.keys().filter(|(dimension, _)| decl.dimensions.iter().any(|d| d == dimension));
-        Some(Step::new(asset, &Partition::many(keys)))
+        Some(Step::new(asset, &of.cut(&decl.dimensions)?))
     }
 
     /// Slices of sources that an asset's table was made from; those delivered now where it was never made.

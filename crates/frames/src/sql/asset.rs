@@ -200,18 +200,29 @@ fn leaves(derived: &Derived, graph: &Graph) -> BTreeMap<String, (SchemaRef, Vec<
     found.collect()
 }
 
-/// The dimensions that cut the table: those of whatever it reads.
+/// The dimensions that cut the table: those of the table it reads that is cut most finely. Which partitions there are has
+/// to be known from one table, so the others are cut by some of its dimensions.
 fn keys(graph: &Graph, leaves: &BTreeMap<String, (SchemaRef, Vec<String>)>) -> Result<Vec<String>, Reason> {
-    let mut keys: Vec<String> = Vec::new();
-    for asset in leaves.keys().filter_map(|leaf| graph.producer(leaf)) {
-        keys.extend(
-            asset.dimensions.iter().filter(|dimension| !keys.contains(*dimension)).cloned().collect::<Vec<_>>(),
-        );
-    }
-    if leaves.is_empty() {
+    let read: Vec<(&String, &Vec<String>)> =
+        leaves.keys().filter_map(|leaf| Some((leaf, &graph.producer(leaf)?.dimensions))).collect();
+    let Some((_, finest)) = read.iter().rev().max_by_key(|(_, dimensions)| dimensions.len()) else {
         return Err(Reason::new("bad_definition", "the query reads no table: it would be the same for every run"));
+    };
+    let other = read.iter().find(|(_, dimensions)| dimensions.iter().any(|dimension| !finest.contains(dimension)));
+    if other.is_none() {
+        return Ok((*finest).clone());
     }
-    Ok(keys)
+    let cut = |(leaf, dimensions): &(&String, &Vec<String>)| match dimensions.as_slice() {
+        [] => format!("`{leaf}` not at all"),
+        by => format!("`{leaf}` by {}", by.join(", ")),
+    };
+    let cuts: Vec<String> = read.iter().map(cut).collect();
+    let message = format!(
+        "the query reads tables that are cut differently, and none of them by all that cuts the others: {}; so it is not \
+         known for which combinations of keys there is a table",
+        cuts.join("; ")
+    );
+    Err(Reason::new("mixed_dimensions", message))
 }
 
 /// The columns of the table: the keys, then those of the answer.
