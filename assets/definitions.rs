@@ -82,7 +82,7 @@ pub struct Asset {
 
 /// `[assets.NAME.columns.COLUMN]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table such as { type = \"float\", unit = \"mm\" }")]
 pub struct Note {
     /// What it holds, in a table of files.
     #[serde(rename = "type")]

@@ -369,7 +369,7 @@ fn parse_reason(error: &toml::de::Error, text: &str, path: &Path) -> Reason {
         .span()
         .map(|span| text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1);
     let place = line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()));
-    let message = error.message();
+    let message = error.message().replace("expected a sequence", "expected a list, in brackets");
     let mut quoted = message.split('`').skip(1).step_by(2);
     let reason = match (message.starts_with("unknown field"), quoted.next()) {
         (true, Some(unknown)) => {

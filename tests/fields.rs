@@ -82,6 +82,7 @@ fn the_weather_of_the_examples() {
     let build = project.build(&[]);
     assert_eq!(build.code, 0, "{build:?}");
     assert_eq!((rows.len(), left_out), (9, 2));
+    assert!(project.run(&["runs"]).stderr.contains("2 rows of 2 files are left out of readings"), "told once");
     let of_rows = |of: &dyn Fn(&[f64]) -> f64| -> BTreeMap<String, f64> {
         let one = |values: &Vec<Option<f64>>| of(&values.iter().flatten().copied().collect::<Vec<_>>());
         rows.iter().map(|(key, values)| (key.clone(), one(values))).collect()
@@ -136,6 +137,7 @@ fn every_verb_knows_tables_of_files() {
     says(&["files"], &["readings", "data/2.csv"]);
     let ambiguous = project.run(&["materialize", "--run", "1"]);
     assert!(ambiguous.code == 2 && ambiguous.stderr.contains("1,aachen, 1,berlin"), "{ambiguous:?}");
+    assert!(project.run(&["status", "--run", "berlin"]).stderr.contains("`*,berlin`"));
     assert!(project.run(&["show", "readings", "--run", "1,aachn"]).stderr.contains("did you mean `1,aachen`?"));
 }
 
@@ -251,7 +253,7 @@ fn every_row_is_in_the_table_or_in_its_rejects() {
     assert_eq!(rejects[1]["row"], row);
     let status = project.run(&["status"]);
     assert!(
-        status.stderr.contains("11 rows are left out of readings") && status.stderr.contains("line 6"),
+        status.stderr.contains("11 rows of data/odd.csv are left out of readings") && status.stderr.contains("line 6"),
         "{status:?}"
     );
 }
@@ -452,8 +454,13 @@ fn what_the_settings_cannot_mean_is_refused() {
     refused(&format!("sources = ['data/*']\n{READINGS}"), "setting_not_read", "`sources`");
     refused(&format!("{READINGS}[features.x]\nexpr = 'f1'\n"), "setting_not_read", "`features`");
     refused(&READINGS.replace("float", "flaot"), "bad_setting", "did you mean `float`?");
+    refused(&READINGS.replace("{ type = 'integer' }", "'integer'"), "bad_setting", "a table such as { type");
+    refused(&READINGS.replace("['day', 'station']", "'day'"), "bad_setting", "a list, in brackets");
     refused(&READINGS.replace("files", "file"), "unknown_setting", "did you mean `files`?");
     refused(&(READINGS.to_owned() + "[assets.t]\nsql = 'select hour from raedings'"), "sql_error", "`readings`?");
+    settings(&project, &READINGS.replace("data/", "date/"));
+    let nothing = project.run(&["plan"]);
+    assert!(nothing.code == 0 && nothing.stderr.contains("no file matches date/*.csv, date/*.parquet"), "{nothing:?}");
     settings(&project, READINGS);
     let source = project.run(&["plan", "--source", "x.csv"]);
     assert!(source.code == 2 && source.stderr.contains("--source"), "{source:?}");

@@ -229,6 +229,8 @@ fn unknown_run(asked: &str, named: &[(String, &Partition)]) -> ScopeError {
     let names: Vec<&str> = named.iter().map(|(run, _)| run.as_str()).collect();
     let hint = if names.is_empty() {
         "; there is none yet".to_owned()
+    } else if let Some(pattern) = by_one_key(asked, named) {
+        format!("; all with that key are `{pattern}`")
     } else {
         match suggest::hint(asked, names.iter().copied()) {
             hint if hint.is_empty() => {
@@ -239,6 +241,16 @@ fn unknown_run(asked: &str, named: &[(String, &Partition)]) -> ScopeError {
         }
     };
     ScopeError::UnknownRun { asked: asked.to_owned(), hint }
+}
+
+/// The pattern of all partitions that have that key, where others cut them too.
+fn by_one_key(asked: &str, named: &[(String, &Partition)]) -> Option<String> {
+    named.iter().find_map(|(_, partition)| {
+        let at = partition.keys().position(|(_, key)| key == asked)?;
+        let pattern: Vec<&str> =
+            (0..partition.keys().len()).map(|place| if place == at { asked } else { "*" }).collect();
+        Some(pattern.join(","))
+    })
 }
 
 #[cfg(test)]
@@ -272,8 +284,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_less_finely_is_in_scope() {
-        let graph = Graph::new(Vec::new()).unwrap();
-        let mut scope = Scope::new(&graph, &[], false).unwrap();
+        let graph = Graph::new(Vec::new()).expect("no assets");
+        let mut scope = Scope::new(&graph, &[], false).expect("everything");
         scope.partitions = Some(BTreeSet::from([Partition::many([("day", "1"), ("station", "x")])]));
         assert!(scope.includes(&Partition::one("station", "x")) && scope.includes(&Partition::none()));
         assert!(!scope.includes(&Partition::one("station", "y")));

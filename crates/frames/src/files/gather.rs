@@ -1,7 +1,7 @@
 //! Rows of one file, gathered partition by partition into typed columns, and cut into slices.
 
-use super::TableOfFiles;
 use super::value::{Value, Values, value};
+use super::{TableOfFiles, rejected};
 use crate::columns;
 use crate::intake::cell::Delivered;
 use crate::intake::time::Parser;
@@ -37,6 +37,20 @@ struct Reject {
     value: Option<String>,
     line: i64,
     row: String,
+}
+
+impl Reject {
+    /// What is wrong with it, for people.
+    fn what(&self) -> String {
+        match (&self.column, &self.value) {
+            (Some(column), Some(value)) => {
+                let short: String = value.chars().take(40).collect();
+                format!("{} in {column}: `{}`", self.code, short.escape_debug())
+            }
+            (Some(column), None) => format!("{} in {column}", self.code),
+            _ => self.code.to_owned(),
+        }
+    }
 }
 
 /// Gathers rows.
@@ -162,7 +176,8 @@ impl<'t> Gather<'t> {
         }
         slices.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
         if let Some(first) = self.rejects.first() {
-            warnings.push(rejected(name, table, self.rejects.len(), first, places));
+            let at = format!("{places} {}: {}", first.line, first.what());
+            warnings.push(rejected::warning(table, name, self.rejects.len() as u64, &at));
             slices.push(slice(&table.rejects, Partition::none(), rejects_frame(table, &self.rejects)?, &[])?);
         }
         Ok(Parsed { slices, warnings })
@@ -185,27 +200,6 @@ fn imprecise(name: &str, key: &str, rows: u64) -> Reason {
     let message =
         format!("{name}: the key {key} was delivered as a float beyond 2^53: different keys may have become one");
     Reason::new("imprecise_key", message).with("path", name).with("key", key).with("rows", rows)
-}
-
-fn rejected(name: &str, table: &TableOfFiles, rows: usize, first: &Reject, places: &str) -> Reason {
-    let are = if rows == 1 { "1 row is" } else { &format!("{rows} rows are") };
-    let what = match (&first.column, &first.value) {
-        (Some(column), Some(value)) => {
-            let short: String = value.chars().take(40).collect();
-            format!("{} in {column}: `{}`", first.code, short.escape_debug())
-        }
-        (Some(column), None) => format!("{} in {column}", first.code),
-        _ => first.code.to_owned(),
-    };
-    let message = format!(
-        "{name}: {are} left out of {} and kept in {}; the first, {places} {}: {what}",
-        table.name, table.rejects, first.line
-    );
-    Reason::new("rows_rejected", message)
-        .with("path", name)
-        .with("asset", table.name.as_str())
-        .with("rows", rows)
-        .with("line", first.line)
 }
 
 /// The rows that are left out, without the column that names the source.

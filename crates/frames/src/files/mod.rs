@@ -6,9 +6,11 @@
 mod gather;
 mod make;
 mod read;
+mod rejected;
 mod value;
 
 pub use make::code;
+pub(crate) use rejected::told_once;
 
 use crate::intake::{FileReader, Parsed};
 use assets_core::hash::Hasher;
@@ -104,6 +106,11 @@ impl FileReader for TableOfFiles {
         }
         hasher.optional(self.timezone.as_ref().map(|zone| zone.name())).number(u64::from(self.delimiter));
         Fingerprint(hasher.finish())
+    }
+
+    fn without_files(&self, patterns: &[String]) -> Option<Reason> {
+        let message = format!("{} has no rows: no file matches {}", self.name, patterns.join(", "));
+        Some(Reason::new("no_source_files", message).with("asset", self.name.as_str()))
     }
 
     fn read(&self, path: &Path, name: &str) -> Result<Parsed, Reason> {

@@ -12,6 +12,7 @@ pub mod time;
 
 pub use listing::Patterns;
 
+use crate::files;
 use assets_core::hash::Hasher;
 use assets_core::ledger::Ledger;
 use assets_core::record::{SliceRecord, SliceRef, SourceRecord};
@@ -44,6 +45,11 @@ pub trait FileReader: Send + Sync {
 
     /// The hash of all that decides how a file is read.
     fn fingerprint(&self) -> Fingerprint;
+
+    /// What to say where there is no file at all to read.
+    fn without_files(&self, _patterns: &[String]) -> Option<Reason> {
+        None
+    }
 
     /// Reads a file, which people know by that name.
     ///
@@ -360,6 +366,12 @@ impl Source for Intake {
         // One that was there before is told as vanished or moved.
         let unknown = not_there.iter().filter(|name| !known.sources().contains_key(*name));
         identified.warnings.extend(unknown.map(|name| missing(name)));
+        for (at, own) in self.readers.iter().enumerate() {
+            let named = own.patterns.iter().any(|pattern| not_there.contains(pattern));
+            if !named && !files.iter().any(|file| file.readers.contains(&at)) {
+                identified.warnings.extend(own.reader.without_files(&own.patterns));
+            }
+        }
         let unlisted: Vec<_> =
             problems.into_iter().filter(|problem| !identified.problems.iter().any(|(_, r)| *r == problem.1)).collect();
         identified.problems.extend(unlisted);
@@ -371,6 +383,7 @@ impl Source for Intake {
                 identified.changed.push(record);
             }
         }
+        identified.warnings = files::told_once(std::mem::take(&mut identified.warnings));
         Ok(identified)
     }
 
