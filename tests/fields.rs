@@ -415,6 +415,49 @@ sql = 'select count(*) as n from a_stations, hours'
 }
 
 #[test]
+fn a_table_can_be_cut_otherwise() {
+    let project = two_days();
+    assert_eq!(project.build(&[]).code, 0);
+    let published = || {
+        let files = std::fs::read_dir(project.path("warehouse/tables/readings")).unwrap();
+        let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(published(), ["1,aachen.parquet", "1,berlin.parquet", "2,aachen.parquet", "2,berlin.parquet"]);
+    // The same columns in the same order: only the cut tells the tables apart.
+    let by_day = READINGS.replace("['day', 'station']", "['day']\ncolumns.station = { type = 'text' }");
+    for (text, runs, files) in [
+        (by_day.as_str(), "1 2", vec!["1.parquet", "2.parquet"]),
+        (
+            &READINGS.replace("['day', 'station']", "['station', 'day']"),
+            "aachen,1 aachen,2 berlin,1 berlin,2",
+            vec!["aachen,1.parquet", "aachen,2.parquet", "berlin,1.parquet", "berlin,2.parquet"],
+        ),
+        (&READINGS.replace("partition_by", "# partition_by"), "-", vec!["all.parquet"]),
+    ] {
+        settings(&project, &(text.to_owned() + DAILY));
+        let build = project.build(&[]);
+        assert_eq!(
+            build.log()["made"].iter().filter(|step| step.starts_with("readings of")).count(),
+            runs.split(' ').count(),
+            "{build:?}"
+        );
+        assert_eq!(published(), files);
+        assert_eq!(project.sql("select * from readings").len(), 6, "{text}");
+        assert!(
+            project
+                .hashes()
+                .keys()
+                .filter(|(asset, _)| asset == "readings")
+                .map(|(_, run)| run.as_str())
+                .eq(runs.split(' '))
+        );
+        assert_eq!(project.build(&[]).log(), log(&[]));
+    }
+}
+
+#[test]
 fn tables_of_files_stand_beside_the_shipped_pipeline() {
     let project = Project::new();
     project.source("a.csv", &(HEADER.to_owned() + &run_rows("a", 1.0)));

@@ -166,12 +166,10 @@ pub fn partitions(world: &World<'_>) -> BTreeMap<AssetName, BTreeSet<Partition>>
         if asset.dimensions.is_empty() {
             own.insert(Partition::none());
         } else {
-            own.extend(world.sources.deliveries.keys().filter(|s| s.asset == asset.name).map(|s| s.partition.clone()));
+            own.extend(world.sources.deliveries.keys().filter(|s| asset.has_step(s)).map(|s| s.partition.clone()));
             // A partition that nothing delivers any more is not forgotten: its rows are gone, and its tables follow.
-            let recorded = world
-                .ledger
-                .steps()
-                .filter(|(s, tip)| asset.reads_sources && s.asset == asset.name && tip.made.is_some());
+            let recorded =
+                world.ledger.steps().filter(|(s, tip)| asset.reads_sources && asset.has_step(s) && tip.made.is_some());
             own.extend(recorded.map(|(step, _)| step.partition.clone()));
             for input in &asset.inputs {
                 // One that is cut less finely serves many of its partitions, and says none of them.
