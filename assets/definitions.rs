@@ -1,8 +1,8 @@
-//! What `assets.toml` defines: features by expressions, tables by queries and by commands. How they are written there, and
-//! what they are for the framework.
+//! What `assets.toml` defines: features by expressions, tables by queries, by commands and of files. How they are written
+//! there, and what they are for the framework.
 //!
-//! Not here: what an expression or a query means (`assets_frames`), how a command is run (`assets_command`), and
-//! parameters (`settings`).
+//! Not here: what an expression or a query means (`assets_frames`), how a command is run (`assets_command`), tables of files
+//! (`files`), and parameters (`settings`).
 
 use assets_command::{Input, Output, Places, TableByCommand};
 use assets_core::{ColumnDecl, Kind, Reason, suggest};
@@ -70,7 +70,7 @@ pub enum Cut {
     All,
 }
 
-/// `[assets.NAME]`: a table by a query or by a command, per run or over all.
+/// `[assets.NAME]`: a table by a query or by a command, per run or over all; or one of files.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Asset {
@@ -92,13 +92,19 @@ pub struct Asset {
     pub timeout_s: Option<f64>,
     /// Further tables that the command writes.
     pub outputs: InOrder<Table>,
+    /// Patterns of source files, relative to the settings, whose rows it holds.
+    pub files: Option<Vec<String>>,
+    /// The columns of the files that cut it.
+    pub partition_by: Option<Vec<String>>,
+    /// What separates the cells of its files.
+    pub delimiter: Option<String>,
     /// One line for people. Metadata.
     pub description: String,
     /// Whether there is a table a run, or one over all.
     pub partition: Cut,
     /// Whether it has a row or a few per run: many runs then share a file.
     pub packed: bool,
-    /// Columns: of a query what people should know of them, of a command what it writes.
+    /// Columns: of a query what people should know of them, of a command or of files what the table holds.
     pub columns: InOrder<Column>,
 }
 
@@ -126,21 +132,47 @@ pub struct Description {
 }
 
 /// A column as it is written: its type, or all about it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "a column is its type, as in \"float\", or a table of `type`, `unit` and `description`")]
-pub enum Column {
-    /// Its type.
-    Kind(String),
-    /// All about it.
-    Described(Description),
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column(Description);
+
+impl<'de> Deserialize<'de> for Column {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Column;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a type such as \"float\", or a table such as { type = \"float\", unit = \"mm\" }")
+            }
+
+            fn visit_str<E>(self, kind: &str) -> Result<Self::Value, E> {
+                Ok(Column(Description { kind: Some(kind.to_owned()), ..Description::default() }))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                Description::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Column)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 impl Column {
-    fn described(&self) -> Description {
-        match self {
-            Self::Kind(kind) => Description { kind: Some(kind.clone()), ..Description::default() },
-            Self::Described(all) => all.clone(),
-        }
+    fn declared(&self, place: &str, name: &str) -> Result<ColumnDecl, Reason> {
+        let Description { kind, unit, description } = &self.0;
+        let all: Vec<&str> = Kind::ALL.into_iter().map(Kind::name).collect();
+        let place = format!("{place}.type");
+        let Some(asked) = kind else {
+            return Err(bad(place, &format!("say what the column holds: {}", all.join(", "))));
+        };
+        let kind = Kind::named(asked).ok_or_else(|| {
+            let hint = match suggest::hint(asked, all.iter().copied()) {
+                hint if hint.is_empty() => format!("; there are {}", all.join(", ")),
+                hint => hint,
+            };
+            bad(place, &format!("`{asked}` is no type{hint}"))
+        })?;
+        Ok(ColumnDecl::new(name, kind, unit, description))
     }
 }
 
@@ -155,19 +187,18 @@ pub fn features(features: &InOrder<Feature>) -> Vec<expression::Definition> {
     features.0.iter().map(definition).collect()
 }
 
-/// The tables that are defined by text.
+/// The tables that are defined by queries and commands.
 ///
 /// # Errors
 /// `bad_setting` where a definition contradicts itself, or names a file that can't be read.
 pub fn tables(assets: &InOrder<Asset>, places: &Places) -> Result<Vec<Box<dyn Definition>>, Reason> {
     let table = |(name, asset): &(String, Asset)| -> Result<Box<dyn Definition>, Reason> {
-        asset.check(name)?;
         Ok(match &asset.command {
             Some(command) => Box::new(by_command(name, asset, command, places)?),
             None => Box::new(by_query(name, asset, &places.base)?),
         })
     };
-    assets.0.iter().map(table).collect()
+    assets.0.iter().filter(|(_, asset)| asset.files.is_none()).map(table).collect()
 }
 
 fn bad(setting: String, what: &str) -> Reason {
@@ -180,30 +211,51 @@ impl Asset {
     /// # Errors
     /// `bad_setting`.
     pub fn check(&self, name: &str) -> Result<(), Reason> {
-        let place = |key: &str| if key.is_empty() { format!("assets.{name}") } else { format!("assets.{name}.{key}") };
-        let ways = [self.sql.is_some(), self.sql_file.is_some(), self.command.is_some()];
-        if ways.iter().filter(|is| **is).count() != 1 {
-            let what =
-                "say one of `sql`, a query; `sql_file`, a file that holds it; `command`, a program that makes it";
-            return Err(bad(place(""), what));
-        }
-        if self.command.is_none() {
-            let of_commands = [
-                ("code", !self.code.is_empty()),
-                ("inputs", !self.inputs.is_empty()),
-                ("parameters", !self.parameters.is_empty()),
-                ("batch", self.batch),
-                ("timeout_s", self.timeout_s.is_some()),
-                ("outputs", !self.outputs.0.is_empty()),
-            ];
-            if let Some((key, _)) = of_commands.iter().find(|(_, said)| *said) {
-                return Err(bad(place(key), "that is for a `command`; a query says what it reads and gives"));
+        let place = |key: &str| format!("assets.{name}.{key}");
+        let ways = [self.sql.is_some(), self.sql_file.is_some(), self.command.is_some(), self.files.is_some()];
+        match ways.iter().filter(|is| **is).count() {
+            1 => {}
+            0 => {
+                let what = "say one of `sql`, a query; `sql_file`, a file that holds it; `command`, a program that makes it; \
+                            `files`, whose rows it holds";
+                return Err(bad(format!("assets.{name}"), what));
             }
+            _ => {
+                let what =
+                    "a table comes from one of `sql`, `sql_file`, `command` and `files`, not both: make two of it";
+                return Err(bad(format!("assets.{name}"), what));
+            }
+        }
+        let of_commands = [
+            ("code", !self.code.is_empty()),
+            ("inputs", !self.inputs.is_empty()),
+            ("parameters", !self.parameters.is_empty()),
+            ("batch", self.batch),
+            ("timeout_s", self.timeout_s.is_some()),
+            ("outputs", !self.outputs.0.is_empty()),
+        ];
+        let of_files = [("partition_by", self.partition_by.is_some()), ("delimiter", self.delimiter.is_some())];
+        let said = |keys: &[(&'static str, bool)]| keys.iter().find(|(_, said)| *said).map(|(key, _)| *key);
+        if let (None, Some(key)) = (&self.command, said(&of_commands)) {
+            return Err(bad(place(key), "only a table by a `command` has it"));
+        }
+        if let (None, Some(key)) = (&self.files, said(&of_files)) {
+            return Err(bad(place(key), "only a table of `files` has it; others are cut as what they read is"));
+        }
+        if self.files.is_some() && self.partition == Cut::All {
+            return Err(bad(place("partition"), "`partition_by` says what cuts a table of `files`"));
         }
         if self.timeout_s.is_some_and(|seconds| !(0.001..=1e9).contains(&seconds)) {
             return Err(bad(place("timeout_s"), "not a time in seconds that makes sense (0.001 to 1e9)"));
         }
-        Ok(())
+        let typed = self.columns.0.iter().find(|(_, column)| column.0.kind.is_some());
+        match typed.filter(|_| self.sql.is_some() || self.sql_file.is_some()) {
+            None => Ok(()),
+            Some((column, _)) => {
+                let what = "the types of a query's columns are what it computes: cast there";
+                Err(bad(place(&format!("columns.{column}.type")), what))
+            }
+        }
     }
 }
 
@@ -219,11 +271,8 @@ fn by_query(name: &str, asset: &Asset, base: &Path) -> Result<TableByQuery, Reas
         }
     };
     let notes = asset.columns.0.iter().map(|(column, about)| {
-        let Description { kind, unit, description } = about.described();
-        match kind {
-            None => Ok((column.clone(), (unit, description))),
-            Some(_) => Err(bad(format!("assets.{name}.columns.{column}"), "the query says what type it has")),
-        }
+        let Description { unit, description, .. } = &about.0;
+        (column.clone(), (unit.clone(), description.clone()))
     });
     Ok(TableByQuery {
         name: name.to_owned(),
@@ -231,7 +280,7 @@ fn by_query(name: &str, asset: &Asset, base: &Path) -> Result<TableByQuery, Reas
         description: asset.description.clone(),
         packed: asset.packed,
         over_all: asset.partition == Cut::All,
-        notes: notes.collect::<Result<_, _>>()?,
+        notes: notes.collect(),
     })
 }
 
@@ -261,24 +310,12 @@ fn by_command(name: &str, asset: &Asset, command: &[String], places: &Places) ->
     })
 }
 
-fn columns(place: &str, columns: &InOrder<Column>) -> Result<Vec<ColumnDecl>, Reason> {
-    let kinds = || Kind::ALL.into_iter().map(Kind::name);
-    let column = |(name, column): &(String, Column)| {
-        let Description { kind, unit, description } = column.described();
-        let text = kind.unwrap_or_default();
-        let kind = Kind::named(&text).ok_or_else(|| {
-            let hint = suggest::hint(&text, kinds());
-            let given = if text.is_empty() {
-                "no `type` is said".to_owned()
-            } else {
-                format!("no type is called `{text}`{hint}")
-            };
-            let all: Vec<&str> = kinds().collect();
-            bad(format!("{place}.columns.{name}"), &format!("{given}; there are {}", all.join(", ")))
-        })?;
-        Ok(ColumnDecl::new(name, kind, &unit, &description))
-    };
-    columns.0.iter().map(column).collect()
+/// The columns that a table is said to hold.
+///
+/// # Errors
+/// `bad_setting`, at `place`.
+pub fn columns(place: &str, columns: &InOrder<Column>) -> Result<Vec<ColumnDecl>, Reason> {
+    columns.0.iter().map(|(name, column)| column.declared(&format!("{place}.columns.{name}"), name)).collect()
 }
 
 /// Tables and columns by table, in the order in which tables are named first. Who names a table, reads all of it.

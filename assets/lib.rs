@@ -10,6 +10,7 @@ pub mod clean;
 pub mod columns;
 pub mod definitions;
 pub mod features;
+pub mod files;
 pub mod fleet;
 pub mod functions;
 pub mod intake;

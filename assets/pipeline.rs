@@ -5,11 +5,12 @@ use crate::clean::{self, Clean};
 use crate::columns::{self as names, RUN};
 use crate::definitions;
 use crate::features::{self, Features};
+use crate::files;
 use crate::fleet::{self, Fleet};
 use crate::functions::Around;
-use crate::intake::{Intake, Reading, run_id};
+use crate::intake::{Reading, RunFiles, run_id};
 use crate::raw::{self, IntakeRejects, Raw};
-use crate::settings::{DerivativeMethod, Method, Settings};
+use crate::settings::{DerivativeMethod, Method, Settings, Shipped};
 use crate::stats::{self, Stats};
 use crate::versions;
 use crate::wide::{self, Wide};
@@ -19,6 +20,7 @@ use assets_core::{AssetDecl, AssetName, InputDecl, OutputDecl, Reads, Reason};
 use assets_frames::FrameAsset;
 use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined};
 use assets_frames::defined::declare;
+use assets_frames::intake::{Intake, Patterns};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,21 +35,64 @@ pub struct Pipeline {
     pub intake: Arc<Intake>,
 }
 
+/// Source files of the telemetry pipeline: patterns, and what they are relative to.
+pub struct Sources {
+    /// The patterns.
+    pub patterns: Vec<String>,
+    /// Where they begin.
+    pub base: PathBuf,
+}
+
 fn name(text: &str) -> AssetName {
     AssetName::new(text).expect("the names of this file are identifiers")
 }
 
-/// Wires the pipeline for a project's settings, with sources relative to `base`, and with `further` columns of `features`.
+/// Wires the pipeline for a project's settings, with `further` columns of `features`. What the
+/// settings define comes beside the telemetry pipeline, or alone where they say so.
 ///
 /// # Errors
 /// Definitions that contradict each other.
 pub fn pipeline(
     settings: &Settings,
-    sources: Vec<String>,
-    base: PathBuf,
+    sources: Sources,
     places: &Places,
     further: Vec<Defined>,
 ) -> Result<Pipeline, Reason> {
+    let (mut readers, mut decls) = (Vec::new(), Vec::new());
+    let mut assets = None;
+    if settings.pipeline == Shipped::Telemetry {
+        let telemetry = Telemetry::new(settings, further)?;
+        let Sources { patterns, base } = sources;
+        readers.push(Patterns { patterns, base, reader: Arc::new(run_files(settings)) });
+        decls = telemetry.declared(settings);
+        assets = Some(telemetry);
+    }
+    let of_files = files::tables(settings)?;
+    for (patterns, table) in &of_files {
+        for decl in table.declare() {
+            if decls.iter().flat_map(|asset: &AssetDecl| &asset.outputs).any(|output| output.name == decl.name) {
+                let message =
+                    format!("assets.{}: there is a table `{}` already: choose another name", table.name, decl.name);
+                return Err(Reason::new("name_taken", message).with("definition", table.name.as_str()));
+            }
+            decls.push(decl);
+        }
+        let (patterns, base) = (patterns.clone(), places.base.clone());
+        readers.push(Patterns { patterns, base, reader: Arc::new(table.clone()) });
+    }
+    let intake = Arc::new(Intake::new(readers));
+    let defined = declare(&definitions::tables(&settings.assets, places)?, decls.clone())?;
+    decls.extend(defined.iter().map(|(decl, _)| decl.clone()));
+    let graph = Graph::new(decls).map_err(|error| Reason::new("bad_pipeline", error.to_string()))?;
+    let mut code: HashMap<AssetName, Arc<dyn FrameAsset>> = HashMap::new();
+    code.extend(assets.into_iter().flat_map(|telemetry| telemetry.code(settings, &intake)));
+    code.extend(of_files.iter().flat_map(|(_, table)| assets_frames::files::code(table, &intake)));
+    code.extend(defined.into_iter().map(|(decl, asset)| (decl.name, asset)));
+    Ok(Pipeline { graph: Arc::new(graph), code, intake })
+}
+
+/// Who reads the sources of runs.
+fn run_files(settings: &Settings) -> RunFiles {
     let reading = Reading {
         timezone: settings.timezone.as_deref().and_then(|zone| zone.parse().ok()),
         attributes: settings.run_attributes.clone(),
@@ -58,37 +103,51 @@ pub fn pipeline(
             .map(|(from, to)| (run_id::of_text(from).id.into_owned(), to.clone()))
             .collect(),
     };
-    let intake = Arc::new(Intake::new(sources, base, reading, name("raw"), name("intake_rejects")));
-    let tables = Tables::new(settings, further)?;
-    let clean = Clean {
-        settings: settings.clean.clone(),
-        limits: settings.limits.clone(),
-        tare: settings.tare.clone(),
-        sessions: settings.sessions.clone(),
-    };
-    let mut decls = vec![
-        raw_decl(settings),
-        rejects_decl(),
-        clean_decl(settings, &clean),
-        wide_decl(settings, &tables),
-        features_decl(settings, &tables),
-        stats_decl(settings, &tables),
-        fleet_decl(settings),
-    ];
-    let defined = declare(&definitions::tables(&settings.assets, places)?, decls.clone())?;
-    decls.extend(defined.iter().map(|(decl, _)| decl.clone()));
-    let graph = Graph::new(decls).map_err(|error| Reason::new("bad_pipeline", error.to_string()))?;
-    let columns = names::raw(&settings.run_attributes);
-    let mut code: HashMap<AssetName, Arc<dyn FrameAsset>> = HashMap::new();
-    code.insert(name("raw"), Arc::new(Raw { intake: Arc::clone(&intake), columns }));
-    code.insert(name("intake_rejects"), Arc::new(IntakeRejects { intake: Arc::clone(&intake) }));
-    code.insert(name("clean"), Arc::new(clean));
-    code.insert(name("wide"), Arc::new(Wide::new(vec![tables.wide, tables.gaps])));
-    code.insert(name("features"), Arc::new(Features::new(tables.features)));
-    code.extend(defined.into_iter().map(|(decl, asset)| (decl.name, asset)));
-    code.insert(name("stats"), Arc::new(AlignedAsset::new(vec![tables.stats])));
-    code.insert(name("fleet"), Arc::new(Fleet { attributes: settings.run_attributes.clone() }));
-    Ok(Pipeline { graph: Arc::new(graph), code, intake })
+    RunFiles { reading, raw: name("raw"), rejects: name("intake_rejects") }
+}
+
+/// The assets that come with the program.
+struct Telemetry {
+    clean: Clean,
+    tables: Tables,
+}
+
+impl Telemetry {
+    fn new(settings: &Settings, further: Vec<Defined>) -> Result<Self, Reason> {
+        let clean = Clean {
+            settings: settings.clean.clone(),
+            limits: settings.limits.clone(),
+            tare: settings.tare.clone(),
+            sessions: settings.sessions.clone(),
+        };
+        Ok(Self { clean, tables: Tables::new(settings, further)? })
+    }
+
+    fn declared(&self, settings: &Settings) -> Vec<AssetDecl> {
+        vec![
+            raw_decl(settings),
+            rejects_decl(),
+            clean_decl(settings, &self.clean),
+            wide_decl(settings, &self.tables),
+            features_decl(settings, &self.tables),
+            stats_decl(settings, &self.tables),
+            fleet_decl(settings),
+        ]
+    }
+
+    fn code(self, settings: &Settings, intake: &Arc<Intake>) -> Vec<(AssetName, Arc<dyn FrameAsset>)> {
+        let columns = names::raw(&settings.run_attributes);
+        let Tables { wide, gaps, features, stats } = self.tables;
+        vec![
+            (name("raw"), Arc::new(Raw { intake: Arc::clone(intake), columns })),
+            (name("intake_rejects"), Arc::new(IntakeRejects { intake: Arc::clone(intake) })),
+            (name("clean"), Arc::new(self.clean)),
+            (name("wide"), Arc::new(Wide::new(vec![wide, gaps]))),
+            (name("features"), Arc::new(Features::new(features))),
+            (name("stats"), Arc::new(AlignedAsset::new(vec![stats]))),
+            (name("fleet"), Arc::new(Fleet { attributes: settings.run_attributes.clone() })),
+        ]
+    }
 }
 
 /// What functions in expressions are laid over.

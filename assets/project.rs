@@ -2,9 +2,9 @@
 
 use crate::columns::RUN;
 use crate::functions::functions;
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::{self, Pipeline, Sources};
 use crate::recording;
-use crate::settings::Settings;
+use crate::settings::{Settings, Shipped};
 use crate::simulate::Options;
 use assets_cli::app::{
     App, Failure, FunctionHelp, Holder, OpenOptions, Project, ReadStore, SimulateOptions, Simulated, WriteStore,
@@ -66,12 +66,17 @@ impl App for Telemetry {
         let places =
             Places { base: base.clone(), scratch: store.join("tmp"), logs: Arc::new(FolderLogs::new(store.clone())) };
         // `--source` is relative to where the person is; the file's are relative to the file.
-        let (sources, from) = if options.sources.is_empty() {
-            (settings.sources.clone(), base)
+        let sources = if options.sources.is_empty() {
+            Sources { patterns: settings.sources.clone(), base: base.clone() }
+        } else if settings.pipeline == Shipped::Telemetry {
+            Sources { patterns: options.sources.clone(), base: PathBuf::from(".") }
         } else {
-            (options.sources.clone(), PathBuf::from("."))
+            let message = "`--source` names sources of the telemetry pipeline, which these settings turn off";
+            return Err(
+                Failure::usage(Reason::new("no_such_sources", message)).help("change `files` of a table instead")
+            );
         };
-        let pipeline = pipeline::pipeline(&settings, sources, from, &places, self.features.clone());
+        let pipeline = pipeline::pipeline(&settings, sources, &places, self.features.clone());
         let pipeline = pipeline.map_err(|reason| {
             let place = config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
             Failure::usage(Reason { message: format!("{place}{}", reason.message), ..reason })

@@ -1,9 +1,9 @@
 //! `raw`: a run's rows as delivered, typed, with the source of each slice.
 
 use crate::columns::{self as names, RUN};
-use crate::intake::Intake;
 use assets_core::record::SliceRef;
 use assets_core::{ColumnDecl, Reason};
+use assets_frames::intake::Intake;
 use assets_frames::polars::prelude::{IntoLazy, col, lit};
 use assets_frames::{DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ impl FrameAsset for Raw {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
         let mut rows = 0;
         for slice in inputs.slices() {
-            let frame = match self.intake.open(inputs.partition(), slice)? {
+            let frame = match self.intake.open(inputs.step(), slice)? {
                 Some(frame) => self.with_source(frame, slice)?,
                 None => self.vanished(inputs, slice)?,
             };
@@ -87,7 +87,7 @@ impl FrameAsset for IntakeRejects {
         let mut all = columns::empty(&names::rejects());
         let mut vanished = Vec::new();
         for slice in inputs.slices() {
-            match self.intake.open(inputs.partition(), slice)? {
+            match self.intake.open(inputs.step(), slice)? {
                 Some(frame) => drop(all.vstack_mut(&frame).map_err(|error| frame_error("intake_rejects", &error))?),
                 None => vanished.push(slice),
             }

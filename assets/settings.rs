@@ -1,6 +1,7 @@
 //! `assets.toml`: every parameter, typed and validated. An unknown key is an error that suggests the nearest.
 
 use crate::definitions::{Asset, Feature, InOrder};
+use crate::files;
 use assets_core::{Reason, suggest};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// What is there besides what this file defines.
+    pub pipeline: Shipped,
     /// Patterns of source files, relative to the file.
     pub sources: Vec<String>,
     /// The store's folder, relative to the file.
@@ -45,6 +48,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            pipeline: Shipped::Telemetry,
             sources: vec!["data/*.parquet".into(), "data/*.csv".into()],
             store: "warehouse".into(),
             workers: None,
@@ -62,6 +66,16 @@ impl Default for Settings {
             assets: InOrder::default(),
         }
     }
+}
+
+/// The pipeline that comes with the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shipped {
+    /// It is there, and what the file defines beside it.
+    Telemetry,
+    /// Only what the file defines.
+    None,
 }
 
 /// `[clean]`
@@ -250,7 +264,8 @@ impl Settings {
     /// Reads and checks a settings file's text. The reason says where it is wrong.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Reason> {
         let settings: Self = toml::from_str(text).map_err(|error| parse_reason(&error, text, path))?;
-        settings.validate().map_err(|reason| {
+        let checked = settings.validate().and_then(|()| settings.only_what_counts(text));
+        checked.map_err(|reason| {
             let message = format!("{}: {}", path.display(), reason.message);
             Reason { message, ..reason }
         })?;
@@ -259,9 +274,7 @@ impl Settings {
 
     fn validate(&self) -> Result<(), Reason> {
         let bad = |key: &str, message: String| Err(Reason::new("bad_setting", message).with("setting", key));
-        for (name, asset) in &self.assets.0 {
-            asset.check(name)?;
-        }
+        files::check(self)?;
         let positive = [
             ("sessions.session_gap_s", self.sessions.session_gap_s),
             ("wide.grid_ms", self.wide.grid_ms),
@@ -359,7 +372,7 @@ fn parse_reason(error: &toml::de::Error, text: &str, path: &Path) -> Reason {
         .span()
         .map(|span| text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1);
     let place = line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()));
-    let message = error.message();
+    let message = error.message().replace("expected a sequence", "expected a list, in brackets");
     let mut quoted = message.split('`').skip(1).step_by(2);
     let reason = match (message.starts_with("unknown field"), quoted.next()) {
         (true, Some(unknown)) => {
@@ -412,6 +425,6 @@ mod tests {
         let parse = |text: &str| Settings::parse(text, Path::new("assets.toml")).expect("valid settings");
         assert_eq!(parse(&uncommented(false)), Settings::default());
         let examples = parse(&uncommented(true));
-        assert_eq!((examples.workers, examples.features.0.len(), examples.assets.0.len()), (Some(2), 1, 2));
+        assert_eq!((examples.workers, examples.features.0.len(), examples.assets.0.len()), (Some(2), 1, 4));
     }
 }

@@ -215,6 +215,11 @@ for number, step in enumerate(steps()):
         served.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!((served.lines().count(), processes.len()), (5, 1), "{served}");
     assert_eq!(project.sql("select score from model"), project.sql("select runtime_s as score from stats"));
+    for run in ["a", "b", "c", "d"] {
+        let log = project.run(&["logs", "model", "--run", run]).stdout;
+        let own: Vec<&str> = log.lines().filter(|line| line.starts_with("at")).collect();
+        assert_eq!(own, [format!("at {run}")], "each log is that of its step");
+    }
     assert!(fs::read_dir(project.path("warehouse/tmp")).unwrap().next().is_none(), "nothing is left in between");
 }
 
@@ -262,12 +267,12 @@ fn wrong_definitions_are_refused_before_anything_is_made() {
     let project = project("", "");
     let columns = "columns.x = 'float'";
     let cases = [
-        ("sql = 'select 1'\ncommand = ['true']".to_owned(), "bad_setting", "say one of `sql`"),
+        ("sql = 'select 1'\ncommand = ['true']".to_owned(), "bad_setting", "not both"),
         ("sql = 'select time from wide'\ninputs = ['wide']".to_owned(), "bad_setting", "assets.t.inputs"),
         (format!("command = []\n{columns}"), "bad_definition", "`command` is empty"),
         ("command = ['true']\ninputs = ['wide']".to_owned(), "bad_definition", "declares no columns"),
         ("command = ['true']\ncolumns.x = 'flaot'".to_owned(), "bad_setting", "did you mean `float`?"),
-        ("command = ['true']\ncolumns.x = { unit = 'mm' }".to_owned(), "bad_setting", "no `type` is said"),
+        ("command = ['true']\ncolumns.x = { unit = 'mm' }".to_owned(), "bad_setting", "what the column holds"),
         (format!("command = ['true']\ninputs = ['wied']\n{columns}"), "unknown_table", "did you mean `wide`?"),
         (format!("command = ['true']\ninputs = ['wide.x_3']\n{columns}"), "unknown_column", "did you mean `x_"),
         (format!("command = ['python3', 'nope.py']\n{columns}"), "bad_definition", "`nope.py` can't be read"),
@@ -280,7 +285,7 @@ fn wrong_definitions_are_refused_before_anything_is_made() {
             "run_uuid",
         ),
         (format!("command = ['true']\n{columns}\noutputs.wide.columns.x = 'float'"), "name_taken", "`wide`"),
-        (format!("command = ['true']\n{columns}\ncolumns.y = 3"), "bad_setting", "a column is its type"),
+        (format!("command = ['true']\n{columns}\ncolumns.y = 3"), "bad_setting", "a type such as"),
     ];
     for (definition, code, words) in cases {
         project.settings(&format!("[assets.t]\n{definition}\n"));

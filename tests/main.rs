@@ -6,6 +6,7 @@ mod columns;
 mod commands;
 mod engine;
 mod features;
+mod fields;
 mod fleet;
 mod harness;
 mod kernels;

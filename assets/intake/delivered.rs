@@ -1,29 +1,7 @@
 //! Cells as they were delivered, and when their text can be had back from the typed value.
 
-use super::time;
-use crate::simulate::time_text;
+use assets_frames::intake::cell::{Delivered, whole};
 use std::borrow::Cow;
-
-/// A cell.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Delivered<'a> {
-    /// Nothing.
-    Null,
-    /// Text.
-    Text(&'a str),
-    /// Text that was not UTF-8, with the bytes that are not replaced: different ones may look alike.
-    Broken(&'a str),
-    /// A float.
-    Float(f64),
-    /// An integer.
-    Int(i64),
-    /// An integer beyond `i64`.
-    Unsigned(u64),
-    /// Microseconds since the epoch.
-    Time(i64),
-    /// Microseconds of a local time without a zone.
-    Local(i64),
-}
 
 /// A number and, where its usual text differs from the delivered one, that.
 pub type Typed<'a, T> = (Option<T>, Option<Cow<'a, str>>);
@@ -41,23 +19,8 @@ pub fn value(cell: Delivered<'_>) -> Typed<'_, f64> {
             Err(_) => (None, Some(Cow::Borrowed(text))),
         },
         Delivered::Null => (None, None),
-        other => (None, text_of(other)),
+        other => (None, other.text()),
     }
-}
-
-/// A cell as text.
-pub fn text_of(cell: Delivered<'_>) -> Option<Cow<'_, str>> {
-    Some(match cell {
-        Delivered::Null => return None,
-        Delivered::Text(text) | Delivered::Broken(text) => Cow::Borrowed(text),
-        Delivered::Float(value) => value.to_string().into(),
-        Delivered::Int(value) => value.to_string().into(),
-        Delivered::Unsigned(value) => value.to_string().into(),
-        // Beyond the calendar a count of microseconds is all there is to say.
-        Delivered::Time(us) | Delivered::Local(us) if !time::in_calendar(us) => us.to_string().into(),
-        Delivered::Time(us) => time_text(us).into(),
-        Delivered::Local(us) => time_text(us).trim_end_matches('Z').to_owned().into(),
-    })
 }
 
 /// Decimals of at most 15 digits without superfluous zeros are the shortest text of their float: no two of them are
@@ -78,10 +41,10 @@ fn is_plain(text: &str) -> bool {
 pub fn integer(cell: Delivered<'_>) -> Typed<'_, i64> {
     match cell {
         Delivered::Int(value) => (Some(value), None),
-        Delivered::Unsigned(_) => (None, text_of(cell)),
+        Delivered::Unsigned(_) => (None, cell.text()),
         Delivered::Float(value) => match whole(value) {
             Some(whole) => (Some(whole), None),
-            None => (None, text_of(cell)),
+            None => (None, cell.text()),
         },
         Delivered::Text("") => (None, None),
         Delivered::Text(text) => match text.parse::<i64>() {
@@ -90,12 +53,8 @@ pub fn integer(cell: Delivered<'_>) -> Typed<'_, i64> {
             Err(_) => (text.parse::<f64>().ok().and_then(whole), Some(Cow::Borrowed(text))),
         },
         Delivered::Null => (None, None),
-        other => (None, text_of(other)),
+        other => (None, other.text()),
     }
-}
-
-fn whole(value: f64) -> Option<i64> {
-    (value.fract() == 0.0 && value.abs() < 1e15).then_some(value as i64)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Rows of one file, gathered run by run into columns, and cut into slices with their hashes.
 
-use super::delivered::{self, Delivered};
-use super::time::{self, Parser};
-use super::{run_id, run_partition};
+use super::{delivered, run_id, run_partition};
 use crate::columns::{self as names, RUN};
-use assets_core::hash::Hasher;
 use assets_core::record::SliceRecord;
-use assets_core::{AssetName, ContentHash, Kind, Partition, Reason, key};
-use assets_frames::{DataFrame, columns, parts};
+use assets_core::{AssetName, Partition, Reason, key};
+use assets_frames::intake::cell::Delivered;
+use assets_frames::intake::time::{self, Parser};
+use assets_frames::intake::{Parsed, slice};
+use assets_frames::{DataFrame, columns};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,14 +20,6 @@ pub struct Reading {
     pub attributes: Vec<String>,
     /// Spellings of run ids that mean another.
     pub aliases: BTreeMap<String, String>,
-}
-
-/// A file, read and cut.
-pub struct Parsed {
-    /// Slices with their rows.
-    pub slices: Vec<(SliceRecord, DataFrame)>,
-    /// What a person should know.
-    pub warnings: Vec<Reason>,
 }
 
 /// One delivered row.
@@ -184,7 +176,7 @@ impl<'a> Gather<'a> {
         run.sensor.push(row.sensor);
         run.attributes.iter_mut().zip(attributes).for_each(|(codes, text)| codes.push(text));
         if id.is_none() {
-            run.ids.push(delivered::text_of(row.run).map(Cow::into_owned));
+            run.ids.push(row.run.text().map(Cow::into_owned));
         }
     }
 
@@ -199,11 +191,11 @@ impl<'a> Gather<'a> {
         };
         match parsed {
             time::Parsed::Time { us, usual: true } => (Some(us), None),
-            time::Parsed::Time { us, .. } if time::in_calendar(us) => (Some(us), delivered::text_of(cell)),
-            time::Parsed::Time { .. } | time::Parsed::Bad => (None, delivered::text_of(cell)),
+            time::Parsed::Time { us, .. } if time::in_calendar(us) => (Some(us), cell.text()),
+            time::Parsed::Time { .. } | time::Parsed::Bad => (None, cell.text()),
             time::Parsed::NoZone => {
                 self.no_zone = true;
-                (None, delivered::text_of(cell))
+                (None, cell.text())
             }
         }
     }
@@ -252,42 +244,6 @@ impl Gather<'_> {
             }
             Ok(all)
         })
-    }
-}
-
-fn slice(
-    asset: &AssetName,
-    partition: Partition,
-    frame: DataFrame,
-    without: &[&str],
-) -> Result<(SliceRecord, DataFrame), Reason> {
-    let kinds: Vec<(&str, Kind)> = frame
-        .columns()
-        .iter()
-        .map(|column| (column.name().as_str(), kind_of(column)))
-        .filter(|(name, _)| !without.contains(name))
-        .collect();
-    let hashes = parts::hash_columns(&frame, &kinds)?;
-    let mut hasher = Hasher::new("assets.slice.1");
-    for ((name, _), hash) in kinds.iter().zip(hashes) {
-        hasher.text(name).bytes(hash.0.as_bytes());
-    }
-    let record = SliceRecord {
-        asset: asset.clone(),
-        partition,
-        hash: ContentHash(hasher.finish()),
-        rows: frame.height() as u64,
-    };
-    Ok((record, frame))
-}
-
-fn kind_of(column: &assets_frames::Column) -> Kind {
-    use assets_frames::polars::prelude::DataType;
-    match column.dtype() {
-        DataType::Float64 => Kind::Float,
-        DataType::Int64 => Kind::Int,
-        DataType::Datetime(..) => Kind::Time,
-        _ => Kind::Text,
     }
 }
 

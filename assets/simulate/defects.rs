@@ -3,7 +3,7 @@
 
 use super::plan::RunPlan;
 use super::samples::{RunData, generate};
-use super::time::time_text;
+use super::time_text;
 use super::{CHANNELS, Options};
 
 /// A row as text, as a delimited file has it.

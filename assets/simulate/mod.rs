@@ -12,15 +12,14 @@ mod clock;
 mod defects;
 mod plan;
 mod samples;
-mod time;
 mod trajectory;
 
 pub use crate::channels::{CHANNELS, Channel};
+pub use assets_frames::intake::iso::{time_text, write_time};
 pub use clock::{ENCODER_PERIOD_US, LOAD_CELL_PERIOD_US};
 pub use defects::{TextRow, defects, text_row};
 pub use plan::{DEMO_START_US, RunPlan, Shape, plan};
 pub use samples::{Rows, RunData, RunTruth, generate, run_truth};
-pub use time::{time_text, write_time};
 pub use trajectory::{PAUSE_OFFSET_MM, Trajectory, Truth, true_path_length, truth};
 
 /// What to simulate.

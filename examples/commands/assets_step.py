@@ -57,6 +57,9 @@ class Step:
 with open(os.environ["ASSETS_MANIFEST"], encoding="utf-8") as _file:
     _manifest = json.load(_file)
 
+# What is printed goes to the log at once: whatever happens next, it is there.
+sys.stdout.reconfigure(line_buffering=True)
+
 if _manifest["batch"]:
     # Standard output carries the reports. Whatever is printed, here or by a library, goes to standard error: the log.
     _reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -72,7 +75,10 @@ def steps():
         _reports.flush()
 
     for line in sys.stdin:
-        yield Step(json.loads(line), answer)
+        manifest = json.loads(line)
+        sys.stdout.flush()
+        os.write(2, f"\x1e{manifest['step']}\n".encode())  # whose log follows
+        yield Step(manifest, answer)
 
 
 def __getattr__(name):

@@ -217,7 +217,10 @@ pub(crate) struct SimulateArgs {
 
 /// `init`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  assets init\n  assets init project --source 'data/*.parquet'")]
+#[command(
+    after_help = "Examples:\n  assets init\n  assets init project --source 'data/*.parquet'\n\nFor data of another field, \
+write `pipeline = \"none\"` there and declare tables of your files under [assets.NAME]."
+)]
 pub(crate) struct InitArgs {
     /// Where to; made if it does not exist
     #[arg(value_name = "DIR", default_value = ".")]

@@ -4,6 +4,7 @@ use crate::app::{App, Failure, OpenOptions, Project, ReadStore};
 use crate::args::{Global, ScopeArgs};
 use crate::edge;
 use crate::out::Out;
+use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::record::SliceRef;
 use assets_core::select;
@@ -103,7 +104,7 @@ impl Session {
         if graph.asset(name.as_str()).is_some_and(|asset| asset.dimensions.is_empty()) {
             return Ok((Step::new(&name, &Partition::none()), scope));
         }
-        let partition = partition_of(&name, run, &self.known())?;
+        let partition = partition_of(graph, &name, run, self.known())?;
         scope.partitions = Some(BTreeSet::from([partition.clone()]));
         Ok((Step::new(&name, &partition), scope))
     }
@@ -116,7 +117,7 @@ impl Session {
             return Ok(Step::new(&name, &Partition::none()));
         }
         let recorded = self.ledger.steps().map(|(step, _)| step.partition.clone()).filter(|p| !p.is_none());
-        let partition = partition_of(&name, run, &recorded.collect())?;
+        let partition = partition_of(graph, &name, run, recorded.collect())?;
         Ok(Step::new(&name, &partition))
     }
 
@@ -150,12 +151,21 @@ impl Session {
     }
 }
 
-fn partition_of(name: &AssetName, run: Option<&str>, known: &BTreeSet<Partition>) -> Result<Partition, Failure> {
+/// The one partition of an asset that a run means: of all that are known, those cut by its dimensions.
+fn partition_of(
+    graph: &Graph,
+    name: &AssetName,
+    run: Option<&str>,
+    mut known: BTreeSet<Partition>,
+) -> Result<Partition, Failure> {
+    if let Some(asset) = graph.asset(name.as_str()) {
+        known.retain(|partition| partition.keys().map(|(dimension, _)| dimension).eq(&asset.dimensions));
+    }
     let Some(run) = run else {
         let message = format!("{name} has a table a run: say which one with --run");
         return Err(Failure::usage(Reason::new("run_needed", message)).help("`assets runs` lists them"));
     };
-    let fits = resolve_run(known, run)?;
+    let fits = resolve_run(&known, run)?;
     match fits.as_slice() {
         [partition] => Ok(partition.clone()),
         _ => {

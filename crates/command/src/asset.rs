@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::{Places, code};
 use assets_core::graph::Graph;
 use assets_core::{AssetDecl, AssetName, ColumnDecl, InputDecl, Kind, Mapping, OutputDecl, Reason, suggest};
-use assets_frames::defined::{Declared, Definition};
+use assets_frames::defined::{Declared, Definition, dimensions};
 use assets_frames::{FrameAsset, Inputs, Outputs};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -75,11 +75,8 @@ impl Definition for TableByCommand {
         }
         let inputs = self.inputs.iter().map(|input| declared_input(input, self.over_all, graph));
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
-        let mut keys: Vec<String> = Vec::new();
         let cut_alike = inputs.iter().filter(|input| input.mapping == Mapping::Identity);
-        for asset in cut_alike.filter_map(|input| graph.producer(input.output.as_str())) {
-            keys.extend(asset.dimensions.iter().filter(|key| !keys.contains(key)).cloned().collect::<Vec<_>>());
-        }
+        let keys = dimensions(graph, cut_alike.map(|input| input.output.as_str()))?;
         let outputs = self.outputs.iter().map(|output| declared_output(output, &keys, graph));
         let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
         let version = code::fingerprint(&self.command, &self.code, &self.places.base)?;

@@ -1,6 +1,7 @@
 //! One process for many steps: it is handed a manifest a line on its standard input and reports a line a step on its
-//! standard output, in whatever order it likes. What it prints on standard error is the log of the step that it is at:
-//! the earliest that it has not reported.
+//! standard output, in whatever order it likes. What it prints on standard error is the log of the step that it is at: the
+//! earliest that it has not reported, or the one that it says. Two pipes have no common order, so a careful program says it,
+//! by a record separator (U+001E) and the step before a line break.
 //!
 //! A process that ends or breaks the protocol costs the step that it is at. The others that it was handed are handed to
 //! a new one.
@@ -28,6 +29,12 @@ const BARREN_MAX: u32 = 2;
 
 /// What a process may still do once it was told that there are no more steps.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Before the name of the step whose log follows.
+const SEPARATOR: u8 = 0x1e;
+
+/// Steps that may be reported before what was printed for them is read.
+const LATE_MAX: usize = 16;
 
 /// A report longer than this is none: it would not fit into memory for long.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -74,14 +81,24 @@ struct Progress {
     /// In the order in which they were handed over.
     waiting: VecDeque<Waiting>,
     reported: BTreeSet<String>,
-    /// The log of the step that was reported last, for what is printed between steps.
-    last_log: Option<Log>,
+    /// Logs of steps that were reported last, for what arrives late.
+    late: VecDeque<(String, Log)>,
     /// Why it was ended by us.
     sentence: Option<Reason>,
     ended: bool,
 }
 
 impl Progress {
+    /// The log of a step, or where none is named that of the one the process is at.
+    fn log(&mut self, step: Option<&str>) -> Option<&mut Log> {
+        let Self { waiting, late, .. } = self;
+        let Some(step) = step else {
+            return waiting.front_mut().map(|at| &mut at.log).or(late.back_mut().map(|(_, log)| log));
+        };
+        let waiting = waiting.iter_mut().find(|waiting| waiting.step == step).map(|waiting| &mut waiting.log);
+        waiting.or_else(|| late.iter_mut().rev().find(|(known, _)| known == step).map(|(_, log)| log))
+    }
+
     fn condemn(&mut self, reason: Reason) {
         self.sentence.get_or_insert(reason);
     }
@@ -321,22 +338,35 @@ impl Process {
             return Err(Reason::new("bad_report", message).with("step", report.step));
         };
         let Some(waiting) = progress.waiting.remove(at) else { return Ok(()) };
-        progress.reported.insert(waiting.step);
-        progress.last_log = Some(waiting.log);
+        progress.reported.insert(waiting.step.clone());
+        progress.late.push_back((waiting.step, waiting.log));
+        if progress.late.len() > LATE_MAX {
+            progress.late.pop_front();
+        }
         let now = Instant::now();
         progress.waiting.iter_mut().for_each(|other| other.since = now);
         let _ = waiting.answer.send(Answer::Report(Box::new(report)));
         Ok(())
     }
 
-    fn keep_logs(&self, mut errors: ChildStderr, printed: &Sender<()>) {
-        let mut buffer = [0; 8192];
-        while let Ok(read @ 1..) = errors.read(&mut buffer) {
-            let mut progress = lock(&self.progress);
-            let Progress { waiting, last_log, .. } = &mut *progress;
-            if let Some(log) = waiting.front_mut().map(|at| &mut at.log).or(last_log.as_mut()) {
-                log.write(self.logs.as_ref(), &buffer[..read]);
+    fn keep_logs(&self, errors: ChildStderr, printed: &Sender<()>) {
+        let mut errors = BufReader::new(errors);
+        let mut named: Option<String> = None;
+        while let Ok(text @ [_, ..]) = errors.fill_buf() {
+            let end = text.iter().position(|byte| *byte == SEPARATOR).unwrap_or(text.len());
+            if end == 0 {
+                let mut line = Vec::new();
+                // Whose log follows.
+                if (&mut errors).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).is_err() {
+                    break;
+                }
+                named = Some(String::from_utf8_lossy(&line[1..]).trim_end().to_owned());
+                continue;
             }
+            if let Some(log) = lock(&self.progress).log(named.as_deref()) {
+                log.write(self.logs.as_ref(), &text[..end]);
+            }
+            errors.consume(end);
         }
         let _ = printed.send(());
     }

@@ -3,7 +3,7 @@
 //! Not here: how it computes. A declaration is data; the function behind it belongs to the backend that runs it.
 
 use crate::hash::{Digest, Hasher};
-use crate::key::AssetName;
+use crate::key::{AssetName, Step};
 use crate::part::PartCode;
 use std::collections::BTreeSet;
 
@@ -280,6 +280,12 @@ impl AssetDecl {
         self.params.push((name.to_owned(), value.to_string()));
         self.params.sort();
         self
+    }
+
+    /// Whether a step is one of its own: of its name, and cut by its dimensions. One that an earlier declaration cut
+    /// otherwise is none any more.
+    pub fn has_step(&self, step: &Step) -> bool {
+        step.asset == self.name && step.partition.keys().map(|(dimension, _)| dimension).eq(&self.dimensions)
     }
 
     /// Names and kinds of all that it writes, as one short hash: what is stored must have the declared shape.

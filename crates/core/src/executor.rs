@@ -41,6 +41,8 @@ pub struct StepRequest {
     pub slices: Vec<SliceRef>,
     /// The outputs of the step's newest record: what a source no longer delivers is taken from there.
     pub previous: Vec<OutputRecord>,
+    /// The slices which that record was made from, in the order of its rows.
+    pub previous_slices: Vec<SliceRef>,
     /// The columns, where the step is made by columns; empty otherwise.
     pub parts: Vec<PartTask>,
     /// Earlier tables of this step, from which columns are taken.

@@ -1,7 +1,7 @@
 //! The graph of assets: who reads whom. petgraph lives here alone.
 
 use crate::asset::{AssetDecl, Mapping, OutputDecl};
-use crate::key::AssetName;
+use crate::key::{AssetName, Step};
 use crate::suggest;
 use petgraph::Direction;
 use petgraph::algo::toposort;
@@ -127,6 +127,11 @@ impl Graph {
     /// The declaration of that name.
     pub fn asset(&self, name: &str) -> Option<&AssetDecl> {
         self.by_name.get(name).map(|node| &self.nodes[*node])
+    }
+
+    /// Whether a step is one of an asset as it is declared now.
+    pub fn has_step(&self, step: &Step) -> bool {
+        self.asset(step.asset.as_str()).is_some_and(|asset| asset.has_step(step))
     }
 
     /// The asset that writes an output.

@@ -120,6 +120,17 @@ impl Partition {
         self.0.iter().map(|(d, k)| (&**d, &**k))
     }
 
+    /// The same keys in those dimensions and their order; `None` where it has no key for one of them.
+    pub fn cut(&self, dimensions: &[String]) -> Option<Self> {
+        let key = |dimension: &String| self.0.iter().find(|(own, _)| **own == **dimension).cloned();
+        dimensions.iter().map(key).collect::<Option<Arc<[_]>>>().map(Self)
+    }
+
+    /// Whether it has all keys of another: the other is this one cut less finely.
+    pub fn lies_in(&self, other: &Self) -> bool {
+        other.0.iter().all(|key| self.0.contains(key))
+    }
+
     /// What the command line calls it: the keys joined by `,`; `None` without a partition.
     pub fn run(&self) -> Option<String> {
         (!self.is_none()).then(|| self.keys().map(|(_, k)| k).collect::<Vec<_>>().join(","))
@@ -210,6 +221,17 @@ mod tests {
         assert_eq!(usable_key("a\0"), Err(UnusableKey::Invisible(0)));
         assert_eq!(usable_key("a\u{202e}b"), Err(UnusableKey::Invisible(0x202e)));
         assert_eq!(usable_key(&"x".repeat(81)), Err(UnusableKey::TooLong(81)));
+    }
+
+    #[test]
+    fn partitions_are_cut_along_dimensions() {
+        let fine = Partition::many([("day", "1"), ("station", "x")]);
+        let dimensions = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(fine.cut(&dimensions(&["station"])), Some(Partition::one("station", "x")));
+        assert_eq!(fine.cut(&dimensions(&["station", "day"])), Some(Partition::many([("station", "x"), ("day", "1")])));
+        assert_eq!(fine.cut(&[]), Some(Partition::none()));
+        assert_eq!(fine.cut(&dimensions(&["hour"])), None);
+        assert!(fine.lies_in(&Partition::one("day", "1")) && !fine.lies_in(&Partition::one("day", "2")));
     }
 
     #[test]

@@ -315,7 +315,9 @@ impl<'a> Build<'a> {
     }
 
     fn request(&self, step: &Step, ready: &Ready, parts: &[PlannedPart]) -> StepRequest {
-        let previous = self.ledger.newest(step).map(|record| record.outputs.clone()).unwrap_or_default();
+        let newest = self.ledger.newest(step);
+        let previous = newest.map(|record| record.outputs.clone()).unwrap_or_default();
+        let previous_slices = newest.map(|record| record.recipe.slices.clone()).unwrap_or_default();
         let asset = self.backends.graph.asset(step.asset.as_str());
         let (parts, earlier) =
             if asset.is_some_and(|asset| asset.by_column) { parts::tasks(parts) } else { Default::default() };
@@ -340,6 +342,7 @@ impl<'a> Build<'a> {
             inputs,
             slices: ready.recipe.slices.clone(),
             previous,
+            previous_slices,
             parts,
             earlier,
             build: self.options.id.clone(),

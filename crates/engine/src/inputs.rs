@@ -95,12 +95,7 @@ impl Lookup<'_> {
 /// The step that an input of the same partition comes from: the same keys in the dimensions that the input has.
 pub fn input_step(graph: &Graph, input: &InputDecl, partition: &Partition) -> Option<Step> {
     let writer = graph.producer(input.output.as_str())?;
-    Some(Step::new(&writer.name, &projected(writer, partition)))
-}
-
-/// The keys of a partition in the dimensions that an asset has.
-pub(crate) fn projected(asset: &AssetDecl, partition: &Partition) -> Partition {
-    Partition::many(partition.keys().filter(|(dimension, _)| asset.dimensions.iter().any(|d| d == dimension)))
+    Some(Step::new(&writer.name, &partition.cut(&writer.dimensions)?))
 }
 
 /// The steps that an input comes from: one, or one for each partition.
@@ -129,6 +124,10 @@ fn not_there(input: &InputDecl, partition: &Partition) -> InputNow {
 
 /// Why a table is not there that nobody makes.
 pub(crate) fn not_made(input: &InputDecl, partition: &Partition) -> Reason {
-    let message = format!("{} was never made for {partition}, and this build does not make it", input.output);
+    let message = format!(
+        "{} was never made for {partition}, and this build does not make it: nothing is delivered for it, or it is out of \
+         scope",
+        input.output
+    );
     Reason::new("input_not_made", message)
 }

@@ -5,7 +5,7 @@ use crate::plan::{Plan, World};
 use assets_core::freshness::State;
 use assets_core::over_all::NAMED;
 use assets_core::record::StepRecord;
-use assets_core::{AssetName, Mapping, Reason, Step};
+use assets_core::{AssetName, Fact, Mapping, Reason, Step};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -141,7 +141,37 @@ pub fn problems(world: &World<'_>, plan: &Plan) -> Vec<Problem> {
         let step = Some(planned.step.clone());
         problems.push(Problem { kind: ProblemKind::Failure, step, reason, blocks, left_out_of, columns: vec![] });
     }
+    problems.extend(never_delivered(world, plan));
     problems.extend(unavailable(world, plan));
+    problems
+}
+
+/// Steps that are blocked by an input that there is no step for: nothing was ever delivered for it.
+fn never_delivered(world: &World<'_>, plan: &Plan) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for planned in plan.steps.iter().filter(|planned| planned.verdict.state == State::Blocked) {
+        let Some(reason) = planned.verdict.reasons.first().filter(|reason| reason.code == "input_not_made") else {
+            continue;
+        };
+        let Some(asset) = world.graph.asset(planned.step.asset.as_str()) else { continue };
+        // Those further down carry the same reason.
+        let is_first = asset.inputs.iter().any(|input| {
+            let text = Fact::Text(input.output.to_string());
+            let from = inputs::input_step(world.graph, input, &planned.step.partition);
+            reason.facts.get("root_asset") == Some(&text) && from.is_some_and(|from| plan.get(&from).is_none())
+        });
+        if is_first {
+            let (step, blocks) = (Some(planned.step.clone()), blocked_by(world, plan, &planned.step));
+            problems.push(Problem {
+                kind: ProblemKind::Failure,
+                step,
+                reason: reason.clone(),
+                blocks,
+                left_out_of: vec![],
+                columns: vec![],
+            });
+        }
+    }
     problems
 }
 

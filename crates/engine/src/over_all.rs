@@ -203,7 +203,7 @@ impl<'a> Outside<'a> {
     fn failure(&self, step: &Step) -> Option<(Step, Reason)> {
         let world = self.lookup.world;
         self.chain.iter().find_map(|asset| {
-            let own = Step::new(&asset.name, &inputs::projected(asset, &step.partition));
+            let own = Step::new(&asset.name, &step.partition.cut(&asset.dimensions)?);
             let attempted = world.ledger.tip(&own).is_some_and(|tip| tip.attempt().is_some());
             let delivery = if asset.reads_sources { world.sources.deliveries.get(&own) } else { None };
             if !attempted && delivery.is_none_or(|delivery| delivery.failure.is_none()) {

@@ -145,7 +145,8 @@ impl Plan {
 /// The partitions of each asset.
 pub type Partitions = BTreeMap<AssetName, BTreeSet<Partition>>;
 
-/// The partitions that an asset has: those that sources deliver or ever delivered for it, those of its inputs cut alike.
+/// The partitions that an asset has: those that sources deliver or ever delivered for it, those of its inputs
+/// that have all its dimensions.
 pub fn partitions(world: &World<'_>) -> Partitions {
     let mut all = Partitions::new();
     for asset in world.graph.assets() {
@@ -153,18 +154,16 @@ pub fn partitions(world: &World<'_>) -> Partitions {
         if asset.dimensions.is_empty() {
             own.insert(Partition::none());
         } else {
-            own.extend(world.sources.deliveries.keys().filter(|s| s.asset == asset.name).map(|s| s.partition.clone()));
+            own.extend(world.sources.deliveries.keys().filter(|s| asset.has_step(s)).map(|s| s.partition.clone()));
             // A partition that nothing delivers any more is not forgotten: its rows are gone, and its tables follow.
-            let recorded = world
-                .ledger
-                .steps()
-                .filter(|(s, tip)| asset.reads_sources && s.asset == asset.name && tip.made.is_some());
+            let recorded =
+                world.ledger.steps().filter(|(s, tip)| asset.reads_sources && asset.has_step(s) && tip.made.is_some());
             own.extend(recorded.map(|(step, _)| step.partition.clone()));
             for input in &asset.inputs {
-                let writer = world.graph.producer(input.output.as_str());
-                if let Some(writer) = writer.filter(|writer| writer.dimensions == asset.dimensions) {
-                    own.extend(all.get(&writer.name).into_iter().flatten().cloned());
-                }
+                // One that is cut less finely serves many of its partitions, and says none of them.
+                let Some(writer) = world.graph.producer(input.output.as_str()) else { continue };
+                let theirs = all.get(&writer.name).into_iter().flatten();
+                own.extend(theirs.filter_map(|partition| partition.cut(&asset.dimensions)));
             }
         }
         all.insert(asset.name.clone(), own);

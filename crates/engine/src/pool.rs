@@ -122,6 +122,7 @@ mod tests {
                 inputs: Vec::new(),
                 slices: Vec::new(),
                 previous: Vec::new(),
+                previous_slices: Vec::new(),
                 parts: Vec::new(),
                 earlier: Vec::new(),
                 build: "test".to_owned(),

@@ -47,7 +47,7 @@ impl<'a> Publisher<'a> {
     pub(crate) fn missing(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
         for (step, tip) in ledger.steps() {
             let Some(record) = tip.record() else { continue };
-            if self.graph.asset(step.asset.as_str()).is_some() && crate::plan::is_there(self.tables, record) {
+            if self.graph.has_step(step) && crate::plan::is_there(self.tables, record) {
                 self.step(record, tip.ordinal)?;
             }
         }
@@ -57,7 +57,7 @@ impl<'a> Publisher<'a> {
     /// Publishes again what someone removed from the published tables.
     pub(crate) fn note_lost(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
         for (step, tip) in ledger.steps() {
-            let Some(record) = tip.record() else { continue };
+            let Some(record) = tip.record().filter(|_| self.graph.has_step(step)) else { continue };
             for output in &record.outputs {
                 let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
                 let file = TableFile::published(decl, &step.partition, tip.ordinal);
@@ -71,16 +71,23 @@ impl<'a> Publisher<'a> {
     }
 
     /// Removes what an earlier layout left of the outputs that were published now: files of many steps where each has its
-    /// own now, or the other way round. Nothing else goes: a table whose record was lost is still a table.
+    /// own now, or the other way round, and files of steps that were cut by other dimensions. Nothing else goes: a table
+    /// whose record was lost is still a table.
     pub(crate) fn sweep(&self, ledger: &Ledger) -> Result<(), EngineError> {
         for decl in self.touched.iter().filter_map(|name| self.graph.output(name.as_str())) {
-            let is_published = |stem: &str| {
-                ledger.steps().any(|(step, tip)| {
-                    let own = tip.record().is_some_and(|record| record.output(&decl.name).is_some());
-                    own && TableFile::published(decl, &step.partition, tip.ordinal).stem == stem
-                })
-            };
-            let is_left_over = |stem: &str| is_shared(stem) != decl.packed && !is_published(stem);
+            let (mut now, mut before) = (BTreeSet::new(), BTreeSet::new());
+            for (step, tip) in ledger.steps() {
+                if tip.record().is_some_and(|record| record.output(&decl.name).is_some()) {
+                    let file = TableFile::published(decl, &step.partition, tip.ordinal);
+                    if self.graph.has_step(step) {
+                        now.insert(file.stem)
+                    } else {
+                        before.insert(file.stem)
+                    };
+                }
+            }
+            let is_left_over =
+                |stem: &str| !now.contains(stem) && (is_shared(stem) != decl.packed || before.contains(stem));
             self.tables.sweep(&decl.name, &is_left_over)?;
         }
         Ok(())
@@ -95,7 +102,7 @@ impl<'a> Publisher<'a> {
     pub(crate) fn flush(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
         let mut views: BTreeMap<TableFile, Vec<Row<'_>>> = BTreeMap::new();
         for (step, tip) in ledger.steps() {
-            let Some(record) = tip.record() else { continue };
+            let Some(record) = tip.record().filter(|_| self.graph.has_step(step)) else { continue };
             for output in &record.outputs {
                 let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
                 let file = TableFile::published(decl, &step.partition, tip.ordinal);

@@ -178,7 +178,10 @@ impl Scope {
 
     /// Whether a partition is in scope.
     pub fn includes(&self, partition: &Partition) -> bool {
-        partition.is_none() || self.partitions.as_ref().is_none_or(|chosen| chosen.contains(partition))
+        // What is cut less finely is part of what a chosen partition is made from.
+        let coarser = |chosen: &Partition| chosen.keys().len() > partition.keys().len() && chosen.lies_in(partition);
+        partition.is_none()
+            || self.partitions.as_ref().is_none_or(|all| all.contains(partition) || all.iter().any(coarser))
     }
 }
 
@@ -188,8 +191,18 @@ pub fn resolve_run(known: &BTreeSet<Partition>, asked: &str) -> Result<Vec<Parti
         return Err(ScopeError::EmptyRun);
     }
     let named: Vec<(String, &Partition)> = known.iter().filter_map(|p| p.run().map(|run| (run, p))).collect();
-    if let Some((_, partition)) = named.iter().find(|(run, _)| run == asked) {
-        return Ok(vec![(*partition).clone()]);
+    // Keys that hold the comma between them can make two partitions look alike: their files' names never do.
+    let exact: Vec<&Partition> = named.iter().filter(|(run, _)| run == asked).map(|(_, p)| *p).collect();
+    let by_file = named.iter().map(|(_, p)| *p).find(|p| p.file_stem() == asked);
+    match (exact.as_slice(), by_file) {
+        ([], None) => {}
+        ([], Some(one)) => return Ok(vec![one.clone()]),
+        (several, None) if are_alike(several) => {
+            let fits = several.iter().map(|partition| partition.file_stem()).collect();
+            return Err(ScopeError::AmbiguousRun { asked: asked.to_owned(), fits });
+        }
+        (several, Some(one)) if are_alike(several) => return Ok(vec![one.clone()]),
+        (several, _) => return Ok(several.iter().map(|p| (*p).clone()).collect()),
     }
     if asked.contains(['*', '?', '[']) {
         let pattern = glob::Pattern::new(asked).map_err(|_| ScopeError::BadPattern(asked.to_owned()))?;
@@ -208,10 +221,18 @@ pub fn resolve_run(known: &BTreeSet<Partition>, asked: &str) -> Result<Vec<Parti
     }
 }
 
+/// Whether some of these are cut by the same dimensions: then one name of theirs does not say which is meant.
+fn are_alike(partitions: &[&Partition]) -> bool {
+    let dimensions: BTreeSet<Vec<&str>> = partitions.iter().map(|p| p.keys().map(|(d, _)| d).collect()).collect();
+    dimensions.len() < partitions.len()
+}
+
 fn unknown_run(asked: &str, named: &[(String, &Partition)]) -> ScopeError {
     let names: Vec<&str> = named.iter().map(|(run, _)| run.as_str()).collect();
     let hint = if names.is_empty() {
         "; there is none yet".to_owned()
+    } else if let Some(pattern) = by_one_key(asked, named) {
+        format!("; all with that key are `{pattern}`")
     } else {
         match suggest::hint(asked, names.iter().copied()) {
             hint if hint.is_empty() => {
@@ -222,6 +243,16 @@ fn unknown_run(asked: &str, named: &[(String, &Partition)]) -> ScopeError {
         }
     };
     ScopeError::UnknownRun { asked: asked.to_owned(), hint }
+}
+
+/// The pattern of all partitions that have that key, where others cut them too.
+fn by_one_key(asked: &str, named: &[(String, &Partition)]) -> Option<String> {
+    named.iter().find_map(|(_, partition)| {
+        let at = partition.keys().position(|(_, key)| key == asked)?;
+        let pattern: Vec<&str> =
+            (0..partition.keys().len()).map(|place| if place == at { asked } else { "*" }).collect();
+        Some(pattern.join(","))
+    })
 }
 
 #[cfg(test)]
@@ -240,5 +271,26 @@ mod tests {
         assert!(matches!(found("7"), Err(ScopeError::AmbiguousRun { fits, .. }) if fits.len() == 3));
         assert!(found("7583").is_err_and(|e| e.to_string().contains("did you mean `7582`?")));
         assert_eq!(found(" "), Err(ScopeError::EmptyRun));
+    }
+
+    #[test]
+    fn keys_that_hold_a_comma_are_told_apart() {
+        let of = |day, station| Partition::many([("day", day), ("station", station)]);
+        let known = BTreeSet::from([of("1,2", "x"), of("1", "2,x"), of("1", "y")]);
+        assert_eq!(resolve_run(&known, "1,y"), Ok(vec![of("1", "y")]));
+        assert!(
+            matches!(resolve_run(&known, "1,2,x"), Err(ScopeError::AmbiguousRun { fits, .. }) if fits == ["1,2%2Cx", "1%2C2,x"])
+        );
+        assert_eq!(resolve_run(&known, "1%2C2,x"), Ok(vec![of("1,2", "x")]));
+    }
+
+    #[test]
+    fn what_is_cut_less_finely_is_in_scope() {
+        let graph = Graph::new(Vec::new()).expect("no assets");
+        let mut scope = Scope::new(&graph, &[], false).expect("everything");
+        scope.partitions = Some(BTreeSet::from([Partition::many([("day", "1"), ("station", "x")])]));
+        assert!(scope.includes(&Partition::one("station", "x")) && scope.includes(&Partition::none()));
+        assert!(!scope.includes(&Partition::one("station", "y")));
+        assert!(!scope.includes(&Partition::many([("day", "1"), ("station", "y")])));
     }
 }

@@ -31,6 +31,34 @@ pub fn declare(tables: &[Box<dyn Definition>], known: Vec<AssetDecl>) -> Result<
     Ok(declarer.done)
 }
 
+/// The dimensions that cut a table: those of the table it reads that is cut most finely. Which partitions there are has to be
+/// known from one table, so the others are cut by some of its dimensions.
+///
+/// # Errors
+/// `mixed_dimensions`.
+pub fn dimensions<'a>(graph: &Graph, read: impl Iterator<Item = &'a str>) -> Result<Vec<String>, Reason> {
+    let read: Vec<(&str, &Vec<String>)> =
+        read.filter_map(|table| Some((table, &graph.producer(table)?.dimensions))).collect();
+    let Some((_, finest)) = read.iter().rev().max_by_key(|(_, dimensions)| dimensions.len()) else {
+        return Ok(Vec::new());
+    };
+    let other = read.iter().find(|(_, dimensions)| dimensions.iter().any(|dimension| !finest.contains(dimension)));
+    if other.is_none() {
+        return Ok((*finest).clone());
+    }
+    let cut = |(table, dimensions): &(&str, &Vec<String>)| match dimensions.as_slice() {
+        [] => format!("`{table}` not at all"),
+        by => format!("`{table}` by {}", by.join(", ")),
+    };
+    let cuts: Vec<String> = read.iter().map(cut).collect();
+    let message = format!(
+        "it reads tables that are cut differently, and none of them by all that cuts the others: {}; so it is not known \
+         for which combinations of keys there is a table",
+        cuts.join("; ")
+    );
+    Err(Reason::new("mixed_dimensions", message))
+}
+
 struct Declarer<'a> {
     tables: &'a [Box<dyn Definition>],
     known: Vec<AssetDecl>,

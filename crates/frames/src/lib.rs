@@ -9,6 +9,8 @@ pub mod columns;
 pub mod defined;
 pub mod derive;
 pub mod expression;
+pub mod files;
+pub mod intake;
 pub mod parquet;
 pub mod parts;
 pub mod sink;

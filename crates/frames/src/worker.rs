@@ -201,6 +201,11 @@ impl Inputs<'_> {
         Ok(first.unavailable.iter().filter(|unavailable| everywhere(&unavailable.column)).collect())
     }
 
+    /// The slices that the step was made from last, in the order of its rows.
+    pub fn previous_slices(&self) -> &[SliceRef] {
+        &self.request.previous_slices
+    }
+
     /// The step's own output as it was made last, if it was.
     pub fn previous(&self, name: &str) -> Option<Result<DataFrame, Reason>> {
         let output = self.request.previous.iter().find(|output| output.name.as_str() == name)?;

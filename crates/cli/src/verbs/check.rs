@@ -20,7 +20,9 @@ struct Check<'a> {
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -> Result<u8, Failure> {
     let (session, scope) = Session::recorded_scope(app, global, args)?;
-    let mut steps: Vec<_> = session.ledger.steps().filter(|(step, _)| scope.selects(step)).collect();
+    let graph = session.project.graph();
+    let mut steps: Vec<_> =
+        session.ledger.steps().filter(|(step, _)| scope.selects(step) && graph.has_step(step)).collect();
     let place = |step: &Step| scope.assets.iter().position(|asset| *asset == step.asset);
     steps.sort_by(|(a, _), (b, _)| (place(a), &a.partition).cmp(&(place(b), &b.partition)));
     let mut checks: Vec<Check<'_>> = Vec::new();

@@ -42,10 +42,11 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
 }
 
 fn published(session: &Session, scope: &Scope) -> Vec<Published> {
-    let mut steps: Vec<_> = session.ledger.steps().filter(|(step, _)| scope.selects(step)).collect();
+    let graph = session.project.graph();
+    let mut steps: Vec<_> =
+        session.ledger.steps().filter(|(step, _)| scope.selects(step) && graph.has_step(step)).collect();
     steps.sort_by_key(|(step, _)| &step.partition);
     let mut files = Vec::new();
-    let graph = session.project.graph();
     for asset in graph.assets() {
         for output in &asset.outputs {
             for (step, tip) in steps.iter().filter(|(step, _)| step.asset == asset.name) {

@@ -26,9 +26,7 @@ const FILES: usize = 12;
 
 /// The step of an asset that a partition belongs to; `None` where the asset is cut further.
 pub(crate) fn step_of(asset: &AssetDecl, partition: &Partition) -> Option<Step> {
-    let keys = partition.keys().filter(|(dimension, _)| asset.dimensions.iter().any(|d| d == dimension));
-    let own = Partition::many(keys);
-    (own.keys().len() == asset.dimensions.len()).then(|| Step::new(&asset.name, &own))
+    Some(Step::new(&asset.name, &partition.cut(&asset.dimensions)?))
 }
 
 /// A step with all around it.

@@ -154,7 +154,7 @@ pub(crate) fn exit_code(summary: &BuildSummary) -> u8 {
 pub(crate) fn answer(out: &Out, summary: &BuildSummary, tally: &Tally) {
     out.line(&summary_line(summary));
     if tally.files == 0 {
-        out.hint("no file matches the sources: see `sources` in assets.toml, or use --source");
+        out.hint("no file matches the sources: see `sources` and `files` in assets.toml");
     }
     for (path, reason) in tally.sources.iter().take(LISTED) {
         out.line(&format!("source {path}: {} ({})", words::safe(&reason.message), reason.code));

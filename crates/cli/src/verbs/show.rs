@@ -83,7 +83,8 @@ pub(crate) fn records<'a>(
     scope: &Scope,
 ) -> Vec<&'a OutputRecord> {
     let Some(asset) = graph.producer(output.as_str()) else { return Vec::new() };
-    let mut partitions: Vec<&Partition> = ledger.partitions(&asset.name).filter(|p| scope.includes(p)).collect();
+    let own = ledger.partitions(&asset.name).filter(|p| asset.has_step(&Step::new(&asset.name, p)));
+    let mut partitions: Vec<&Partition> = own.filter(|p| scope.includes(p)).collect();
     partitions.sort();
     let newest = partitions.into_iter().filter_map(|p| ledger.newest(&Step::new(&asset.name, p)));
     newest.filter_map(|record| record.output(output)).collect()

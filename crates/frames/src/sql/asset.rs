@@ -6,7 +6,7 @@
 use super::statement::Parsed;
 use super::{times, wrong};
 use crate::aligned::reason_in;
-use crate::defined::{Declared, Definition};
+use crate::defined::{Declared, Definition, dimensions};
 use crate::derive::{self, Derived, LeafPart};
 use crate::worker::{FrameAsset, Inputs, Outputs};
 use crate::{columns, frame_error};
@@ -111,7 +111,7 @@ fn one(
     if leaves.is_empty() {
         return Err(Reason::new("bad_definition", "the query reads no table: it would be the same for every run"));
     }
-    let keys = if table.over_all { Vec::new() } else { keys(graph, &leaves) };
+    let keys = if table.over_all { Vec::new() } else { dimensions(graph, leaves.keys().map(String::as_str))? };
     let decls = declared(table, &answer, &keys)?;
     let parts = decls.iter().filter(|decl| !keys.contains(&decl.name)).filter_map(|decl| {
         let (_, column) = derived.columns.iter().find(|(name, _)| *name == decl.name)?;
@@ -165,17 +165,6 @@ fn leaves(derived: &Derived, graph: &Graph) -> BTreeMap<String, (SchemaRef, Vec<
         Some((leaf, (Arc::new(columns::schema(&output.columns)), columns.into_iter().collect())))
     });
     found.collect()
-}
-
-/// The dimensions that cut the table: those of whatever it reads.
-fn keys(graph: &Graph, leaves: &BTreeMap<String, (SchemaRef, Vec<String>)>) -> Vec<String> {
-    let mut keys: Vec<String> = Vec::new();
-    for asset in leaves.keys().filter_map(|leaf| graph.producer(leaf)) {
-        keys.extend(
-            asset.dimensions.iter().filter(|dimension| !keys.contains(*dimension)).cloned().collect::<Vec<_>>(),
-        );
-    }
-    keys
 }
 
 /// The columns of the table: the keys, then those of the answer.

@@ -93,7 +93,7 @@ fn recorded(graph: &Graph, ledger: &Ledger, decl: &OutputDecl) -> Vec<OutputReco
     let shape = asset.shape();
     let mut found: Vec<_> = ledger
         .steps()
-        .filter(|(step, _)| step.asset == asset.name)
+        .filter(|(step, _)| asset.has_step(step))
         .filter_map(|(step, tip)| tip.record().map(|record| (step, record)))
         .filter(|(_, record)| record.recipe.shape == shape)
         .collect();

@@ -1,5 +1,4 @@
-//! Times as the recordings write them: ISO 8601 text in UTC, whose fraction loses its trailing zeros. Reading such text is
-//! the pipeline's business, not done here.
+//! Times as text: ISO 8601 in UTC, whose fraction loses its trailing zeros. Reading such text is `time`.
 
 /// The text of a time given in µs since 1970: `2022-11-23T20:40:00.01Z`, or `…:00Z` for a whole second.
 ///

@@ -1,0 +1,91 @@
+//! Makes a table of files, and that of its rejects: the slices of a step, one after the other. What a file does not
+//! deliver any more comes from the last table.
+
+use super::TableOfFiles;
+use crate::intake::Intake;
+use crate::worker::{FrameAsset, Inputs, Outputs};
+use crate::{columns, frame_error};
+use assets_core::record::SliceRef;
+use assets_core::{AssetName, ColumnDecl, Reason};
+use polars::prelude::{DataFrame, IntoColumn, Series};
+use std::sync::Arc;
+
+/// The code of a table of files and of its rejects.
+pub fn code(table: &TableOfFiles, intake: &Arc<Intake>) -> Vec<(AssetName, Arc<dyn FrameAsset>)> {
+    let one = |name: &AssetName, columns, with_source| {
+        let code = FromFiles { name: name.clone(), columns, with_source, intake: Arc::clone(intake) };
+        (name.clone(), Arc::new(code) as Arc<dyn FrameAsset>)
+    };
+    vec![one(&table.name, table.table_columns(), false), one(&table.rejects, table.reject_columns(), true)]
+}
+
+struct FromFiles {
+    name: AssetName,
+    columns: Vec<ColumnDecl>,
+    /// Whether each row says which slice it came in.
+    with_source: bool,
+    intake: Arc<Intake>,
+}
+
+impl FrameAsset for FromFiles {
+    fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
+        let mut rows = 0;
+        for slice in inputs.slices() {
+            let frame = match self.intake.open(inputs.step(), slice)? {
+                Some(frame) if self.with_source => self.with_source(frame, slice)?,
+                Some(frame) => frame,
+                None => self.vanished(inputs, slice)?,
+            };
+            rows += frame.height() as u64;
+            outputs.write(self.name.as_str(), frame)?;
+        }
+        let expected: u64 = inputs.slices().iter().map(|slice| slice.rows).sum();
+        let lost = (rows != expected).then(|| {
+            let message = format!("{rows} rows came of {expected} that the sources hold");
+            Reason::new("rows_lost", message).with("rows", rows).with("expected", expected)
+        });
+        outputs.check(self.name.as_str(), "rows_accounted_for", lost)
+    }
+}
+
+impl FromFiles {
+    fn with_source(&self, mut frame: DataFrame, slice: &SliceRef) -> Result<DataFrame, Reason> {
+        let source = columns::constant_text("source", &slice.hash.to_string(), frame.height());
+        frame.with_column(source).map_err(|error| frame_error("source", &error))?;
+        Ok(frame)
+    }
+
+    /// Rows that no source delivers any more, from the last table: what was known is not forgotten. A column that was not
+    /// declared then is null.
+    fn vanished(&self, inputs: &Inputs<'_>, slice: &SliceRef) -> Result<DataFrame, Reason> {
+        let gone = || {
+            let message = format!("{} is not there any more, and its rows were never stored", slice.path);
+            Reason::new("source_vanished", message).with("path", slice.path.as_str())
+        };
+        // The last table holds its slices in their order. Slices with one hash hold equal rows: either will do.
+        let mut offset = 0;
+        let mut found = None;
+        for earlier in inputs.previous_slices() {
+            if earlier.hash == slice.hash {
+                found.get_or_insert(offset);
+            }
+            offset += earlier.rows;
+        }
+        let previous = inputs.previous(self.name.as_str()).ok_or_else(gone)??;
+        let (Some(start), true) = (found, previous.height() as u64 == offset) else { return Err(gone()) };
+        let rows = usize::try_from(slice.rows).map_err(|_| gone())?;
+        let frame = previous.slice(i64::try_from(start).map_err(|_| gone())?, rows);
+        let columns = self.columns.iter().map(|decl| match frame.column(&decl.name) {
+            Err(_) => Ok(Series::full_null(decl.name.as_str().into(), rows, &columns::dtype(decl.kind)).into_column()),
+            Ok(column) if *column.dtype() == columns::dtype(decl.kind) => Ok(column.clone()),
+            Ok(_) => {
+                let message = format!(
+                    "{} is not there any more, and its column {} was stored as another type than it is declared now",
+                    slice.path, decl.name
+                );
+                Err(Reason::new("source_vanished", message).with("path", slice.path.as_str()))
+            }
+        });
+        columns::frame(columns.collect::<Result<_, _>>()?)
+    }
+}

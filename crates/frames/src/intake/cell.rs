@@ -1,0 +1,129 @@
+//! Cells as they were delivered, whatever the file's type for them.
+
+use super::iso::time_text;
+use super::time::{self, Parsed, Parser};
+use crate::parquet;
+use polars::prelude::*;
+use std::borrow::Cow;
+
+/// A cell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Delivered<'a> {
+    /// Nothing.
+    Null,
+    /// Text.
+    Text(&'a str),
+    /// Text that was not UTF-8, with the bytes that are not replaced: different ones may look alike.
+    Broken(&'a str),
+    /// A float.
+    Float(f64),
+    /// An integer.
+    Int(i64),
+    /// An integer beyond `i64`.
+    Unsigned(u64),
+    /// Microseconds since the epoch.
+    Time(i64),
+    /// Microseconds of a local time without a zone.
+    Local(i64),
+}
+
+impl<'a> Delivered<'a> {
+    /// A cell as text; `None` where there is nothing.
+    pub fn text(self) -> Option<Cow<'a, str>> {
+        Some(match self {
+            Self::Null => return None,
+            Self::Text(text) | Self::Broken(text) => Cow::Borrowed(text),
+            Self::Float(value) => value.to_string().into(),
+            Self::Int(value) => value.to_string().into(),
+            Self::Unsigned(value) => value.to_string().into(),
+            // Beyond the calendar a count of microseconds is all there is to say.
+            Self::Time(us) | Self::Local(us) if !time::in_calendar(us) => us.to_string().into(),
+            Self::Time(us) => time_text(us).into(),
+            Self::Local(us) => time_text(us).trim_end_matches('Z').to_owned().into(),
+        })
+    }
+
+    /// The time that it says; one outside of the calendar is none.
+    pub fn time(self, parser: &mut Parser, zone: Option<&chrono_tz::Tz>) -> Parsed {
+        match self {
+            Self::Time(us) if time::in_calendar(us) => Parsed::Time { us, usual: true },
+            Self::Local(us) if time::in_calendar(us) => time::in_zone(us, zone).unwrap_or(Parsed::Bad),
+            Self::Text(text) => match parser.parse(text, zone) {
+                Parsed::Time { us, .. } if !time::in_calendar(us) => Parsed::Bad,
+                parsed => parsed,
+            },
+            _ => Parsed::Bad,
+        }
+    }
+}
+
+/// A float that is a whole number, as one.
+pub fn whole(value: f64) -> Option<i64> {
+    (value.fract() == 0.0 && value.abs() < 1e15).then_some(value as i64)
+}
+
+/// A column of any type, cell by cell.
+pub enum Cells<'a> {
+    /// Text.
+    Texts(Vec<Option<&'a str>>),
+    /// What is text only for us.
+    Owned(Vec<Option<String>>),
+    /// Floats.
+    Floats(Vec<Option<f64>>),
+    /// Integers.
+    Ints(Vec<Option<i64>>),
+    /// Integers beyond `i64`.
+    Unsigned(Vec<Option<u64>>),
+    /// Microseconds, and whether they have a zone.
+    Times(Vec<Option<i64>>, bool),
+}
+
+impl<'a> Cells<'a> {
+    /// The cells of a column.
+    pub fn of(column: &'a Column) -> PolarsResult<Self> {
+        Ok(match column.dtype() {
+            DataType::String => Self::Texts(column.str()?.iter().collect()),
+            DataType::Float64 => Self::Floats(column.f64()?.iter().collect()),
+            DataType::Int64 => Self::Ints(column.i64()?.iter().collect()),
+            DataType::UInt64 => Self::Unsigned(column.u64()?.iter().collect()),
+            DataType::Datetime(_, zone) => {
+                let zoned = zone.is_some();
+                let micros = column.cast(&DataType::Datetime(TimeUnit::Microseconds, zone.clone()))?;
+                Self::Times(micros.datetime()?.physical().iter().collect(), zoned)
+            }
+            dtype if dtype.is_integer() => Self::Ints(column.cast(&DataType::Int64)?.i64()?.iter().collect()),
+            dtype if dtype.is_float() => Self::Floats(column.cast(&DataType::Float64)?.f64()?.iter().collect()),
+            _ => Self::Owned(parquet::as_text(column)?),
+        })
+    }
+
+    /// A column whose cells are wanted as text, whatever type they came in.
+    pub fn text(column: &'a Column) -> PolarsResult<Self> {
+        match column.dtype() {
+            DataType::String => Self::of(column),
+            _ => Ok(Self::Owned(parquet::as_text(column)?)),
+        }
+    }
+
+    /// The text of a cell; empty where it is none.
+    pub fn get_text(&self, row: usize) -> &str {
+        match self.get(row) {
+            Delivered::Text(text) => text,
+            _ => "",
+        }
+    }
+
+    /// A cell.
+    pub fn get(&self, row: usize) -> Delivered<'_> {
+        let cell = match self {
+            Self::Texts(cells) => cells[row].map(Delivered::Text),
+            Self::Owned(cells) => cells[row].as_deref().map(Delivered::Text),
+            Self::Floats(cells) => cells[row].map(Delivered::Float),
+            Self::Ints(cells) => cells[row].map(Delivered::Int),
+            Self::Unsigned(cells) => cells[row].map(Delivered::Unsigned),
+            Self::Times(cells, true) => cells[row].map(Delivered::Time),
+            Self::Times(cells, false) => cells[row].map(Delivered::Local),
+        };
+        cell.unwrap_or(Delivered::Null)
+    }
+}

@@ -1,0 +1,423 @@
+//! Intake: identifies source files, reads those that changed, and has them cut into slices, one a partition. Not an
+//! asset: its results are source records, and rows held until a step asks for them.
+//!
+//! Not here: what the rows of a file mean. That is for its `FileReader`s to say; several may read one file, each for
+//! assets of its own.
+
+pub mod cell;
+pub mod format;
+pub mod iso;
+mod listing;
+pub mod time;
+
+pub use listing::Patterns;
+
+use crate::files;
+use assets_core::hash::Hasher;
+use assets_core::ledger::Ledger;
+use assets_core::record::{SliceRecord, SliceRef, SourceRecord};
+use assets_core::source::{Delivery, Identified, Source};
+use assets_core::{AssetName, ContentHash, Fact, Fingerprint, Kind, ObjectId, Partition, Reason, Step};
+use listing::{Listed, Listing, hash_file, is_old_enough, stat_of};
+use polars::prelude::DataFrame;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A file, read and cut.
+#[derive(Default)]
+pub struct Parsed {
+    /// Slices with their rows.
+    pub slices: Vec<(SliceRecord, DataFrame)>,
+    /// What a person should know.
+    pub warnings: Vec<Reason>,
+}
+
+/// Reads files for some assets.
+pub trait FileReader: Send + Sync {
+    /// The assets that its slices are for.
+    fn assets(&self) -> Vec<&AssetName>;
+
+    /// Those of them that have a step whether or not anything is delivered: the unpartitioned ones.
+    fn unpartitioned(&self) -> Vec<&AssetName>;
+
+    /// The hash of all that decides how a file is read.
+    fn fingerprint(&self) -> Fingerprint;
+
+    /// What to say where there is no file at all to read.
+    fn without_files(&self, _patterns: &[String]) -> Option<Reason> {
+        None
+    }
+
+    /// Reads a file, which people know by that name.
+    ///
+    /// # Errors
+    /// Why nothing of the file can be used.
+    fn read(&self, path: &Path, name: &str) -> Result<Parsed, Reason>;
+}
+
+/// A slice of an asset's partition: its rows, but for those columns, are what its hash is over.
+///
+/// # Errors
+/// A column that can't be hashed.
+pub fn slice(
+    asset: &AssetName,
+    partition: Partition,
+    frame: DataFrame,
+    without: &[&str],
+) -> Result<(SliceRecord, DataFrame), Reason> {
+    let kind_of = |column: &polars::prelude::Column| crate::columns::kind(column.dtype()).unwrap_or(Kind::Text);
+    let kinds: Vec<(&str, Kind)> = frame
+        .columns()
+        .iter()
+        .map(|column| (column.name().as_str(), kind_of(column)))
+        .filter(|(name, _)| !without.contains(name))
+        .collect();
+    let hashes = crate::parts::hash_columns(&frame, &kinds)?;
+    let mut hasher = Hasher::new("assets.slice.1");
+    for ((name, _), hash) in kinds.iter().zip(hashes) {
+        hasher.text(name).bytes(hash.0.as_bytes());
+    }
+    let hash = ContentHash(hasher.finish());
+    Ok((SliceRecord { asset: asset.clone(), partition, hash, rows: frame.height() as u64 }, frame))
+}
+
+/// The sources of a project.
+pub struct Intake {
+    readers: Vec<Patterns>,
+    /// Rows of slices that were read while identifying, until a step takes them.
+    held: Mutex<HashMap<SliceKey, DataFrame>>,
+    /// Where listed files are.
+    paths: Mutex<HashMap<String, PathBuf>>,
+    /// One reader a file: steps of several partitions ask for the same file at once.
+    files: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+}
+
+/// Path, step and content: two partitions of one file may hold the same rows.
+type SliceKey = (String, Step, ContentHash);
+
+impl Intake {
+    /// Sources by patterns, each with who reads them.
+    pub fn new(readers: Vec<Patterns>) -> Self {
+        Self { readers, held: Mutex::default(), paths: Mutex::default(), files: Mutex::default() }
+    }
+
+    /// Who reads an asset's slices.
+    fn reader_of(&self, asset: &AssetName) -> Option<usize> {
+        self.readers.iter().position(|own| own.reader.assets().contains(&asset))
+    }
+
+    fn readings(&self, file: &Listed) -> Fingerprint {
+        let mut all: Vec<Fingerprint> = file.readers.iter().map(|at| self.readers[*at].reader.fingerprint()).collect();
+        if let [one] = all.as_slice() {
+            return *one;
+        }
+        all.sort();
+        let mut hasher = Hasher::new("assets.readings.1");
+        all.iter().for_each(|one| {
+            hasher.bytes(one.0.as_bytes());
+        });
+        Fingerprint(hasher.finish())
+    }
+
+    /// The record of a file: the known one where its stat says so, else read again.
+    fn examine(&self, file: &Listed, known: Option<&SourceRecord>, rehash: bool) -> SourceRecord {
+        let reading = self.readings(file);
+        let stat = match fs::metadata(&file.path) {
+            Ok(metadata) if metadata.is_file() => stat_of(&metadata),
+            // Opening a pipe would wait for whoever writes into it, for ever.
+            Ok(_) => return self.unreadable(file, known, no_file(&file.name)),
+            Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
+        };
+        let same_reading = known.filter(|record| record.reading == reading);
+        if let Some(record) = same_reading.filter(|record| !rehash && record.stat == Some(stat)) {
+            return record.clone();
+        }
+        let trusted = is_old_enough(&stat).then_some(stat);
+        let content = match hash_file(&file.path) {
+            Ok(content) => content,
+            Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
+        };
+        if let Some(record) = same_reading.filter(|r| r.content == Some(content) && r.problem.is_none()) {
+            return SourceRecord { stat: trusted, ..record.clone() };
+        }
+        match self.read(file, known) {
+            Ok(read) => {
+                let after = fs::metadata(&file.path).map(|metadata| stat_of(&metadata));
+                if after.ok() != Some(stat) {
+                    let message = format!("{} changed while it was read: run the command again", file.name);
+                    let reason = Reason::new("source_changed_while_reading", message);
+                    return self.unreadable(file, known, reason.with("path", file.name.as_str()));
+                }
+                SourceRecord { stat: trusted, content: Some(content), reading, ..read }
+            }
+            Err(reason) => SourceRecord { stat: trusted, ..self.unreadable(file, known, reason) },
+        }
+    }
+
+    /// Has every reader of a file read it. Where one can't, its slices stay as they were; where none can, it is an error.
+    /// So do the slices of assets whose patterns no longer name the file: they are as good as vanished.
+    fn read(&self, file: &Listed, known: Option<&SourceRecord>) -> Result<SourceRecord, Reason> {
+        let mut all = Parsed::default();
+        let mut failed: Option<(Reason, Vec<String>)> = None;
+        let mut stay: BTreeSet<usize> = (0..self.readers.len()).filter(|at| !file.readers.contains(at)).collect();
+        for at in &file.readers {
+            let reader = self.readers[*at].reader.as_ref();
+            match reader.read(&file.path, &file.name) {
+                Ok(parsed) => {
+                    all.slices.extend(parsed.slices);
+                    all.warnings.extend(parsed.warnings);
+                }
+                Err(reason) if file.readers.len() == 1 => return Err(reason),
+                Err(reason) => {
+                    stay.insert(*at);
+                    let (_, assets) = failed.get_or_insert_with(|| (reason, Vec::new()));
+                    assets.extend(reader.assets().iter().map(ToString::to_string));
+                }
+            }
+        }
+        self.keep(&file.name, &all);
+        let mut slices: Vec<SliceRecord> = all.slices.into_iter().map(|(slice, _)| slice).collect();
+        let known = known.into_iter().flat_map(|record| &record.slices);
+        let stays = |slice: &&SliceRecord| self.reader_of(&slice.asset).is_some_and(|at| stay.contains(&at));
+        slices.extend(known.filter(stays).cloned());
+        Ok(SourceRecord {
+            path: file.name.clone(),
+            stat: None,
+            content: None,
+            reading: self.readings(file),
+            slices,
+            problem: failed.map(|(reason, assets)| reason.with("assets", assets)),
+            warnings: all.warnings,
+            moved_to: None,
+        })
+    }
+
+    /// A file that can't be read keeps the slices it had: their steps fail until it can, and nothing is forgotten.
+    fn unreadable(&self, file: &Listed, known: Option<&SourceRecord>, reason: Reason) -> SourceRecord {
+        SourceRecord {
+            path: file.name.clone(),
+            stat: None,
+            content: known.and_then(|record| record.content),
+            reading: self.readings(file),
+            slices: known.map(|record| record.slices.clone()).unwrap_or_default(),
+            problem: Some(reason),
+            warnings: Vec::new(),
+            moved_to: None,
+        }
+    }
+
+    fn keep(&self, name: &str, parsed: &Parsed) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for (slice, frame) in &parsed.slices {
+            held.insert((name.to_owned(), Step::new(&slice.asset, &slice.partition), slice.hash), frame.clone());
+        }
+    }
+
+    /// The rows of a step's slice, as delivered; `None` where its file does not hold them any more.
+    ///
+    /// # Errors
+    /// The file is there and can't be read.
+    pub fn open(&self, step: &Step, slice: &SliceRef) -> Result<Option<DataFrame>, Reason> {
+        let key = (slice.path.clone(), step.clone(), slice.hash);
+        let take = || self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if let Some(frame) = take() {
+            return Ok(Some(frame));
+        }
+        let guard = {
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(files.entry(slice.path.clone()).or_default())
+        };
+        let _one_reader = guard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = take() {
+            return Ok(Some(frame));
+        }
+        let Some(own) = self.reader_of(&step.asset).map(|at| &self.readers[at]) else { return Ok(None) };
+        let listed = self.paths.lock().unwrap_or_else(PoisonError::into_inner).get(&slice.path).cloned();
+        let path = listed.unwrap_or_else(|| own.base.join(&slice.path));
+        if !path.exists() {
+            return Ok(None);
+        }
+        let parsed = own.reader.read(&path, &slice.path)?;
+        self.keep(&slice.path, &parsed);
+        Ok(take())
+    }
+
+    fn examine_all(&self, files: &[Listed], known: &Ledger, rehash: bool) -> Vec<SourceRecord> {
+        let width = std::thread::available_parallelism().map_or(1, usize::from).min(files.len().max(1));
+        let share = files.len().div_ceil(width).max(1);
+        let one = &|file: &Listed| {
+            let known = known.sources().get(&file.name);
+            // A file that breaks its reader is one that can't be read; its neighbours are none of its business.
+            catch_unwind(AssertUnwindSafe(|| self.examine(file, known, rehash))).unwrap_or_else(|_| {
+                let message = format!("{} can't be read: it broke the reader, please report it", file.name);
+                let reason = Reason::new("source_unreadable", message).with("path", file.name.as_str());
+                self.unreadable(file, known, reason)
+            })
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = files
+                .chunks(share)
+                .map(|chunk| scope.spawn(move || chunk.iter().map(one).collect::<Vec<_>>()))
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        })
+    }
+
+    /// Where a source that is not listed any more has moved: a file with its content that is new, and read by whoever
+    /// read it.
+    fn moved(&self, record: &SourceRecord, new: &BTreeMap<ObjectId, Vec<&Listed>>) -> Option<String> {
+        let owners: BTreeSet<usize> = record.slices.iter().filter_map(|slice| self.reader_of(&slice.asset)).collect();
+        let same = new.get(&record.content?)?;
+        let found = same.iter().rfind(|file| owners.iter().all(|owner| file.readers.contains(owner)));
+        found.map(|file| file.name.clone())
+    }
+
+    /// Adds what a source delivers to the steps that read it. Slices of assets that are none any more deliver nothing.
+    /// `vanished`: those of the asset are not there any more.
+    fn deliver(&self, identified: &mut Identified, record: &SourceRecord, vanished: &dyn Fn(usize) -> bool) {
+        let mut gone: Vec<&SliceRecord> = Vec::new();
+        for slice in &record.slices {
+            let Some(owner) = self.reader_of(&slice.asset) else { continue };
+            let step = Step::new(&slice.asset, &slice.partition);
+            let delivery = identified.deliveries.entry(step).or_default();
+            delivery.slices.push(SliceRef { hash: slice.hash, rows: slice.rows, path: record.path.clone() });
+            if vanished(owner) {
+                gone.push(slice);
+            } else if let Some(problem) = record.problem.as_ref().filter(|problem| concerns(problem, &slice.asset)) {
+                let message = format!("{} could be read before and can't be now: {}", record.path, problem.message);
+                let failure = Reason::new("source_unreadable", message);
+                delivery.failure =
+                    Some(failure.with("path", record.path.as_str()).with("cause", problem.code.as_str()));
+            }
+        }
+        if gone.is_empty() {
+            return;
+        }
+        let warning = vanished_warning(record, &gone);
+        for slice in gone {
+            if let Some(delivery) = identified.deliveries.get_mut(&Step::new(&slice.asset, &slice.partition)) {
+                delivery.warnings.push(warning.clone());
+            }
+        }
+        identified.warnings.push(warning);
+    }
+
+    /// Those that were there before, and are not listed any more.
+    fn unlisted(
+        &self,
+        identified: &mut Identified,
+        gone: &[&SourceRecord],
+        new: &BTreeMap<ObjectId, Vec<&Listed>>,
+        problems: &[(String, Reason)],
+    ) {
+        for record in gone {
+            let ours = record.slices.is_empty() || record.slices.iter().any(|s| self.reader_of(&s.asset).is_some());
+            if !ours {
+                continue;
+            }
+            // Not seen because its folder could not be: that is no word on whether it is there.
+            if let Some((_, reason)) = problems.iter().find(|(folder, _)| Path::new(&record.path).starts_with(folder)) {
+                identified.problems.push((record.path.clone(), reason.clone()));
+                identified.warnings.extend(record.warnings.iter().cloned());
+                let record = SourceRecord { problem: Some(reason.clone()), ..(*record).clone() };
+                self.deliver(identified, &record, &|_| false);
+            } else if let Some(new) = self.moved(record, new) {
+                identified.changed.push(SourceRecord { moved_to: Some(new), ..(*record).clone() });
+            } else {
+                identified.warnings.extend(record.warnings.iter().cloned());
+                self.deliver(identified, record, &|_| true);
+            }
+        }
+    }
+}
+
+/// Whether a problem of a file is one of that asset: where only some readers can't read it, it says which assets'.
+fn concerns(problem: &Reason, asset: &AssetName) -> bool {
+    match problem.facts.get("assets") {
+        Some(Fact::Texts(assets)) => assets.iter().any(|name| name == asset.as_str()),
+        _ => true,
+    }
+}
+
+impl Source for Intake {
+    fn identify(&self, known: &Ledger, rehash: bool) -> Result<Identified, Reason> {
+        let Listing { files, problems, missing: not_there } = listing::list(&self.readers)?;
+        let paths = files.iter().map(|file| (file.name.clone(), file.path.clone())).collect();
+        *self.paths.lock().unwrap_or_else(PoisonError::into_inner) = paths;
+        let records = self.examine_all(&files, known, rehash);
+        let mut identified = Identified { files: files.len(), ..Identified::default() };
+        let mut new_contents: BTreeMap<ObjectId, Vec<&Listed>> = BTreeMap::new();
+        for (file, record) in files.iter().zip(&records) {
+            let is_new = known.sources().get(&record.path).is_none_or(|before| before.content != record.content);
+            if let Some(content) = record.content.filter(|_| is_new) {
+                new_contents.entry(content).or_default().push(file);
+            }
+        }
+        for asset in self.readers.iter().flat_map(|own| own.reader.unpartitioned()) {
+            identified.deliveries.insert(Step::new(asset, &Partition::none()), Delivery::default());
+        }
+        let here: BTreeSet<&str> = records.iter().map(|record| record.path.as_str()).collect();
+        let gone: Vec<&SourceRecord> =
+            known.sources().values().filter(|record| !here.contains(record.path.as_str())).collect();
+        self.unlisted(&mut identified, &gone, &new_contents, &problems);
+        // One that was there before is told as vanished or moved.
+        let unknown = not_there.iter().filter(|name| !known.sources().contains_key(*name));
+        identified.warnings.extend(unknown.map(|name| missing(name)));
+        for (at, own) in self.readers.iter().enumerate() {
+            let named = own.patterns.iter().any(|pattern| not_there.contains(pattern));
+            if !named && !files.iter().any(|file| file.readers.contains(&at)) {
+                identified.warnings.extend(own.reader.without_files(&own.patterns));
+            }
+        }
+        let unlisted: Vec<_> =
+            problems.into_iter().filter(|problem| !identified.problems.iter().any(|(_, r)| *r == problem.1)).collect();
+        identified.problems.extend(unlisted);
+        for (file, record) in files.iter().zip(records) {
+            identified.problems.extend(record.problem.clone().map(|problem| (record.path.clone(), problem)));
+            identified.warnings.extend(record.warnings.iter().cloned());
+            self.deliver(&mut identified, &record, &|owner| !file.readers.contains(&owner));
+            if known.sources().get(&record.path) != Some(&record) {
+                identified.changed.push(record);
+            }
+        }
+        identified.warnings = files::told_once(std::mem::take(&mut identified.warnings));
+        Ok(identified)
+    }
+
+    fn bytes(&self, path: &str) -> Option<u64> {
+        let listed = self.paths.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+        let places = listed.into_iter().chain(self.readers.iter().map(|own| own.base.join(path)));
+        let mut files = places.filter_map(|place| fs::metadata(place).ok()).filter(fs::Metadata::is_file);
+        files.next().map(|metadata| metadata.len())
+    }
+}
+
+fn vanished_warning(record: &SourceRecord, gone: &[&SliceRecord]) -> Reason {
+    let partitions: BTreeSet<&Partition> = gone.iter().map(|slice| &slice.partition).collect();
+    let runs = partitions.iter().filter(|partition| !partition.is_none()).count();
+    let stay = match runs {
+        0 => "its rows stay as they are".to_owned(),
+        1 => "its one run stays as it is".to_owned(),
+        n => format!("its {n} runs stay as they are"),
+    };
+    let message = format!("{} is not there any more (or no pattern names it); {stay}", record.path);
+    Reason::new("source_vanished", message).with("path", record.path.as_str()).with("runs", runs)
+}
+
+/// A source that can't be read, and why.
+pub fn unreadable(name: &str, error: &dyn std::fmt::Display) -> Reason {
+    Reason::new("source_unreadable", format!("{name} can't be read: {error}")).with("path", name)
+}
+
+fn no_file(name: &str) -> Reason {
+    unreadable(name, &"it is a pipe, socket or device and not a file")
+}
+
+/// A file that the settings name, without pattern, and that is not there.
+fn missing(name: &str) -> Reason {
+    let message = format!("the source {name} is not there");
+    Reason::new("source_missing", message).with("path", name)
+}
