@@ -156,3 +156,41 @@ fn how_a_table_is_laid_out_can_change() {
         .unwrap();
     assert_eq!(table(false, 7), ["a.parquet", "b.parquet", "lost.parquet"]);
 }
+
+#[test]
+fn a_limit_through_rows_that_tie_takes_the_first_of_the_table_or_of_all_columns() {
+    let project = project();
+    let table = |query: &str| format!("sql = \"{query}\"\n");
+    let near = "select time, round(x_1, 0) as near from wide order by near desc limit 9";
+    let groups = "select field, count(*) as n from clean group by field order by n limit 2";
+    let beside = "select w.time, round(f.v1, 0) as v from wide w join features f on w.time = f.time order by v limit 5";
+    let best = "select time, v1 from features order by v1 desc, time limit 10";
+    let settings = format!(
+        "[assets.best]\n{}[assets.near]\n{}[assets.groups]\npacked = true\n{}[assets.beside]\n{}",
+        table(best),
+        table(near),
+        table(groups),
+        table(beside)
+    );
+    project.settings(&settings);
+    assert_eq!(project.build(&[]).code, 0);
+    let of = |query: &str| project.sql(&query.replace("from wide", "from wide where run_uuid = 'a'"));
+    let truth = "select time, round(x_1, 0) as near from wide order by near desc, time limit 9";
+    let told = |name: &str, columns: &str| project.sql(&format!("select {columns} from {name} where run_uuid = 'a'"));
+    assert_eq!(told("near", "time, near"), of(truth));
+    let fields: Vec<String> =
+        told("groups", "field").iter().map(|row| row["field"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(fields, ["x", "y"], "of three fields with as many rows");
+    let lowest = "select time, round(v1, 0) as v from features where run_uuid = 'a' order by v, time limit 5";
+    assert_eq!(told("beside", "v"), project.sql(&format!("select v from ({lowest}) as q")));
+    let highest = "select time, v1 from features where run_uuid = 'a' order by v1 desc, time limit 10";
+    assert_eq!(told("best", "time, v1"), project.sql(highest));
+
+    let hashes = project.hashes();
+    assert_eq!(project.build(&["--force"]).code, 0);
+    assert_eq!(project.hashes(), hashes);
+    // What comes in an order of its own is told apart by that, and reads no column for it; a join reads them all.
+    project.settings(&format!("{settings}[features.p]\nexpr = 'fx_1 * 2'\n"));
+    let build = project.build(&[]);
+    assert_eq!(build.log(), log(&[("made", "features beside", "a b")]), "{build:?}");
+}

@@ -4,6 +4,7 @@
 //! Not here: where queries come from, and queries that a person asks (`sql`).
 
 use super::statement::Parsed;
+use super::ties::{self, Ties};
 use super::{times, wrong};
 use crate::aligned::reason_in;
 use crate::defined::{Declared, Definition, dimensions};
@@ -62,6 +63,7 @@ struct QueryAsset {
     keys: Vec<String>,
     parts: Vec<PartCode>,
     code: Digest<32>,
+    ties: Ties,
     ordered: bool,
 }
 
@@ -98,14 +100,14 @@ fn one(
         .map(|output| Ok((output.name.to_string(), derive::empty_leaf(output.name.as_str(), schema_of(output))?)));
     let empty = empty.collect::<Result<Vec<_>, Reason>>()?;
     let frame = plan(&sql, empty).map_err(|error| wrong(graph, parsed, &error))?;
-    let derived = derive::derive(&frame, &|_, _| None).map_err(|reason| {
+    let settled = ties::settled(&frame).map_err(|reason| {
         // polars resolves names late: what it misses then is the query's fault as well.
         frame.clone().collect_schema().err().map_or(reason, |error| wrong(graph, parsed, &error))
     })?;
-    if !derived.settled {
+    let Some((ties, frame, derived)) = settled else {
         let message = "which rows or values come out depends on an order that the query leaves open: add `order by`";
         return Err(Reason::new("unsettled_query", message));
-    }
+    };
     let answer = frame.with_check_order(false).collect().map_err(|error| wrong(graph, parsed, &error))?;
     let leaves = leaves(&derived, graph);
     if leaves.is_empty() {
@@ -140,7 +142,7 @@ fn one(
         decl = decl.reads(InputDecl { output, reads: Reads::Columns(read.clone()), mapping });
     }
     let ordered = derived.ordered;
-    Ok((decl, QueryAsset { name, sql, leaves, columns: decls, keys, parts, code, ordered }))
+    Ok((decl, QueryAsset { name, sql, leaves, columns: decls, keys, parts, code, ties, ordered }))
 }
 
 /// What the plan reads of each table. Of a table cut into slices every column counts: the order in which rows of
@@ -224,7 +226,8 @@ impl FrameAsset for QueryAsset {
             leaves.push((name.clone(), derive::leaf(name, Arc::clone(schema), Arc::new(open))?));
         }
         let failed = |error: &PolarsError| derive::reason(&format!("the query of {}", self.name), error);
-        let frame = plan(&self.sql, leaves).map_err(|error| failed(&error))?;
+        let frame = plan(&self.sql, leaves).and_then(|frame| self.ties.decide(&frame));
+        let frame = frame.map_err(|error| failed(&error))?;
         if code_of(&derive::derive(&frame, &|_, _| None)?) != self.code {
             let message = format!("the plan of {} is not the one that was fingerprinted", self.name);
             return Err(Reason::new("plan_differs", message));

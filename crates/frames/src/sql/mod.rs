@@ -4,6 +4,7 @@
 mod asset;
 mod names;
 mod statement;
+mod ties;
 mod times;
 
 pub use asset::TableByQuery;
