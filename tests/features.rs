@@ -196,3 +196,40 @@ fn a_function_of_time_takes_whole_numbers_and_nested_shorthands_stay_short() {
     let off = &project.sql("select max(abs(l - 400 * fx_1)) as l, count(m) - count(n) as m from features")[0];
     assert!(off["l"].as_f64().unwrap() < 1e-9 && off["m"] == 0, "{off}");
 }
+
+#[test]
+fn numbers_signs_and_times_are_written_as_in_queries() {
+    let project = two_runs();
+    let late = "2022-11-23T20:40:00.5Z";
+    let written = [
+        ("thousand", "fx_1 * 1e3", "fx_1 * 1000.0"),
+        ("small", "clip(fx_1, -1E-2, 1.5e0)", "greatest(least(fx_1, 1.5), -0.01)"),
+        ("twice", "- -fx_1", "fx_1"),
+        ("smooth", "rolling_mean(- - -fx_1, 1e2)", "fx_1"),
+        ("late", "if(time >= \"2022-11-23T21:40:00.5+01:00\", 1, 0)", "case when time >= 'LATE' then 1 else 0 end"),
+        ("between", "if(time between \"LATE\" and \"2022-11-24\", 1, 0)", "case when time >= 'LATE' then 1 else 0 end"),
+        ("held", "rolling_max(if(time > timestamp \"LATE\", 0.0, fx_1), 10)", "fx_1"),
+    ];
+    let settings: String = written
+        .iter()
+        .map(|(name, expr, _)| {
+            let expr = expr.replace("LATE", late).replace('"', "'");
+            format!("[features.{name}]\nexpr = \"{expr}\"\n")
+        })
+        .collect();
+    project.settings(&settings);
+    assert_eq!(computed(&project.build(&[])), only("thousand small twice smooth late between held", 2));
+    for (name, _, same) in written.iter().filter(|(name, ..)| !["smooth", "held"].contains(name)) {
+        let same = same.replace("LATE", late);
+        let off = &project
+            .sql(&format!("select max(abs({name} - ({same}))) as off, sum(abs({name})) as total from features"))[0];
+        assert!(off["off"].as_f64().unwrap() < 1e-12 && off["total"].as_f64().unwrap() > 0.1, "{name}: {off}");
+    }
+    let query = "select 1e3 as k, - -max(fx_1) - max(fx_1) as nothing from features where time > '2022-11-23'";
+    let row = &project.sql(query)[0];
+    assert_eq!((row["k"].as_f64(), row["nothing"].as_f64()), (Some(1000.0), Some(0.0)), "{row}");
+    project.settings("[features.late]\nexpr = \"if(time > 'noon', 1, 0)\"\n");
+    let refused = project.run(&["plan"]);
+    assert!(refused.stderr.contains("`noon` is no time"), "{refused:?}");
+    assert!(refused.stderr.contains("  if(time > 'noon', 1, 0)\n            ^"), "{}", refused.stderr);
+}

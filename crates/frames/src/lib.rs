@@ -17,6 +17,7 @@ pub mod sink;
 pub mod small;
 pub mod splice;
 pub mod sql;
+mod tree;
 pub mod worker;
 
 pub use polars;

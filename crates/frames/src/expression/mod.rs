@@ -188,6 +188,10 @@ impl parse::Names for Definer<'_> {
     fn is_number(&self, name: &str) -> bool {
         self.kinds.get(name).is_some_and(|kind| *kind == Kind::Float)
     }
+
+    fn is_time(&self, name: &str) -> bool {
+        self.kinds.get(name).is_some_and(|kind| *kind == Kind::Time)
+    }
 }
 
 impl Definer<'_> {

@@ -2,6 +2,7 @@
 //! place of calls that polars does not know.
 
 use super::function::{Call, Function, Meaning};
+use crate::tree::{self, times};
 use assets_core::hash::{Digest, Hasher};
 use assets_core::{Reason, suggest};
 use sqlparser::ast::{
@@ -36,6 +37,7 @@ pub(super) trait Names {
     fn function(&self, name: &str) -> Option<&Function>;
     fn function_names(&self) -> Vec<&str>;
     fn is_number(&self, name: &str) -> bool;
+    fn is_time(&self, name: &str) -> bool;
     /// A hidden column for an argument that is an expression; its name.
     fn hidden_expr(&mut self, parsed: &Parsed) -> Result<String, Reason>;
     /// A hidden column for a call.
@@ -59,7 +61,7 @@ impl Parsed {
             Err(error) => return wrong(error.message.clone(), Some(Place::of(error.location))),
         };
         let mut parser = Parser::new(&GenericDialect).with_tokens_with_locations(tokens);
-        let tree = match parser.parse_expr() {
+        let mut tree = match parser.parse_expr() {
             Ok(tree) => tree,
             Err(error) => {
                 let found = parser.get_current_token();
@@ -85,6 +87,7 @@ impl Parsed {
             );
             return Err(Reason::new("too_long", message).with("parts", nodes));
         }
+        tree::respell(&mut tree);
         let text = tree.to_string();
         Ok(Self { source: source.to_owned(), tree, text })
     }
@@ -114,13 +117,19 @@ impl Parsed {
     /// Checks every name, and replaces calls by what they mean.
     pub(super) fn rewrite(&mut self, names: &mut dyn Names) -> Result<(), Reason> {
         let mut tree = self.tree.clone();
-        let visited = visit_expressions_mut(&mut tree, |expr| match self.replaced(expr, names) {
-            Ok(None) => ControlFlow::Continue(()),
-            Ok(Some(other)) => {
-                *expr = other;
-                ControlFlow::Continue(())
+        let visited = visit_expressions_mut(&mut tree, |expr| {
+            if let Err(no_time) = times::replace(expr, &|_, name| names.is_time(name)) {
+                let place = Place::of(no_time.place);
+                return ControlFlow::Break(Box::new(self.wrong("wrong_type", no_time.message(), Some(place))));
             }
-            Err(reason) => ControlFlow::Break(Box::new(reason)),
+            match self.replaced(expr, names) {
+                Ok(None) => ControlFlow::Continue(()),
+                Ok(Some(other)) => {
+                    *expr = other;
+                    ControlFlow::Continue(())
+                }
+                Err(reason) => ControlFlow::Break(Box::new(reason)),
+            }
         });
         if let ControlFlow::Break(reason) = visited {
             return Err(*reason);

@@ -5,7 +5,7 @@
 
 use super::statement::Parsed;
 use super::ties::{self, Ties};
-use super::{times, wrong};
+use super::wrong;
 use crate::aligned::reason_in;
 use crate::defined::{Declared, Definition, dimensions};
 use crate::derive::{self, Derived, LeafPart};
@@ -48,7 +48,7 @@ impl Definition for TableByQuery {
     }
 
     fn declare(&self, name: AssetName, graph: &Graph) -> Result<Declared, Reason> {
-        let (decl, code) = one(self, name, &Parsed::new(&self.sql)?, graph)?;
+        let (decl, code) = one(self, name, Parsed::new(&self.sql)?, graph)?;
         Ok((decl, Arc::new(code)))
     }
 }
@@ -88,12 +88,13 @@ fn code_of(derived: &Derived) -> Digest<32> {
 fn one(
     table: &TableByQuery,
     name: AssetName,
-    parsed: &Parsed,
+    parsed: Parsed,
     graph: &Graph,
 ) -> Result<(AssetDecl, QueryAsset), Reason> {
     parsed.own_names_are_free(graph)?;
     parsed.without_natural_joins()?;
-    let sql = times::rewritten(parsed, graph)?.unwrap_or_else(|| table.sql.clone());
+    let parsed = &parsed.for_polars(graph)?;
+    let sql = parsed.text().to_owned();
     let schema_of = |output: &OutputDecl| Arc::new(columns::schema(&output.columns));
     let empty = graph
         .outputs()

@@ -62,7 +62,7 @@ impl AnonymousScan for OutputScan {
 pub fn query(graph: &Graph, ledger: &Ledger, tables: &Arc<dyn TableStore>, query: &str) -> Result<Table, Reason> {
     let parsed = Parsed::new(query)?;
     parsed.own_names_are_free(graph)?;
-    let rewritten = times::rewritten(&parsed, graph)?;
+    let parsed = parsed.for_polars(graph)?;
     // What polars will do differently one day is nothing that the author of a query can act on.
     polars::error::set_warning_function(|_, _| {});
     let wrong = |error: &PolarsError| wrong(graph, &parsed, error);
@@ -80,7 +80,7 @@ pub fn query(graph: &Graph, ledger: &Ledger, tables: &Arc<dyn TableStore>, query
         let frame = LazyFrame::anonymous_scan(Arc::new(scan), args).map_err(|error| wrong(&error))?;
         context.register(decl.name.as_str(), frame);
     }
-    let frame = context.execute(rewritten.as_deref().unwrap_or(query)).map_err(|error| wrong(&error))?;
+    let frame = context.execute(parsed.text()).map_err(|error| wrong(&error))?;
     let answer = frame.collect().map_err(|error| {
         let unread = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         unread.unwrap_or_else(|| wrong(&error))

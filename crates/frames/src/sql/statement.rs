@@ -1,6 +1,7 @@
 //! A query as a tree: refuses what is not one `select` (or `with`) over declared tables, and says where it is wrong.
 
-use super::names;
+use super::{names, times};
+use crate::tree;
 use assets_core::graph::Graph;
 use assets_core::{ColumnDecl, Reason};
 use sqlparser::ast::{
@@ -16,8 +17,11 @@ const NODES_MAX: usize = 5_000;
 
 /// A query that may be answered.
 pub(super) struct Parsed {
+    /// As it was written.
     source: String,
     pub(super) statement: Statement,
+    /// As polars is asked it.
+    text: String,
 }
 
 impl Parsed {
@@ -39,7 +43,7 @@ impl Parsed {
             let message = if word.is_empty() { "the query is empty" } else { "write one query, without `;`" };
             return Err(Reason::new("sql_refused", message));
         };
-        let parsed = Self { source: source.to_owned(), statement };
+        let parsed = Self { source: source.to_owned(), statement, text: source.to_owned() };
         let mut nodes = 0;
         let _ = visit_expressions(&parsed.statement, |_| {
             nodes += 1;
@@ -52,6 +56,20 @@ impl Parsed {
             Statement::Query(_) if is_read(&word) => parsed.within_tables(),
             _ => Err(refused(&word)),
         }
+    }
+
+    /// The query with its numbers, signs and times as polars reads them. Where that leaves it as it is, its text stays.
+    pub(super) fn for_polars(mut self, graph: &Graph) -> Result<Self, Reason> {
+        let respelled = tree::respell(&mut self.statement);
+        if times::rewrite(&mut self, graph)? || respelled {
+            self.text = self.statement.to_string();
+        }
+        Ok(self)
+    }
+
+    /// What polars is asked.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Refuses whatever writes within it, and functions in the place of a table: they read what is not declared.

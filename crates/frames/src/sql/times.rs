@@ -1,42 +1,29 @@
-//! Times in a query: columns of times are UTC, and so is every time that a person writes beside one, in whatever
-//! usual form. polars compares neither with text nor with a time without zone; here both sides become the latter.
+//! Which names in a query are times.
 
 use super::statement::Parsed;
+use crate::tree::times::{is_time, replace};
 use assets_core::graph::Graph;
 use assets_core::{Kind, OutputDecl, Reason};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
-use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem, Spanned,
-    TableFactor, TimezoneInfo, TypedString, Value, Visit, Visitor, visit_expressions_mut,
-};
-use sqlparser::tokenizer::Location;
+use sqlparser::ast::{SelectItem, TableFactor, Visit, Visitor, visit_expressions_mut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-/// The query for polars, where it compares times; else it stays as it was written.
-pub(super) fn rewritten(parsed: &Parsed, graph: &Graph) -> Result<Option<String>, Reason> {
+/// Makes the times that a query compares comparable for polars; whether there were any.
+pub(super) fn rewrite(parsed: &mut Parsed, graph: &Graph) -> Result<bool, Reason> {
     let mut names = Names { graph, tables: BTreeMap::new(), derived: BTreeSet::new() };
     let _ = parsed.statement.visit(&mut names);
-    let mut statement = parsed.statement.clone();
     let mut changed = false;
-    let visited = visit_expressions_mut(&mut statement, |expr| match replace(expr, &names) {
+    let visited = visit_expressions_mut(&mut parsed.statement, |expr| match replace(expr, &names.as_times()) {
         Ok(replaced) => {
             changed |= replaced;
             ControlFlow::Continue(())
         }
         Err(no_time) => ControlFlow::Break(no_time),
     });
-    if let ControlFlow::Break(NoTime { text, place }) = visited {
-        let message = format!("`{text}` is no time: write it like '2022-11-23T20:45:00Z' (UTC where no zone is given)");
-        return Err(parsed.wrong(message, Some(place)));
+    match visited {
+        ControlFlow::Break(no_time) => Err(parsed.wrong(no_time.message(), Some(no_time.place))),
+        ControlFlow::Continue(()) => Ok(changed),
     }
-    Ok(changed.then(|| statement.to_string()))
-}
-
-/// A text beside a time that is none.
-struct NoTime {
-    text: String,
-    place: Location,
 }
 
 /// Which names are columns of times.
@@ -49,6 +36,10 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
+    fn as_times(&self) -> impl Fn(Option<&str>, &str) -> bool {
+        |table, column| self.is_time_column(table, column)
+    }
+
     fn is_time_column(&self, table: Option<&str>, column: &str) -> bool {
         let kinds = |table: &OutputDecl| table.columns.iter().find(|c| c.name == column).map(|c| c.kind);
         if let Some(table) = table.and_then(|table| self.tables.get(table)) {
@@ -60,33 +51,6 @@ impl Names<'_> {
         }
         // `rejects` keeps times as delivered, as text: a name that is both stays as it is written.
         found.all(|kind| kind == Kind::Time)
-    }
-
-    /// Whether an expression is over a column of times, and a time itself.
-    fn is_time(&self, expr: &Expr) -> bool {
-        match expr {
-            Expr::Identifier(name) => self.is_time_column(None, &name.value),
-            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [.., table, column] => self.is_time_column(Some(&table.value), &column.value),
-                _ => false,
-            },
-            Expr::Nested(expr) => self.is_time(expr),
-            Expr::Cast { expr, data_type, .. } => is_timestamp(data_type) && self.is_time(expr),
-            Expr::BinaryOp { left, op: BinaryOperator::Plus | BinaryOperator::Minus, right } => {
-                self.is_time(left) && matches!(**right, Expr::Interval(_))
-            }
-            Expr::Function(function) => {
-                let name = function.name.to_string().to_lowercase();
-                let keeps = matches!(&*name, "min" | "max" | "first" | "last" | "coalesce" | "lag" | "lead");
-                let FunctionArguments::List(list) = &function.args else { return false };
-                keeps
-                    && list.args.iter().any(|argument| match argument {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.is_time(expr),
-                        _ => false,
-                    })
-            }
-            _ => false,
-        }
     }
 }
 
@@ -106,170 +70,11 @@ impl Visitor for Names<'_> {
     fn post_visit_select(&mut self, select: &sqlparser::ast::Select) -> ControlFlow<()> {
         for item in &select.projection {
             if let SelectItem::ExprWithAlias { expr, alias } = item
-                && self.is_time(expr)
+                && is_time(expr, &self.as_times())
             {
                 self.derived.insert(alias.value.clone());
             }
         }
         ControlFlow::Continue(())
-    }
-}
-
-/// Whether something in the expression itself was replaced; what is in it has been before.
-fn replace(expr: &mut Expr, names: &Names<'_>) -> Result<bool, NoTime> {
-    match expr {
-        Expr::BinaryOp { left, op, right } if is_comparison(op) => {
-            together(names, &mut [left.as_mut(), right.as_mut()])
-        }
-        Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
-            together(names, &mut [left.as_mut(), right.as_mut()])
-        }
-        Expr::Between { expr, low, high, .. } => together(names, &mut [expr.as_mut(), low.as_mut(), high.as_mut()]),
-        Expr::InList { expr, list, .. } => {
-            let mut sides: Vec<&mut Expr> = std::iter::once(expr.as_mut()).chain(list).collect();
-            together(names, &mut sides)
-        }
-        // A timestamp on its own: the forms that polars does not know.
-        Expr::TypedString(_) | Expr::Cast { .. } => match written(expr).filter(|text| text.is_timestamp) {
-            Some(text) => {
-                *expr = text.literal()?;
-                Ok(true)
-            }
-            None => Ok(false),
-        },
-        _ => Ok(false),
-    }
-}
-
-fn is_comparison(op: &BinaryOperator) -> bool {
-    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq, Spaceship};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | Spaceship)
-}
-
-/// What is compared, made comparable: where one side is a column's time and another is written, all are times without
-/// a zone.
-fn together(names: &Names<'_>, sides: &mut [&mut Expr]) -> Result<bool, NoTime> {
-    let with_column = sides.iter().any(|side| names.is_time(side));
-    if !with_column || !sides.iter().any(|side| is_written(side)) {
-        return Ok(false);
-    }
-    for side in sides {
-        if names.is_time(side) {
-            let expr = Box::new(std::mem::replace(&mut **side, Expr::Value(Value::Null.into())));
-            let kind = CastKind::Cast;
-            **side = Expr::Cast { kind, expr, data_type: timestamp(), array: false, format: None };
-        } else {
-            spell(side)?;
-        }
-    }
-    Ok(true)
-}
-
-/// Whether a side is a time that a person wrote, with an interval or without.
-fn is_written(expr: &Expr) -> bool {
-    match expr {
-        Expr::BinaryOp { left, op: BinaryOperator::Plus | BinaryOperator::Minus, right } => {
-            matches!(**right, Expr::Interval(_)) && is_written(left)
-        }
-        Expr::Nested(expr) => is_written(expr),
-        expr => written(expr).is_some(),
-    }
-}
-
-fn spell(expr: &mut Expr) -> Result<(), NoTime> {
-    match expr {
-        Expr::BinaryOp { left, .. } if is_written(left) => spell(left),
-        Expr::Nested(inner) => spell(inner),
-        other => {
-            if let Some(text) = written(other) {
-                *other = text.literal()?;
-            }
-            Ok(())
-        }
-    }
-}
-
-/// A text that may be a time.
-struct Written {
-    text: String,
-    place: Location,
-    is_timestamp: bool,
-}
-
-fn written(expr: &Expr) -> Option<Written> {
-    let text = |value: &Value| match value {
-        Value::SingleQuotedString(text) => Some(text.clone()),
-        _ => None,
-    };
-    let place = expr.span().start;
-    match expr {
-        Expr::Value(value) => Some(Written { text: text(&value.value)?, place, is_timestamp: false }),
-        Expr::TypedString(typed) if is_timestamp(&typed.data_type) || typed.data_type == DataType::Date => {
-            let is_timestamp = typed.data_type != DataType::Date;
-            Some(Written { text: text(&typed.value.value)?, place: typed.value.span.start, is_timestamp })
-        }
-        Expr::Cast { expr, data_type, .. } if is_timestamp(data_type) || *data_type == DataType::Date => {
-            let Expr::Value(value) = expr.as_ref() else { return None };
-            let is_timestamp = *data_type != DataType::Date;
-            Some(Written { text: text(&value.value)?, place: value.span.start, is_timestamp })
-        }
-        _ => None,
-    }
-}
-
-impl Written {
-    /// The time as polars reads it.
-    fn literal(self) -> Result<Expr, NoTime> {
-        let Some(time) = parse(&self.text) else { return Err(NoTime { text: self.text, place: self.place }) };
-        let value = Value::SingleQuotedString(time.format("%Y-%m-%d %H:%M:%S%.6f").to_string()).into();
-        Ok(Expr::TypedString(TypedString { data_type: timestamp(), value, uses_odbc_syntax: false }))
-    }
-}
-
-fn timestamp() -> DataType {
-    DataType::Timestamp(None, TimezoneInfo::None)
-}
-
-fn is_timestamp(kind: &DataType) -> bool {
-    matches!(kind, DataType::Timestamp(..) | DataType::TimestampNtz(_) | DataType::Datetime(_))
-}
-
-/// A time as people write it, in UTC: with `Z` or an offset, or without; a date is its midnight.
-fn parse(text: &str) -> Option<NaiveDateTime> {
-    let text = text.trim().replacen(['T', 't'], " ", 1);
-    for format in ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f %#z", "%Y-%m-%d %H:%M%#z"] {
-        if let Ok(time) = DateTime::parse_from_str(&text, format) {
-            return Some(time.naive_utc());
-        }
-    }
-    for format in ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"] {
-        if let Ok(time) = NaiveDateTime::parse_from_str(&text, format) {
-            return Some(time);
-        }
-    }
-    Some(NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?.and_time(NaiveTime::MIN))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse;
-
-    #[test]
-    fn times_as_people_write_them() {
-        for (text, utc) in [
-            ("2022-11-23T20:45:00Z", "2022-11-23 20:45:00"),
-            ("2022-11-23 20:45:00", "2022-11-23 20:45:00"),
-            ("2022-11-23T21:45:00.5+01:00", "2022-11-23 20:45:00.500"),
-            ("2022-11-23 21:45:00 +0100", "2022-11-23 20:45:00"),
-            ("2022-11-23 20:45:00.123456", "2022-11-23 20:45:00.123456"),
-            ("2022-11-23 20:45", "2022-11-23 20:45:00"),
-            ("2022-11-23T20:45Z", "2022-11-23 20:45:00"),
-            ("2022-11-23", "2022-11-23 00:00:00"),
-        ] {
-            assert_eq!(parse(text).map(|time| time.to_string()).as_deref(), Some(utc), "{text}");
-        }
-        for none in ["", "yesterday", "2022-13-01", "2022-11-23T25:00:00Z", "7582"] {
-            assert_eq!(parse(none), None, "{none}");
-        }
     }
 }
