@@ -233,3 +233,24 @@ fn numbers_signs_and_times_are_written_as_in_queries() {
     assert!(refused.stderr.contains("`noon` is no time"), "{refused:?}");
     assert!(refused.stderr.contains("  if(time > 'noon', 1, 0)\n            ^"), "{}", refused.stderr);
 }
+
+#[test]
+fn what_polars_refuses_is_told_with_its_place() {
+    let project = two_runs();
+    for (expr, code, mark) in [
+        ("fx_1 + round(fy_1, 1, 2)", "not_an_expression", 7),
+        ("fx_1 * (2 + atan2(fy_1))", "not_an_expression", 12),
+        ("fx_1 + (fy_1 + time) * 2", "wrong_type", 13),
+        ("abs(fx_1) and fy_1 > 0", "wrong_type", 10),
+        ("clip(fx_1, 0, 1) * time", "wrong_type", 17),
+        ("rolling_mean(fx_1 + time, 10)", "wrong_type", 18),
+        ("rolling_mean(fx_1 > 2, 10) + 1", "wrong_type", 13),
+        ("1 + magnitude(time, fx_1)", "wrong_type", 4),
+    ] {
+        project.settings(&feature("p", expr));
+        let refused = project.run(&["plan"]);
+        let place = format!("  {expr}\n  {}^", " ".repeat(mark));
+        assert!(refused.code == 2 && refused.stderr.contains(code), "{expr}: {refused:?}");
+        assert!(refused.stderr.contains(&place), "{expr}:\n{}", refused.stderr);
+    }
+}

@@ -62,6 +62,21 @@ fn mistakes_are_told_with_their_place() {
         ("select 1 from wide order time", "found: order", "  select 1 from wide order time\n                     ^"),
         ("select nope from stats", "there is no column `nope`", "  select nope from stats\n         ^"),
         ("select * from read_csv('x')", "`read_csv`", "  select * from read_csv('x')\n                ^"),
+        (
+            "select w.x_1, round(w.x_1, 1, 2) from wide w",
+            "ROUND expects",
+            "  select w.x_1, round(w.x_1, 1, 2) from wide w\n                ^",
+        ),
+        (
+            "select x_1 from wide where (x_1 + 2) + time > 3",
+            "can't be answered",
+            "  select x_1 from wide where (x_1 + 2) + time > 3\n                                       ^",
+        ),
+        (
+            "select round(a, 1, 2) from (select x_1 as a from wide) as q",
+            "ROUND expects",
+            "  select round(a, 1, 2) from (select x_1 as a from wide) as q\n         ^",
+        ),
     ] {
         let told = project.run(&["sql", query]);
         assert_eq!(told.code, 2, "{told:?}");

@@ -9,7 +9,8 @@ mod parse;
 pub use function::{Call, Function, MakeKernel, Meaning, sql_functions};
 
 use crate::aligned::Defined;
-use crate::{columns, derive};
+use crate::columns;
+use crate::tree::check::{Refused, typed};
 use assets_core::{ColumnDecl, Kind, Reason, suggest};
 use parse::{Parsed, Place};
 use polars::prelude::*;
@@ -120,25 +121,21 @@ impl Definer<'_> {
 
     /// The expression and the kind of its values.
     fn typed(&self, parsed: &Parsed) -> Result<(Expr, Kind), Reason> {
-        let wrong = |code: &str, what: String| Err(parsed.wrong(code, what, None));
-        let expr = match polars::sql::sql_expr(parsed.text()) {
-            Ok(expr) => expr,
-            Err(error) => return wrong("not_an_expression", derive::first_line(&error.to_string()).to_owned()),
-        };
         let schema: Schema =
             self.kinds.iter().map(|(name, kind)| Field::new(name.as_str().into(), columns::dtype(*kind))).collect();
         let schema = Arc::new(schema);
-        let plan = derive::empty_leaf("types", schema)?.select([expr.clone().alias("value")]);
-        // Resolving finds most misfits; a dry run over no rows finds the others.
-        let found = plan.with_check_order(false).collect();
-        let dtype = match found.and_then(|frame| frame.column("value").map(|column| column.dtype().clone())) {
-            Ok(dtype) => dtype,
-            Err(error) => return wrong("wrong_type", derive::first_line(&error.to_string()).to_owned()),
-        };
+        let (expr, dtype) = typed(parsed.text(), &schema).map_err(|refused| {
+            let (code, what) = match refused {
+                Refused::NoExpression(what) => ("not_an_expression", what),
+                Refused::Types(what) => ("wrong_type", what),
+            };
+            parsed.wrong(code, what, parsed.place_of_refused(&schema))
+        })?;
+        let wrong = |what: String| Err(parsed.wrong("wrong_type", what, parsed.place()));
         match columns::kind(&dtype) {
             Some(kind) => Ok((expr, kind)),
-            None if dtype == DataType::Null => wrong("wrong_type", "it is null in every row".to_owned()),
-            None => wrong("wrong_type", format!("its values are {dtype}, which no column holds: cast them")),
+            None if dtype == DataType::Null => wrong("it is null in every row".to_owned()),
+            None => wrong(format!("its values are {dtype}, which no column holds: cast them")),
         }
     }
 }
@@ -166,7 +163,7 @@ impl parse::Names for Definer<'_> {
             let (expr, kind) = self.typed(parsed)?;
             if !matches!(kind, Kind::Float | Kind::Int) {
                 let what = format!("`{}` is {} where a number is needed", parsed.text(), kind.name());
-                return Err(parsed.wrong("wrong_type", what, None));
+                return Err(parsed.wrong("wrong_type", what, parsed.place()));
             }
             self.hide(&name, Defined::expr(ColumnDecl::new(&name, Kind::Float, "", ""), expr));
         }

@@ -2,16 +2,18 @@
 //! place of calls that polars does not know.
 
 use super::function::{Call, Function, Meaning};
+use crate::tree::check::{place_of_refused, typed};
 use crate::tree::{self, times};
 use assets_core::hash::{Digest, Hasher};
 use assets_core::{Reason, suggest};
+use polars::prelude::SchemaRef;
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, UnaryOperator, Value, visit_expressions,
     visit_expressions_mut,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Location, Token, Tokenizer};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use std::collections::BTreeSet;
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -55,11 +57,17 @@ pub(super) struct Parsed {
 
 impl Parsed {
     pub(super) fn new(source: &str) -> Result<Self, Reason> {
+        Self::of(tokens(source)?, source)
+    }
+
+    /// An expression in the place of a call: all of it stands where the call does.
+    fn generated(&self, text: &str, call: Span) -> Result<Self, Reason> {
+        let tokens = tokens(text)?.into_iter().map(|token| TokenWithSpan { span: call, ..token });
+        Self::of(tokens.collect(), &self.source)
+    }
+
+    fn of(tokens: Vec<TokenWithSpan>, source: &str) -> Result<Self, Reason> {
         let wrong = |message: String, place: Option<Place>| Err(located("syntax_error", message, source, place));
-        let tokens = match Tokenizer::new(&GenericDialect, source).tokenize_with_location() {
-            Ok(tokens) => tokens,
-            Err(error) => return wrong(error.message.clone(), Some(Place::of(error.location))),
-        };
         let mut parser = Parser::new(&GenericDialect).with_tokens_with_locations(tokens);
         let mut tree = match parser.parse_expr() {
             Ok(tree) => tree,
@@ -112,6 +120,17 @@ impl Parsed {
     /// A reason that says where in the text something is wrong.
     pub(super) fn wrong(&self, code: &str, message: String, place: Option<Place>) -> Reason {
         located(code, message, &self.source, place)
+    }
+
+    /// Where it begins.
+    pub(super) fn place(&self) -> Option<Place> {
+        Some(Place::of(self.tree.span().start))
+    }
+
+    /// Where polars refuses it over these columns: the smallest part that does not do by itself, else its beginning.
+    pub(super) fn place_of_refused(&self, schema: &SchemaRef) -> Option<Place> {
+        let is_refused = |part: &Expr| typed(&part.to_string(), schema).is_err();
+        place_of_refused(&self.tree, &self.source, &is_refused).map(Place::of).or_else(|| self.place())
     }
 
     /// Checks every name, and replaces calls by what they mean.
@@ -195,7 +214,8 @@ impl Parsed {
                 // An argument is named several times: what is longer than a name becomes a column.
                 let texts: Result<Vec<String>, Reason> = arguments.iter().map(|part| self.named(part, names)).collect();
                 let texts = texts?;
-                Ok(Some(Expr::Nested(Box::new(Self::new(&write(&texts))?.tree))))
+                let tree = self.generated(&write(&texts), function.span())?.tree;
+                Ok(Some(Expr::Nested(Box::new(tree))))
             }
             Form::Kernel(allowed) => {
                 let [over, constants @ ..] = arguments.as_slice() else {
@@ -283,6 +303,11 @@ fn number(expr: &Expr) -> Option<f64> {
         Expr::Nested(expr) => number(expr),
         _ => None,
     }
+}
+
+fn tokens(source: &str) -> Result<Vec<TokenWithSpan>, Reason> {
+    let tokens = Tokenizer::new(&GenericDialect, source).tokenize_with_location();
+    tokens.map_err(|error| located("syntax_error", error.message.clone(), source, Some(Place::of(error.location))))
 }
 
 fn located(code: &str, message: String, source: &str, place: Option<Place>) -> Reason {

@@ -3,6 +3,7 @@
 
 mod asset;
 mod names;
+mod place;
 mod statement;
 mod ties;
 mod times;
@@ -129,5 +130,5 @@ fn wrong(graph: &Graph, parsed: &Parsed, error: &PolarsError) -> Reason {
         let hint = if hint.is_empty() { format!("; there are {}", tables.join(", ")) } else { hint };
         return Reason::new("sql_error", format!("there is no table `{name}`{hint}"));
     }
-    Reason::new("sql_error", format!("the query can't be answered: {first_line}"))
+    parsed.wrong(format!("the query can't be answered: {first_line}"), place::of_error(parsed, graph, first_line))
 }

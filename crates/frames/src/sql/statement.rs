@@ -67,6 +67,11 @@ impl Parsed {
         Ok(self)
     }
 
+    /// What a person wrote.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// What polars is asked.
     pub(super) fn text(&self) -> &str {
         &self.text

@@ -1,7 +1,9 @@
-//! Trees of SQL, as both expressions and queries have them: spelled so that polars reads what a person wrote.
+//! Trees of SQL, as both expressions and queries have them: spelled so that polars reads what a person wrote, and
+//! searched for what it refuses.
 //!
 //! Not here: which names there are, and what is refused (`expression`, `sql`).
 
+pub(crate) mod check;
 pub(crate) mod times;
 
 use sqlparser::ast::{Expr, UnaryOperator, Value, VisitMut, visit_expressions_mut};
