@@ -158,6 +158,41 @@ fn how_a_table_is_laid_out_can_change() {
 }
 
 #[test]
+fn a_table_that_is_not_declared_any_more_is_told_of_and_stays() {
+    let project = project();
+    assert_eq!(project.build(&[]).code, 0);
+    let table = project.path("warehouse/tables/quick/a.parquet");
+    std::fs::create_dir(project.path("warehouse/tables/notes")).unwrap();
+    std::fs::write(project.path("warehouse/tables/notes/mine.txt"), "a person's own").unwrap();
+    let told = |build: &crate::harness::Output| -> Vec<Value> {
+        let lines = build.lines();
+        lines.into_iter().filter(|line| line["event"] == "warning" && line["code"] == "undeclared_table").collect()
+    };
+    let other = TABLES.replace("[assets.quick]", "[assets.fast]").replace("from quick", "from fast");
+    project.settings(&other);
+    let build = project.build(&[]);
+    let warnings = told(&build);
+    assert_eq!((build.code, warnings.len()), (0, 1), "{build:?}");
+    assert_eq!(warnings[0]["output"], "quick");
+    let message = warnings[0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("warehouse/tables/quick holds tables") && message.contains("delete the folder"),
+        "{message}"
+    );
+    assert!(table.exists());
+    let idle = project.build(&[]);
+    assert_eq!((idle.finished()["made"].as_u64(), told(&idle).len()), (Some(0), 0), "nothing was written: {idle:?}");
+    // A person who follows the advice hears no more of it; nor does one who declares it again.
+    std::fs::remove_dir_all(project.path("warehouse/tables/quick")).unwrap();
+    project.settings(&other.replace("> 10", "> 11"));
+    let build = project.build(&[]);
+    assert!(build.code == 0 && told(&build).is_empty(), "{build:?}");
+    project.settings(TABLES);
+    let build = project.build(&[]);
+    assert_eq!((build.code, table.exists(), told(&build)[0]["output"].as_str()), (0, true, Some("fast")), "{build:?}");
+}
+
+#[test]
 fn a_limit_through_rows_that_tie_takes_the_first_of_the_table_or_of_all_columns() {
     let project = project();
     let table = |query: &str| format!("sql = \"{query}\"\n");

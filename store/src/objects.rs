@@ -234,6 +234,25 @@ impl TableStore for FolderTables {
         Ok(())
     }
 
+    fn outputs(&self) -> Result<Vec<AssetName>, TableStoreError> {
+        let folder = self.root.join("tables");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(reading(&folder)(error).into()),
+        };
+        let mut outputs = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(reading(&folder))?.path();
+            // What else a person keeps there is not a table.
+            let name = path.file_name().and_then(|name| AssetName::new(name.to_str()?).ok());
+            let holds_any = fs::read_dir(&path).is_ok_and(|mut files| files.next().is_some());
+            outputs.extend(name.filter(|_| holds_any));
+        }
+        outputs.sort();
+        Ok(outputs)
+    }
+
     fn folder(&self, output: &AssetName) -> Option<PathBuf> {
         Some(self.output_folder(output))
     }

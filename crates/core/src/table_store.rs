@@ -94,6 +94,9 @@ pub trait TableStore: Send + Sync {
     /// Removes those of an output's published tables whose stems are said to be left over from an earlier layout.
     fn sweep(&self, output: &AssetName, is_left_over: &dyn Fn(&str) -> bool) -> Result<(), TableStoreError>;
 
+    /// The names under which tables are published, in order.
+    fn outputs(&self) -> Result<Vec<AssetName>, TableStoreError>;
+
     /// Where a person finds an output's tables, if that is a place.
     fn folder(&self, output: &AssetName) -> Option<PathBuf>;
 }

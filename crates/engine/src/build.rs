@@ -482,6 +482,9 @@ impl<'a> Build<'a> {
         }
         self.publisher.sweep(&self.ledger)?;
         if self.begun {
+            for warning in self.publisher.undeclared(&self.ledger)? {
+                (self.events)(Event::Warning(warning));
+            }
             let (id, counts) = (self.options.id.clone(), self.counts);
             self.commit(vec![Entry::End(BuildEnd { id, end_us: now_us(), counts, interrupted })])?;
         }

@@ -7,7 +7,7 @@ use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::record::{OutputRecord, StepRecord, Stored};
 use assets_core::table_store::{TableFile, TableStore, is_shared};
-use assets_core::{AssetName, OutputDecl, Step};
+use assets_core::{AssetName, OutputDecl, Reason, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A step of a view: its place, the step, its rows.
@@ -91,6 +91,28 @@ impl<'a> Publisher<'a> {
             self.tables.sweep(&decl.name, &is_left_over)?;
         }
         Ok(())
+    }
+
+    /// Warnings of tables that are published still, though their output is not declared any more.
+    pub(crate) fn undeclared(&self, ledger: &Ledger) -> Result<Vec<Reason>, EngineError> {
+        let mut outputs = self.tables.outputs()?;
+        outputs.retain(|output| self.graph.output(output.as_str()).is_none());
+        if !outputs.is_empty() {
+            // Of what no record speaks nobody knows whether it was ever declared.
+            let records = ledger.steps().filter_map(|(_, tip)| tip.record());
+            let recorded: BTreeSet<&AssetName> =
+                records.flat_map(|record| &record.outputs).map(|output| &output.name).collect();
+            outputs.retain(|output| recorded.contains(output));
+        }
+        let warning = |output: AssetName| {
+            let folder =
+                self.tables.folder(&output).map_or_else(|| output.to_string(), |path| path.display().to_string());
+            let message = format!(
+                "{folder} holds tables of an asset that is not declared any more; delete the folder if nobody reads it"
+            );
+            Reason::new("undeclared_table", message).with("output", output.as_str()).with("path", folder)
+        };
+        Ok(outputs.into_iter().map(warning).collect())
     }
 
     /// How many files `flush` would write.

@@ -334,6 +334,7 @@ fn bytes_of(tables: &dyn TableStore, object: &ObjectId) -> Vec<u8> {
 /// What every table store does. `make` gives an empty one each time.
 pub fn table_store(make: &dyn Fn() -> Box<dyn TableStore>) {
     let tables = &*make();
+    assert!(tables.outputs().expect("lists").is_empty());
     let one = put(tables, b"one table");
     assert_eq!(one, put(tables, b"one table"), "the same bytes are the same object");
     let two = put(tables, b"another table");
@@ -366,6 +367,7 @@ pub fn table_store(make: &dyn Fn() -> Box<dyn TableStore>) {
         assert_eq!(view.publish(&bucket).expect("publishes"), bytes.len() as u64);
         assert!(tables.is_published(&bucket));
     }
+    assert_eq!(tables.outputs().expect("lists"), [name("stats"), name("wide")]);
     for stem in ["", ".", "..", "a/b", "a\0"] {
         let bad = TableFile { output: name("wide"), stem: stem.to_owned() };
         let error = tables.publish(&bad, &one).expect_err("it would leave its folder");

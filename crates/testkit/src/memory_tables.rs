@@ -146,6 +146,12 @@ impl TableStore for MemoryTables {
         Ok(())
     }
 
+    fn outputs(&self) -> Result<Vec<AssetName>, TableStoreError> {
+        let mut outputs: Vec<AssetName> = self.inner().published.keys().map(|table| table.output.clone()).collect();
+        outputs.dedup();
+        Ok(outputs)
+    }
+
     fn folder(&self, _: &AssetName) -> Option<PathBuf> {
         None
     }
