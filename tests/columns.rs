@@ -4,7 +4,7 @@ use crate::harness::{Output, Project, row, run_rows};
 use assets::project::Telemetry;
 use assets_core::{ColumnDecl, Kind};
 use assets_frames::aligned::Defined;
-use assets_frames::polars::prelude::{Expr, col, lit};
+use assets_frames::polars::prelude::{Expr, all, col, lit, nth};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, ExitCode, Stdio};
@@ -24,6 +24,9 @@ fn variant(name: &str) -> Vec<Defined> {
         "twice" => define("v1", col("f1")),
         "itself" => define("power_1", col("power_1") + lit(1.0)),
         "unknown" => define("power_1", col("vx_3")),
+        "by pattern" => define("power_1", col("^f[xyz]_1$") * lit(2.0)),
+        "by place" => define("power_1", nth(3).as_expr() + col("fx_1")),
+        "all but" => define("power_1", all().exclude_cols(["time"]).as_expr().max()),
         _ => Vec::new(),
     }
 }
@@ -146,7 +149,9 @@ fn what_leaves_a_plan_equal_computes_nothing() {
 #[test]
 fn wrong_definitions_are_refused_before_anything_is_made() {
     let project = two_runs();
-    for (variant, code) in [("twice", "duplicate_column"), ("itself", "column_cycle"), ("unknown", "unknown_column")] {
+    let by_pattern = ["by pattern", "by place", "all but"].map(|variant| (variant, "columns_by_pattern"));
+    let others = [("twice", "duplicate_column"), ("itself", "column_cycle"), ("unknown", "unknown_column")];
+    for (variant, code) in others.into_iter().chain(by_pattern) {
         let refused = run_as(&project, variant, &["plan", "--json"]);
         assert_eq!((refused.code, &refused.json()["code"]), (1, &code.into()), "{variant}");
     }

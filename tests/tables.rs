@@ -158,6 +158,48 @@ fn how_a_table_is_laid_out_can_change() {
 }
 
 #[test]
+fn columns_by_a_pattern_are_those_that_it_matches_or_are_refused() {
+    let project = project();
+    let columns = |query: &str| {
+        project.settings(&format!("[assets.t]\nsql = \"{query}\"\n"));
+        assert_eq!(project.build(&[]).code, 0, "{query}");
+        let row = project.sql("select * from t limit 1").remove(0);
+        let names: Vec<String> = row.as_object().unwrap().keys().cloned().collect();
+        names.join(" ")
+    };
+    let forces = "run_uuid fx_1 fx_2 fy_1 fy_2 fz_1 fz_2";
+    assert_eq!(columns("select columns('^f') from wide"), forces);
+    assert_eq!(columns("select columns('f.*') from wide"), forces);
+    assert_eq!(columns("select * exclude (time, x_1, x_2, y_1, y_2, z_1, z_2) from wide"), forces);
+    assert_eq!(columns("select * except (time), 1 as one from (select time, x_1 from wide) as q"), "run_uuid x_1 one");
+    assert_eq!(columns("select * rename (x_1 as a) from (select time, x_1 from wide) as q"), "run_uuid time a");
+    let off =
+        "select max(abs(t.x_1 - 2 * w.x_1)) as off from t join wide w on t.time = w.time and t.run_uuid = w.run_uuid";
+    columns("select * replace (x_1 * 2 as x_1) from wide");
+    assert_eq!(project.sql(off)[0]["off"].as_f64(), Some(0.0));
+    for (query, says, mark) in [
+        ("select avg(columns('f.*')) from wide", "by itself", 11),
+        ("select columns('f.*') + 1 from wide", "by itself", 7),
+        ("select time from wide where columns('f.*') > 3", "by itself", 28),
+        ("select columns('f.*') as f from wide", "by itself", 7),
+        ("select columns('(') from wide", "no regular expression", 7),
+        ("select columns('^q') from wide", "matches no column", 7),
+        ("select columns(1) from wide", "as text", 7),
+        ("select * exclude (fx_3) from wide", "did you mean `fx_1`", 18),
+        ("select w.* except (fx_3) from wide w", "did you mean `fx_1`", 19),
+        ("select * replace (1 as fx_3) from wide", "did you mean `fx_1`", 23),
+        ("select * rename (fx_3 as a) from wide", "did you mean `fx_1`", 17),
+    ] {
+        project.settings(&format!("[assets.t]\nsql = \"{query}\"\n"));
+        for refused in [project.run(&["plan"]), project.run(&["sql", query])] {
+            let place = format!("  {query}\n  {}^", " ".repeat(mark));
+            assert!(refused.code == 2 && refused.stderr.contains("sql_error"), "{query}: {refused:?}");
+            assert!(refused.stderr.contains(says) && refused.stderr.contains(&place), "{query}:\n{}", refused.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_table_that_is_not_declared_any_more_is_told_of_and_stays() {
     let project = project();
     assert_eq!(project.build(&[]).code, 0);

@@ -175,7 +175,7 @@ impl AlignedTable {
     /// depends on the number or the order of rows depends on it.
     ///
     /// # Errors
-    /// `duplicate_column`, `unknown_column`, `column_cycle`, or what [`derive::derive`] refuses.
+    /// `duplicate_column`, `unknown_column`, `columns_by_pattern`, `column_cycle`, or what [`derive::derive`] refuses.
     pub fn new(name: AssetName, columns: Vec<Defined>, axis: Option<&str>) -> Result<Self, Reason> {
         let own_axis = axis.map(str::to_owned);
         let (codes, plans) = Default::default();
@@ -196,6 +196,7 @@ impl AlignedTable {
             return Err(Reason::new("duplicate_column", message).with("column", twice.as_str()));
         }
         let mut codes: BTreeMap<String, PartCode> = BTreeMap::new();
+        table.columns.iter().try_for_each(|column| table.names_its_columns(column))?;
         for column in &table.columns {
             table.code(&column.decl.name, axis, &schema, &mut codes, &mut Vec::new())?;
         }
@@ -208,6 +209,20 @@ impl AlignedTable {
         table.codes = codes;
         table.parts = table.visible().filter_map(|column| table.shown(&column.decl.name)).collect();
         Ok(table)
+    }
+
+    /// Refuses an expression that picks columns by a pattern: a further column of the table would be another computation.
+    fn names_its_columns(&self, column: &Defined) -> Result<(), Reason> {
+        let Make::Expr(expr) = &column.make else { return Ok(()) };
+        let pattern = expr.into_iter().find(|node| matches!(node, Expr::Selector(_)));
+        pattern.map_or(Ok(()), |pattern| {
+            let name = &column.decl.name;
+            let message = format!(
+                "the expression of `{name}` in {} picks columns by a pattern, {pattern}: name each of them",
+                self.name
+            );
+            Err(Reason::new("columns_by_pattern", message).with("column", name.as_str()))
+        })
     }
 
     fn visible(&self) -> impl Iterator<Item = &Defined> {

@@ -7,6 +7,7 @@ mod place;
 mod statement;
 mod ties;
 mod times;
+mod wildcards;
 
 pub use asset::TableByQuery;
 

@@ -1,6 +1,6 @@
 //! A query as a tree: refuses what is not one `select` (or `with`) over declared tables, and says where it is wrong.
 
-use super::{names, times};
+use super::{names, times, wildcards};
 use crate::tree;
 use assets_core::graph::Graph;
 use assets_core::{ColumnDecl, Reason};
@@ -58,8 +58,9 @@ impl Parsed {
         }
     }
 
-    /// The query with its numbers, signs and times as polars reads them. Where that leaves it as it is, its text stays.
+    /// The query with its numbers, signs and times as polars reads them, if its wildcards mean something. Where that leaves it as it is, its text stays.
     pub(super) fn for_polars(mut self, graph: &Graph) -> Result<Self, Reason> {
+        wildcards::check(&self, graph)?;
         let respelled = tree::respell(&mut self.statement);
         if times::rewrite(&mut self, graph)? || respelled {
             self.text = self.statement.to_string();
