@@ -13,7 +13,7 @@ fn project() -> Project {
 #[test]
 fn typical_mistakes_are_told_with_what_was_meant() {
     let project = project();
-    let cases: [(&[&str], &str, &str); 9] = [
+    let cases: [(&[&str], &str, &str); 11] = [
         (&["materialize", "featurs"], "unknown_asset", "did you mean `features`?"),
         (&["plan", "--run", "7583"], "unknown_run", "did you mean `7582`?"),
         (&["plan", "--run", "7"], "ambiguous_run", "7582, 7683"),
@@ -23,6 +23,8 @@ fn typical_mistakes_are_told_with_what_was_meant() {
         (&["sql", "select * from wdie"], "sql_error", "did you mean `wide`?"),
         (&["sql", "select * from read_parquet('/etc/passwd')"], "sql_error", ""),
         (&["show", "wide", "--run", "7582", "--columns", "x_9"], "unknown_column", "did you mean"),
+        (&["diff", "wide", "--run", "7582", "--from", "0"], "unknown_version", "versions begin at 1"),
+        (&["diff", "wide", "--run", "7582", "--to", "#0"], "unknown_version", "versions begin at 1"),
     ];
     for (args, code, text) in cases {
         let told = project.run(args);

@@ -55,6 +55,12 @@ fn find(step: &Step, versions: &[Version<'_>], asked: &str) -> Result<usize, Fai
     if let Some(at) = versions.iter().position(|version| Some(version.record.generation) == generation) {
         return Ok(at);
     }
+    if asked.trim_start_matches('#') == "0" {
+        let last = versions.first().map_or(1, |version| version.record.generation);
+        let message = format!("{step} has no generation 0: versions begin at 1, and the newest is {last}");
+        let reason = Reason::new("unknown_version", message).with("asked", asked);
+        return Err(Failure::usage(reason).help(history(step)));
+    }
     let wanted = asked.to_ascii_lowercase();
     let fits = |version: &Version<'_>| !wanted.is_empty() && version.id.to_string().starts_with(&wanted);
     let mut found = (0..versions.len()).filter(|at| fits(&versions[*at]));
