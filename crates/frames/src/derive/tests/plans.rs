@@ -46,6 +46,23 @@ pub(super) enum Step {
         rows: u8,
     },
     Index,
+    /// Aggregates of the whole frame, alone or beside columns.
+    Whole {
+        aggs: [u8; 4],
+        beside: bool,
+    },
+    /// Lists, of groups or of the whole frame, taken apart again: by the frame, or by an expression.
+    Explode {
+        key: Option<u8>,
+        in_order: bool,
+        some: bool,
+        by_expr: bool,
+    },
+    /// A struct, and its fields again: by the frame, or by an expression.
+    Fields {
+        make: Make,
+        unnest: bool,
+    },
     Join {
         other: Box<Plan>,
         how: u8,
@@ -109,6 +126,10 @@ fn simple() -> impl Strategy<Value = Step> {
             .prop_map(|(subset, in_order)| Step::Distinct { subset, in_order }),
         1 => (-4..3i8, 0..6u8).prop_map(|(offset, rows)| Step::Slice { offset, rows }),
         1 => Just(Step::Index),
+        2 => (any::<[u8; 4]>(), any::<bool>()).prop_map(|(aggs, beside)| Step::Whole { aggs, beside }),
+        1 => (proptest::option::of(0..3u8), any::<[bool; 3]>())
+            .prop_map(|(key, [in_order, some, by_expr])| Step::Explode { key, in_order, some, by_expr }),
+        1 => (make(), any::<bool>()).prop_map(|(make, unnest)| Step::Fields { make, unnest }),
         2 => (0..3u8, 0..12u8, -1..4i8).prop_map(|(other, query, c)| Step::Sql { other, query, c }),
     ]
 }
@@ -248,6 +269,26 @@ impl Step {
                 .with_row_index("i", Some(3))
                 .with_columns([col("i").cast(DataType::Float64).alias("e")])
                 .drop(cols(["i"])),
+            Self::Whole { aggs, beside } => {
+                let made = COLUMNS.iter().zip(aggs).enumerate();
+                frame.select(
+                    made.map(
+                        |(at, (name, how))| if *beside && at % 2 == 1 { col(*name) } else { aggregate(name, *how) },
+                    )
+                    .collect::<Vec<_>>(),
+                )
+            }
+            Self::Explode { key, in_order, some, by_expr } => exploded(frame, *key, *in_order, (*some, *by_expr)),
+            Self::Fields { make, unnest } => {
+                let made = make.expr(extra);
+                if *unnest {
+                    let fields = vec![col("n"), made.cast(DataType::Float64).alias("x"), col("t")];
+                    frame.select([col("k"), as_struct(fields).alias("s")]).unnest(cols(["s"]), None)
+                } else {
+                    let fields = as_struct(vec![made.cast(DataType::Float64).alias("f"), col("n").alias("g")]);
+                    frame.with_columns([fields.struct_().field_by_name("f").alias("e")])
+                }
+            }
             Self::Join { other, how, on, swapped, in_order } => {
                 let other = other.on(leaves)?;
                 let (left, right) = if *swapped { (other, frame) } else { (frame, other) };
@@ -261,6 +302,24 @@ impl Step {
             Self::Sql { other, query, c } => sql(frame, leaves[usize::from(*other)].clone(), *query, *c)?,
         })
     }
+}
+
+fn exploded(frame: LazyFrame, key: Option<u8>, in_order: bool, (some, by_expr): (bool, bool)) -> LazyFrame {
+    let options = ExplodeOptions { empty_as_null: some, keep_nulls: true };
+    let Some(key) = key.map(|key| ["k", "n", "t"][usize::from(key)]) else {
+        let lists = base().map(|column| column.implode(true));
+        return if by_expr {
+            frame.select(lists.map(|list| list.explode(options)))
+        } else {
+            frame.select(lists).explode(cols(COLUMNS), options)
+        };
+    };
+    let names: Vec<&str> = COLUMNS.into_iter().filter(|name| *name != key).collect();
+    let lists = if some { &names[..1] } else { &names[..] };
+    let aggs = names.iter().map(|name| if lists.contains(name) { col(*name) } else { aggregate(name, 0) });
+    let aggs: Vec<Expr> = aggs.collect();
+    let grouped = if in_order { frame.group_by_stable([col(key)]) } else { frame.group_by([col(key)]) };
+    grouped.agg(aggs).explode(cols(lists.iter().copied()), options)
 }
 
 fn joined(left: LazyFrame, right: LazyFrame, how: u8, on: &str, in_order: bool) -> LazyFrame {
@@ -372,6 +431,21 @@ impl Step {
             Self::Distinct { subset, in_order } => match what {
                 0 => *in_order = !*in_order,
                 _ => *subset = subset.map_or(Some(0), |at| (at < 3).then_some(at + 1)),
+            },
+            Self::Whole { aggs, beside } => match what {
+                0 => *beside = !*beside,
+                _ => aggs[usize::from(what)] = aggs[usize::from(what)].wrapping_add(1),
+            },
+            Self::Explode { key, in_order, some, by_expr } => match what {
+                0 => *key = key.map_or(Some(0), |key| (key < 2).then_some(key + 1)),
+                1 => *in_order = !*in_order,
+                2 => *some = !*some,
+                _ => *by_expr = !*by_expr,
+            },
+            Self::Fields { make, unnest } => match what {
+                0 => make.c += 1,
+                1 => make.op = (make.op + 1) % 24,
+                _ => *unnest = !*unnest,
             },
             Self::Slice { offset, rows } => match what {
                 0 => *offset += 1,
