@@ -89,7 +89,7 @@ impl FolderTables {
         }
         create_folder(&self.output_folder(&table.output))?;
         let temp = self.temp()?;
-        if let Err(error) = fs::hard_link(&from, &temp.0) {
+        if let Err(error) = link(&from, &temp.0) {
             if error.kind() == ErrorKind::NotFound || error.kind() == ErrorKind::StorageFull {
                 return Err(self.missing_or(error, object, &from));
             }
@@ -106,6 +106,18 @@ impl FolderTables {
             _ => reading(path)(error),
         }
     }
+}
+
+/// Another thread may put the same bytes under the same name at this moment: then the file that was there has no name any
+/// more when it is to be linked, and another one has.
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    for _ in 0..1000 {
+        match fs::hard_link(from, to) {
+            Err(error) if error.kind() == ErrorKind::NotFound && from.exists() => std::thread::yield_now(),
+            other => return other,
+        }
+    }
+    fs::hard_link(from, to)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
