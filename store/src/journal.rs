@@ -39,6 +39,16 @@ pub(crate) struct End {
 /// The segments of a journal by name (their names sort as their sequence), and how far each is whole.
 pub(crate) type Ends = BTreeMap<String, End>;
 
+/// Bytes of all segments: what is appended makes them more.
+pub(crate) fn bytes(folder: &Path) -> Result<u64, StoreError> {
+    let mut bytes = 0;
+    for name in segments(folder)? {
+        let path = folder.join(name);
+        bytes += fs::metadata(&path).map_err(reading(&path))?.len();
+    }
+    Ok(bytes)
+}
+
 /// Names of the segments, in order. A journal that does not exist is empty.
 pub(crate) fn segments(folder: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(folder) {

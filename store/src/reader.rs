@@ -11,22 +11,23 @@ use assets_core::ledger::Ledger;
 use assets_core::record::{Entry, StepRecord};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Every record by step and fingerprint, newest first.
-type ByFingerprint = HashMap<(Step, Fingerprint), Vec<Arc<StepRecord>>>;
+/// All that happened to each step, newest first.
+type Histories = HashMap<Step, Vec<Past>>;
 
 /// A store to read from. Holds nothing open.
 #[derive(Debug, Clone)]
 pub struct Reader {
     root: PathBuf,
-    /// Filled by the first question for an older record: a plan asks it for every stale step, and one scan is enough.
-    by_fingerprint: Arc<OnceLock<ByFingerprint>>,
+    /// Filled by the first question for what was, for a journal of so many bytes: a plan asks for every stale step, and
+    /// one scan is enough.
+    histories: Arc<Mutex<Option<(u64, Arc<Histories>)>>>,
 }
 
 impl Reader {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), by_fingerprint: Arc::default() }
+        Self { root: root.to_owned(), histories: Arc::default() }
     }
 
     /// Its objects and published tables, to read.
@@ -37,6 +38,34 @@ impl Reader {
     /// Ends of segments that can't be read. Beside a build the last one may just be on its way.
     pub fn torn(&self) -> Result<Vec<Torn>, StoreError> {
         self.scan(|_| ())
+    }
+
+    fn histories(&self) -> Result<Arc<Histories>, StoreError> {
+        let bytes = journal::bytes(&self.root.join("journal"))?;
+        let mut known = self.histories.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, all)) = known.as_ref().filter(|(at, _)| *at == bytes) {
+            return Ok(Arc::clone(all));
+        }
+        let mut found: HashMap<Step, Vec<(u64, u8, Past)>> = HashMap::new();
+        self.scan(|entry| match entry {
+            Entry::Step(record) => {
+                let (step, generation, id) = (record.step.clone(), record.generation, record.id());
+                found.entry(step).or_default().push((generation, 0, Past::Record(id, Arc::from(record))));
+            }
+            // An attempt stands behind the record that was newest then.
+            Entry::Attempt(attempt) => {
+                let (step, generation) = (attempt.step.clone(), attempt.after_generation);
+                found.entry(step).or_default().push((generation, 1, Past::Attempt(attempt)));
+            }
+            _ => {}
+        })?;
+        let all = found.into_iter().map(|(step, mut pasts)| {
+            pasts.sort_by_key(|(generation, kind, _)| (*generation, *kind));
+            (step, pasts.into_iter().rev().map(|(_, _, past)| past).collect())
+        });
+        let all = Arc::new(all.collect());
+        *known = Some((bytes, Arc::clone(&all)));
+        Ok(all)
     }
 
     fn scan(&self, mut each: impl FnMut(Entry)) -> Result<Vec<Torn>, StoreError> {
@@ -73,35 +102,16 @@ impl Records for Reader {
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {
-        if self.by_fingerprint.get().is_none() {
-            let mut all = ByFingerprint::new();
-            self.scan(|entry| {
-                if let Entry::Step(record) = entry {
-                    all.entry((record.step.clone(), record.fingerprint)).or_default().push(Arc::from(record));
-                }
-            })?;
-            all.values_mut().for_each(|records| records.sort_by_key(|record| std::cmp::Reverse(record.generation)));
-            // Whoever was first has read the same journal.
-            let _ = self.by_fingerprint.set(all);
-        }
-        let all = self.by_fingerprint.get();
-        Ok(all.and_then(|all| all.get(&(step.clone(), *fingerprint))).cloned().unwrap_or_default())
+        let all = self.histories()?;
+        let records = all.get(step).into_iter().flatten().filter_map(|past| match past {
+            Past::Record(_, record) if record.fingerprint == *fingerprint => Some(Arc::clone(record)),
+            _ => None,
+        });
+        Ok(records.collect())
     }
 
     fn history(&self, step: &Step) -> Result<Vec<Past>, CatalogError> {
-        let mut found = Vec::new();
-        self.scan(|entry| match entry {
-            Entry::Step(record) if record.step == *step => {
-                found.push((record.generation, 0, Past::Record(record.id(), Arc::from(record))));
-            }
-            // An attempt stands behind the record that was newest then.
-            Entry::Attempt(attempt) if attempt.step == *step => {
-                found.push((attempt.after_generation, 1, Past::Attempt(attempt)));
-            }
-            _ => {}
-        })?;
-        found.sort_by_key(|(generation, kind, _)| (*generation, *kind));
-        Ok(found.into_iter().rev().map(|(_, _, past)| past).collect())
+        Ok(self.histories()?.get(step).cloned().unwrap_or_default())
     }
 
     fn of_object(&self, object: &ObjectId) -> Result<Vec<RecordId>, CatalogError> {
