@@ -13,6 +13,7 @@ use assets_command::Places;
 use assets_core::catalog::{Catalog, Records};
 use assets_core::compute::{Packer, Worker};
 use assets_core::graph::Graph;
+use assets_core::hash::{Digest, Hasher};
 use assets_core::ledger::Ledger;
 use assets_core::logs::Logs;
 use assets_core::record::OutputRecord;
@@ -192,7 +193,7 @@ impl Project for Opened {
         };
         let writer = Store::open_writer(&self.store, wait, &mut told).map_err(|error| store_failure(&error))?;
         let tables = Arc::new(writer.tables());
-        Ok(Box::new(Writing { writer, tables }))
+        Ok(Box::new(Writing { writer, tables, layout: layout(&self.pipeline.graph) }))
     }
 
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker> {
@@ -275,6 +276,29 @@ impl ReadStore for Reading {
 struct Writing {
     writer: Writer,
     tables: Arc<FolderTables>,
+    layout: String,
+}
+
+/// What cuts each table and which are packed: where that changes, other rows belong into the published files.
+fn layout(graph: &Graph) -> String {
+    let mut hasher = Hasher::new("assets.layout.1");
+    for asset in graph.assets() {
+        for output in &asset.outputs {
+            hasher.text(output.name.as_str()).number(u64::from(output.packed)).number(asset.dimensions.len() as u64);
+            asset.dimensions.iter().for_each(|dimension| {
+                hasher.text(dimension);
+            });
+        }
+    }
+    let digest: Digest<8> = hasher.finish();
+    digest.to_string()
+}
+
+impl Writing {
+    /// What is recorded, and how it is published.
+    fn position(&self) -> String {
+        format!("{} {}", self.writer.position(), self.layout)
+    }
 }
 
 impl WriteStore for Writing {
@@ -287,11 +311,11 @@ impl WriteStore for Writing {
     }
 
     fn all_published(&self) -> bool {
-        self.writer.published().is_some_and(|mark| mark == self.writer.position())
+        self.writer.published().is_some_and(|mark| mark == self.position())
     }
 
     fn mark_published(&self) -> Result<(), Failure> {
-        let position = self.writer.position();
+        let position = self.position();
         if self.writer.published().as_ref() == Some(&position) {
             return Ok(());
         }
