@@ -75,6 +75,9 @@ pub struct StepOutcome {
     pub span: Span,
 }
 
+/// The code of the reason for which a request was given back: it was withdrawn before it was begun.
+pub const WITHDRAWN: &str = "withdrawn";
+
 /// Makes steps, several at once.
 pub trait Executor: Send + Sync {
     /// How many requests are worth having in flight.
@@ -82,4 +85,7 @@ pub trait Executor: Send + Sync {
 
     /// Takes a request; its outcome goes to `done`, whatever happens, a panic included.
     fn submit(&self, request: StepRequest, done: Sender<StepOutcome>);
+
+    /// Says that requests which are not begun yet need not be: they come back with the reason `WITHDRAWN`.
+    fn withdraw(&self) {}
 }

@@ -14,7 +14,7 @@ use crate::scope::Scope;
 use crate::told::{event, is_transient, told};
 use assets_core::catalog::{Catalog, Commit};
 use assets_core::compute::Packer;
-use assets_core::executor::{Executor, StepInput, StepOutcome, StepRequest};
+use assets_core::executor::{Executor, StepInput, StepOutcome, StepRequest, WITHDRAWN};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
@@ -188,7 +188,10 @@ impl<'a> Build<'a> {
         } else {
             self.publisher.note_lost(&self.ledger)?;
         }
-        if !nothing_to_make || self.sources.changed.iter().any(|source| source.stat.is_some()) {
+        // A source too young to trust its stat would be recorded at every look; one that moved has to be known before it
+        // changes in its new place.
+        let is_news = |source: &assets_core::record::SourceRecord| source.stat.is_some() || source.moved_to.is_some();
+        if !nothing_to_make || self.sources.changed.iter().any(is_news) {
             let changed = self.sources.changed.iter().cloned().map(Entry::Source).collect();
             self.commit(changed)?;
         }
@@ -223,6 +226,9 @@ impl<'a> Build<'a> {
         let (sender, outcomes) = channel();
         while !self.schedule.is_done() {
             let cancelled = cancel.load(Ordering::SeqCst);
+            if cancelled {
+                self.backends.executor.withdraw();
+            }
             if cancelled && self.running.is_empty() && self.pending.is_empty() {
                 self.cancel_rest();
                 return Ok(true);
@@ -401,6 +407,9 @@ impl<'a> Build<'a> {
     fn take_outcome(&mut self, outcome: StepOutcome) {
         let StepOutcome { step, result, span } = outcome;
         let Some(Running { at, ready, because, parts }) = self.running.remove(&step) else { return };
+        if matches!(&result, Err(reason) if reason.code == WITHDRAWN) {
+            return self.cancel(at, &step);
+        }
         match result {
             Ok(product) => {
                 product.warnings.into_iter().for_each(|warning| (self.events)(Event::Warning(warning)));
@@ -466,13 +475,18 @@ impl<'a> Build<'a> {
     fn cancel_rest(&mut self) {
         while let Some(at) = self.schedule.take() {
             let step = self.schedule.step(at).clone();
-            let fresh = self.judge(&step).is_some_and(|planned| planned.verdict.state == State::Fresh);
-            let outcome = if fresh { Outcome::Fresh } else { Outcome::Cancelled };
-            if !fresh {
-                (self.events)(Event::Step(event(&step, outcome)));
-            }
-            self.settle(at, &step, outcome, Settled::Stands);
+            self.cancel(at, &step);
         }
+    }
+
+    /// A step that is not begun any more.
+    fn cancel(&mut self, at: Index, step: &Step) {
+        let fresh = self.judge(step).is_some_and(|planned| planned.verdict.state == State::Fresh);
+        let outcome = if fresh { Outcome::Fresh } else { Outcome::Cancelled };
+        if !fresh {
+            (self.events)(Event::Step(event(step, outcome)));
+        }
+        self.settle(at, step, outcome, Settled::Stands);
     }
 
     fn finish(&mut self, interrupted: bool) -> Result<(), EngineError> {

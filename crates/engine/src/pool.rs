@@ -2,10 +2,11 @@
 
 use assets_core::Reason;
 use assets_core::compute::Worker;
-use assets_core::executor::{Executor, StepOutcome, StepRequest};
+use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
 use assets_core::record::Span;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,7 @@ const STACK_BYTES: usize = 64 << 20;
 pub struct Pool {
     threads: rayon::ThreadPool,
     worker: Arc<dyn Worker>,
+    withdrawn: Arc<AtomicBool>,
 }
 
 impl Pool {
@@ -32,7 +34,7 @@ impl Pool {
             .thread_name(|i| format!("step-{i}"))
             .build()
             .map_err(|error| Reason::new("no_threads", format!("worker threads can't be started: {error}")))?;
-        Ok(Self { threads, worker })
+        Ok(Self { threads, worker, withdrawn: Arc::default() })
     }
 }
 
@@ -43,11 +45,22 @@ impl Executor for Pool {
     }
 
     fn submit(&self, request: StepRequest, done: Sender<StepOutcome>) {
-        let worker = Arc::clone(&self.worker);
+        let (worker, withdrawn) = (Arc::clone(&self.worker), Arc::clone(&self.withdrawn));
         self.threads.spawn(move || {
+            let outcome = if withdrawn.load(Ordering::SeqCst) {
+                let now = now_us();
+                let span = Span { start_us: now, end_us: now, worker: "none".to_owned() };
+                StepOutcome { step: request.step, result: Err(Reason::new(WITHDRAWN, "it was not begun")), span }
+            } else {
+                perform_apart(worker.as_ref(), request)
+            };
             // The receiver is gone only when the build was given up: then nobody misses the outcome.
-            let _ = done.send(perform_apart(worker.as_ref(), request));
+            let _ = done.send(outcome);
         });
+    }
+
+    fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::SeqCst);
     }
 }
 
