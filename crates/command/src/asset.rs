@@ -97,6 +97,8 @@ impl Definition for TableByCommand {
             keys,
             parameters: self.parameters.clone(),
             program,
+            code: self.code.clone(),
+            version,
             timeout: self.timeout,
             places: self.places.clone(),
             batch,
@@ -162,6 +164,9 @@ pub(crate) struct CommandAsset {
     pub(crate) keys: Vec<String>,
     pub(crate) parameters: Map<String, Value>,
     program: Program,
+    /// Patterns of further files, and the fingerprint of all that is its code.
+    code: Vec<String>,
+    version: String,
     timeout: Option<Duration>,
     places: Places,
     batch: Option<Batch>,
@@ -201,9 +206,21 @@ impl CommandAsset {
     }
 }
 
+impl CommandAsset {
+    /// What was made by other code than was planned is none of this step's.
+    fn still_the_same(&self) -> Result<(), Reason> {
+        let now = code::fingerprint(&self.program.argv, &self.code, &self.places.base);
+        if now.is_ok_and(|now| now == self.version) {
+            return Ok(());
+        }
+        let message = format!("the code of {} changed while it ran: make it again", self.name);
+        Err(Reason::new("code_changed_while_running", message))
+    }
+}
+
 impl FrameAsset for CommandAsset {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-        self.land(inputs, outputs).map_err(|reason| {
+        self.land(inputs, outputs).and_then(|()| self.still_the_same()).map_err(|reason| {
             let log = self.places.logs.read(inputs.step(), process::TAIL_BYTES).unwrap_or_default();
             process::with_log(reason, log)
         })

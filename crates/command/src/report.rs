@@ -67,6 +67,11 @@ impl Report {
         let mut said = self.unavailable;
         for output in &asset.outputs {
             let frame = match self.rows.get(output.name.as_str()) {
+                Some(_) if files.output(output).exists() => {
+                    let message =
+                        format!("it wrote {} as a file and reported rows of it: which are meant?", output.name);
+                    return Err(Reason::new("bad_report", message).with("output", output.name.as_str()));
+                }
                 Some(rows) => of_rows(asset, output, rows)?,
                 None => of_file(asset, output, &files.output(output), inputs)?,
             };
@@ -182,8 +187,12 @@ fn of_file(asset: &CommandAsset, output: &OutputDecl, path: &Path, inputs: &Inpu
             let what = format!("is {}{zone}, and declared as {}", column.dtype(), declared.kind.name());
             return Err(wrong(output, name, &what));
         }
-        let column = columns::conform(column, declared.kind);
-        all.push(column.map_err(|error| wrong(output, name, &format!("can't be taken: {error}")))?);
+        let conformed = columns::conform(column, declared.kind);
+        let conformed = conformed.map_err(|error| wrong(output, name, &format!("can't be taken: {error}")))?;
+        if declared.kind == Kind::Int && conformed.null_count() != column.null_count() {
+            return Err(wrong(output, name, "holds integers beyond 64 bits with a sign"));
+        }
+        all.push(conformed);
     }
     columns::frame(all)
 }
