@@ -16,13 +16,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// All that happened to each step, newest first.
 type Histories = HashMap<Step, Vec<Past>>;
 
+/// Those of a journal of so many bytes.
+type Scanned = (u64, Arc<Histories>);
+
 /// A store to read from. Holds nothing open.
 #[derive(Debug, Clone)]
 pub struct Reader {
     root: PathBuf,
-    /// Filled by the first question for what was, for a journal of so many bytes: a plan asks for every stale step, and
-    /// one scan is enough.
-    histories: Arc<Mutex<Option<(u64, Arc<Histories>)>>>,
+    /// Filled by the first question for what was: a plan asks for every stale step, and one scan is enough.
+    histories: Arc<Mutex<Option<Scanned>>>,
 }
 
 impl Reader {
