@@ -54,6 +54,8 @@ impl Executor for Pool {
             } else {
                 perform_apart(worker.as_ref(), request)
             };
+            // Whoever hears of the last outcome lets the worker go: what it holds must end then, not on this thread.
+            drop(worker);
             // The receiver is gone only when the build was given up: then nobody misses the outcome.
             let _ = done.send(outcome);
         });
