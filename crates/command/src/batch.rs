@@ -89,12 +89,13 @@ struct Progress {
 }
 
 impl Progress {
-    /// The log of a step, or where none is named that of the one the process is at.
-    fn log(&mut self, step: Option<&str>) -> Option<&mut Log> {
+    /// The step that the process is at, as far as it doesn't say.
+    fn at(&self) -> Option<String> {
+        self.waiting.front().map(|at| &at.step).or(self.late.back().map(|(step, _)| step)).cloned()
+    }
+
+    fn log(&mut self, step: &str) -> Option<&mut Log> {
         let Self { waiting, late, .. } = self;
-        let Some(step) = step else {
-            return waiting.front_mut().map(|at| &mut at.log).or(late.back_mut().map(|(_, log)| log));
-        };
         let waiting = waiting.iter_mut().find(|waiting| waiting.step == step).map(|waiting| &mut waiting.log);
         waiting.or_else(|| late.iter_mut().rev().find(|(known, _)| known == step).map(|(_, log)| log))
     }
@@ -352,6 +353,8 @@ impl Process {
     fn keep_logs(&self, errors: ChildStderr, printed: &Sender<()>) {
         let mut errors = BufReader::new(errors);
         let mut named: Option<String> = None;
+        // Whose line it is that was begun: a line is written in pieces, and meanwhile that step may be reported.
+        let mut begun: Option<String> = None;
         while let Ok(text @ [_, ..]) = errors.fill_buf() {
             let end = text.iter().position(|byte| *byte == SEPARATOR).unwrap_or(text.len());
             if end == 0 {
@@ -361,11 +364,16 @@ impl Process {
                     break;
                 }
                 named = Some(String::from_utf8_lossy(&line[1..]).trim_end().to_owned());
+                begun = None;
                 continue;
             }
-            if let Some(log) = lock(&self.progress).log(named.as_deref()) {
+            let mut progress = lock(&self.progress);
+            let whose = begun.take().or_else(|| named.clone()).or_else(|| progress.at());
+            if let Some(log) = whose.as_deref().and_then(|step| progress.log(step)) {
                 log.write(self.logs.as_ref(), &text[..end]);
             }
+            begun = if text[..end].ends_with(b"\n") { None } else { whose };
+            drop(progress);
             errors.consume(end);
         }
         let _ = printed.send(());
