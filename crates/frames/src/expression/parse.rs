@@ -3,19 +3,16 @@
 
 use super::function::{Call, Function, Meaning};
 use crate::tree::check::{place_of_refused, typed};
-use crate::tree::{self, times};
+use crate::tree::{self, times, walk};
 use assets_core::hash::{Digest, Hasher};
 use assets_core::{Reason, suggest};
 use polars::prelude::SchemaRef;
-use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, UnaryOperator, Value, visit_expressions,
-    visit_expressions_mut,
-};
+use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, UnaryOperator, Value};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use std::collections::BTreeSet;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::RangeInclusive;
 
 /// Operators, names and numbers of one expression: polars walks them by recursion, and in more than linear time.
 const NODES_MAX: usize = 1_000;
@@ -84,11 +81,7 @@ impl Parsed {
             let message = format!("`{}` is left over behind the expression", rest.token);
             return wrong(message, Some(Place::of(rest.span.start)));
         }
-        let mut nodes = 0;
-        let _ = visit_expressions(&tree, |_| {
-            nodes += 1;
-            ControlFlow::<()>::Continue(())
-        });
+        let nodes = walk::count(&tree);
         if nodes > NODES_MAX {
             let message = format!(
                 "the expression has {nodes} parts, more than the {NODES_MAX} that are allowed: cut it into several"
@@ -108,11 +101,11 @@ impl Parsed {
     /// Columns that it names.
     pub(super) fn names(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
-        let _ = visit_expressions(&self.tree, |expr| {
+        walk::find(&self.tree, |expr| {
             if let Expr::Identifier(name) = expr {
                 names.insert(name.value.clone());
             }
-            ControlFlow::<()>::Continue(())
+            None::<()>
         });
         names
     }
@@ -136,23 +129,15 @@ impl Parsed {
     /// Checks every name, and replaces calls by what they mean.
     pub(super) fn rewrite(&mut self, names: &mut dyn Names) -> Result<(), Reason> {
         let mut tree = self.tree.clone();
-        let visited = visit_expressions_mut(&mut tree, |expr| {
+        walk::change(&mut tree, |expr| {
             if let Err(no_time) = times::replace(expr, &|_, name| names.is_time(name)) {
-                let place = Place::of(no_time.place);
-                return ControlFlow::Break(Box::new(self.wrong("wrong_type", no_time.message(), Some(place))));
+                return Err(self.wrong("wrong_type", no_time.message(), Some(Place::of(no_time.place))));
             }
-            match self.replaced(expr, names) {
-                Ok(None) => ControlFlow::Continue(()),
-                Ok(Some(other)) => {
-                    *expr = other;
-                    ControlFlow::Continue(())
-                }
-                Err(reason) => ControlFlow::Break(Box::new(reason)),
+            if let Some(other) = self.replaced(expr, names)? {
+                *expr = other;
             }
-        });
-        if let ControlFlow::Break(reason) = visited {
-            return Err(*reason);
-        }
+            Ok(())
+        })?;
         self.text = tree.to_string();
         self.tree = tree;
         Ok(())

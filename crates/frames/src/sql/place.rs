@@ -3,13 +3,14 @@
 use super::statement::Parsed;
 use crate::columns;
 use crate::tree::check::{place_of_refused, typed};
+use crate::tree::walk;
 use assets_core::graph::Graph;
 use assets_core::{ColumnDecl, Kind};
 use polars::prelude::{Schema, SchemaRef};
-use sqlparser::ast::{Expr, Spanned, visit_expressions, visit_expressions_mut};
+use sqlparser::ast::{Expr, Spanned};
 use sqlparser::tokenizer::Location;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::convert::Infallible;
 
 /// The smallest part that is refused over the columns of the tables alone; else the first call of a function of which
 /// the message speaks.
@@ -32,26 +33,26 @@ fn known_columns(columns: &[&ColumnDecl]) -> SchemaRef {
 
 /// The expression by bare names, where it has no others than known ones and no queries in it.
 fn over_known(expr: &Expr, schema: &SchemaRef) -> Option<String> {
-    let unknown = visit_expressions(expr, |part| {
+    let unknown = walk::find(expr, |part| {
         let known = match part {
             Expr::Identifier(name) => schema.contains(&name.value),
             Expr::CompoundIdentifier(parts) => parts.last().is_some_and(|name| schema.contains(&name.value)),
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => false,
             _ => true,
         };
-        if known { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        (!known).then_some(())
     });
-    if unknown.is_break() {
+    if unknown.is_some() {
         return None;
     }
     let mut expr = expr.clone();
-    let _ = visit_expressions_mut(&mut expr, |part| {
+    let Ok(()) = walk::change::<Infallible>(&mut expr, |part| {
         if let Expr::CompoundIdentifier(parts) = part
             && let Some(name) = parts.pop()
         {
             *part = Expr::Identifier(name);
         }
-        ControlFlow::<()>::Continue(())
+        Ok(())
     });
     Some(expr.to_string())
 }
@@ -59,11 +60,10 @@ fn over_known(expr: &Expr, schema: &SchemaRef) -> Option<String> {
 fn named_function(parsed: &Parsed, message: &str) -> Option<Location> {
     let message = message.to_lowercase();
     let words: Vec<&str> = message.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-    let found = visit_expressions(&parsed.statement, |expr| match expr {
+    walk::find(&parsed.statement, |expr| match expr {
         Expr::Function(function) if words.contains(&function.name.to_string().to_lowercase().as_str()) => {
-            ControlFlow::Break(function.name.span().start)
+            Some(function.name.span().start)
         }
-        _ => ControlFlow::Continue(()),
-    });
-    found.break_value()
+        _ => None,
+    })
 }

@@ -2,15 +2,13 @@
 
 use super::{names, times, wildcards};
 use crate::tree;
+use crate::tree::walk::{self, Flow, Look};
 use assets_core::graph::Graph;
 use assets_core::{ColumnDecl, Reason};
-use sqlparser::ast::{
-    Expr, Query, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor, visit_expressions, visit_relations,
-};
+use sqlparser::ast::{Expr, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
-use std::ops::ControlFlow;
 
 /// Operators, names and numbers of one query: polars walks them by recursion.
 const NODES_MAX: usize = 5_000;
@@ -44,11 +42,7 @@ impl Parsed {
             return Err(Reason::new("sql_refused", message));
         };
         let parsed = Self { source: source.to_owned(), statement, text: source.to_owned() };
-        let mut nodes = 0;
-        let _ = visit_expressions(&parsed.statement, |_| {
-            nodes += 1;
-            ControlFlow::<()>::Continue(())
-        });
+        let nodes = walk::count(&parsed.statement);
         if nodes > NODES_MAX {
             return Err(parsed.wrong(format!("the query has {nodes} parts, more than the {NODES_MAX} allowed"), None));
         }
@@ -80,10 +74,12 @@ impl Parsed {
 
     /// Refuses whatever writes within it, and functions in the place of a table: they read what is not declared.
     fn within_tables(self) -> Result<Self, Reason> {
-        match self.statement.visit(&mut Outside) {
-            ControlFlow::Continue(()) => Ok(self),
-            ControlFlow::Break(Found::Other(word)) => Err(refused(&word)),
-            ControlFlow::Break(Found::Function(name, place)) => {
+        let mut outside = Outside::default();
+        let _ = walk::walk(&self.statement, &mut outside);
+        match outside.found {
+            None => Ok(self),
+            Some(Found::Other(word)) => Err(refused(&word)),
+            Some(Found::Function(name, place)) => {
                 let message =
                     format!("`{name}` in the place of a table is refused: tables are assets and their outputs");
                 Err(self.wrong(message, Some(place)))
@@ -98,27 +94,21 @@ impl Parsed {
 
     /// Where the query first names a column.
     pub(super) fn place_of(&self, column: &str) -> Option<Location> {
-        let found = visit_expressions(&self.statement, |expr| {
+        walk::find(&self.statement, |expr| {
             let name = match expr {
                 Expr::Identifier(name) => Some(name),
                 Expr::CompoundIdentifier(parts) => parts.last(),
                 _ => None,
             };
-            match name.filter(|name| name.value == column) {
-                Some(name) => ControlFlow::Break(name.span.start),
-                None => ControlFlow::Continue(()),
-            }
-        });
-        found.break_value()
+            name.filter(|name| name.value == column).map(|name| name.span.start)
+        })
     }
 
     /// The names that stand in the place of tables, without those that the query gives itself.
     pub(super) fn tables(&self) -> Vec<String> {
-        let mut read = Vec::new();
-        let _ = visit_relations(&self.statement, |relation| {
-            read.push(relation.to_string().trim_matches('"').to_owned());
-            ControlFlow::<()>::Continue(())
-        });
+        let mut relations = Relations(Vec::new());
+        let _ = walk::walk(&self.statement, &mut relations);
+        let Relations(mut read) = relations;
         let own = names::own_names(&self.statement);
         read.retain(|name: &String| !own.iter().any(|(own, _)| own == name));
         read
@@ -202,31 +192,47 @@ fn wrong(source: &str, message: String, place: Option<Location>) -> Reason {
     }
 }
 
+/// What stands in the place of tables.
+struct Relations(Vec<String>);
+
+impl Look for Relations {
+    fn relation(&mut self, relation: &ObjectName) -> Flow {
+        self.0.push(relation.to_string().trim_matches('"').to_owned());
+        Flow::Continue(())
+    }
+}
+
 /// Finds what is not a read of declared tables.
-struct Outside;
+#[derive(Default)]
+struct Outside {
+    found: Option<Found>,
+}
 
 enum Found {
     Function(String, Location),
     Other(String),
 }
 
-impl Visitor for Outside {
-    type Break = Found;
+impl Outside {
+    fn note(&mut self, found: Option<Found>) -> Flow {
+        self.found = found;
+        if self.found.is_some() { Flow::Break(()) } else { Flow::Continue(()) }
+    }
+}
 
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
-        match factor {
+impl Look for Outside {
+    fn factor(&mut self, factor: &TableFactor) -> Flow {
+        self.note(match factor {
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
-                ControlFlow::Break(Found::Function(name.to_string(), name.span().start))
+                Some(Found::Function(name.to_string(), name.span().start))
             }
-            TableFactor::TableFunction { expr, .. } => {
-                ControlFlow::Break(Found::Function(expr.to_string(), expr.span().start))
-            }
-            _ => ControlFlow::Continue(()),
-        }
+            TableFactor::TableFunction { expr, .. } => Some(Found::Function(expr.to_string(), expr.span().start)),
+            _ => None,
+        })
     }
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
-        other(&query.body).map_or(ControlFlow::Continue(()), |word| ControlFlow::Break(Found::Other(word)))
+    fn query(&mut self, query: &Query) -> Flow {
+        self.note(other(&query.body).map(Found::Other))
     }
 }
 

@@ -1,29 +1,23 @@
 //! Which names in a query are times.
 
 use super::statement::Parsed;
-use crate::tree::times::{is_time, replace};
+use crate::tree::times::{NoTime, is_time, replace};
+use crate::tree::walk::{self, Flow, Look};
 use assets_core::graph::Graph;
 use assets_core::{Kind, OutputDecl, Reason};
-use sqlparser::ast::{SelectItem, TableFactor, Visit, Visitor, visit_expressions_mut};
+use sqlparser::ast::{Select, SelectItem, TableFactor};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 
 /// Makes the times that a query compares comparable for polars; whether there were any.
 pub(super) fn rewrite(parsed: &mut Parsed, graph: &Graph) -> Result<bool, Reason> {
     let mut names = Names { graph, tables: BTreeMap::new(), derived: BTreeSet::new() };
-    let _ = parsed.statement.visit(&mut names);
+    let _ = walk::walk(&parsed.statement, &mut names);
     let mut changed = false;
-    let visited = visit_expressions_mut(&mut parsed.statement, |expr| match replace(expr, &names.as_times()) {
-        Ok(replaced) => {
-            changed |= replaced;
-            ControlFlow::Continue(())
-        }
-        Err(no_time) => ControlFlow::Break(no_time),
+    let visited = walk::change(&mut parsed.statement, |expr| {
+        changed |= replace(expr, &names.as_times())?;
+        Ok(())
     });
-    match visited {
-        ControlFlow::Break(no_time) => Err(parsed.wrong(no_time.message(), Some(no_time.place))),
-        ControlFlow::Continue(()) => Ok(changed),
-    }
+    visited.map_err(|no_time: NoTime| parsed.wrong(no_time.message(), Some(no_time.place))).map(|()| changed)
 }
 
 /// Which names are columns of times.
@@ -54,20 +48,18 @@ impl Names<'_> {
     }
 }
 
-impl Visitor for Names<'_> {
-    type Break = ();
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+impl Look for Names<'_> {
+    fn factor(&mut self, factor: &TableFactor) -> Flow {
         if let TableFactor::Table { name, alias, .. } = factor {
             let name = name.to_string().trim_matches('"').to_owned();
             if let Some(output) = self.graph.outputs().find(|output| output.name.as_str() == name) {
                 self.tables.insert(alias.as_ref().map_or(name, |alias| alias.name.value.clone()), output);
             }
         }
-        ControlFlow::Continue(())
+        Flow::Continue(())
     }
 
-    fn post_visit_select(&mut self, select: &sqlparser::ast::Select) -> ControlFlow<()> {
+    fn select_left(&mut self, select: &Select) -> Flow {
         for item in &select.projection {
             if let SelectItem::ExprWithAlias { expr, alias } = item
                 && is_time(expr, &self.as_times())
@@ -75,6 +67,6 @@ impl Visitor for Names<'_> {
                 self.derived.insert(alias.value.clone());
             }
         }
-        ControlFlow::Continue(())
+        Flow::Continue(())
     }
 }

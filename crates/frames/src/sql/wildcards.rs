@@ -2,30 +2,30 @@
 //! over names that are none, knows patterns only as a whole column of the answer, and fails at a bad one.
 
 use super::statement::Parsed;
+use crate::tree::walk::{self, Flow, Look};
 use assets_core::graph::Graph;
 use assets_core::{Reason, suggest};
 use polars_utils::regex_cache::compile_regex;
 use sqlparser::ast::{
     ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, RenameSelectItem,
-    Select, SelectItem, Spanned, TableFactor, TableWithJoins, Value, Visit, Visitor, WildcardAdditionalOptions,
-    visit_expressions,
+    Select, SelectItem, Spanned, TableFactor, TableWithJoins, Value, WildcardAdditionalOptions,
 };
 use sqlparser::tokenizer::Location;
-use std::ops::ControlFlow;
 
 /// Refuses patterns where they mean nothing, and names of columns that are none.
 pub(super) fn check(parsed: &Parsed, graph: &Graph) -> Result<(), Reason> {
-    let mut found = Found { graph, whole: Vec::new() };
-    let wrong = parsed.statement.visit(&mut found).break_value().or_else(|| {
-        visit_expressions(&parsed.statement, |expr| match as_pattern(expr) {
-            Some(function) if !found.whole.contains(&function.name.span().start) => {
+    let mut found = Found { graph, whole: Vec::new(), wrong: None };
+    let _ = walk::walk(&parsed.statement, &mut found);
+    let Found { whole, wrong, .. } = found;
+    let wrong = wrong.or_else(|| {
+        walk::find(&parsed.statement, |expr| match as_pattern(expr) {
+            Some(function) if !whole.contains(&function.name.span().start) => {
                 let message =
                     "`columns(…)` stands for several columns: it can only be a column of the answer by itself";
-                ControlFlow::Break(Wrong { message: message.to_owned(), place: function.name.span().start })
+                Some(Wrong { message: message.to_owned(), place: function.name.span().start })
             }
-            _ => ControlFlow::Continue(()),
+            _ => None,
         })
-        .break_value()
     });
     wrong.map_or(Ok(()), |Wrong { message, place }| Err(parsed.wrong(message, Some(place))))
 }
@@ -39,6 +39,7 @@ struct Found<'a> {
     graph: &'a Graph,
     /// Where patterns stand that are a column of an answer by themselves.
     whole: Vec<Location>,
+    wrong: Option<Wrong>,
 }
 
 fn as_pattern(expr: &Expr) -> Option<&Function> {
@@ -48,13 +49,11 @@ fn as_pattern(expr: &Expr) -> Option<&Function> {
     }
 }
 
-impl Visitor for Found<'_> {
-    type Break = Wrong;
-
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Wrong> {
+impl Look for Found<'_> {
+    fn select(&mut self, select: &Select) -> Flow {
         let known = known(self.graph, &select.from);
         for item in &select.projection {
-            let wrong = match item {
+            self.wrong = match item {
                 SelectItem::UnnamedExpr(expr) => as_pattern(expr).and_then(|function| {
                     self.whole.push(function.name.span().start);
                     pattern(function, known.as_deref())
@@ -64,11 +63,11 @@ impl Visitor for Found<'_> {
                 }
                 _ => None,
             };
-            if let Some(wrong) = wrong {
-                return ControlFlow::Break(wrong);
+            if self.wrong.is_some() {
+                return Flow::Break(());
             }
         }
-        ControlFlow::Continue(())
+        Flow::Continue(())
     }
 }
 

@@ -1,11 +1,11 @@
 //! What polars makes of an expression, and where in the text stands what it refuses: its errors know no places.
 
+use super::walk::{self, Flow, Look};
 use crate::derive;
 use polars::prelude::{self as frame, DataType, SchemaRef};
-use sqlparser::ast::{Expr, Spanned, Visit, Visitor, visit_expressions};
+use sqlparser::ast::{Expr, Spanned, Visit};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::{Location, Tokenizer};
-use std::ops::ControlFlow;
 
 /// Parts of a text that are tried one by one: of a longer one polars would need seconds.
 const TRIED_MAX: usize = 200;
@@ -36,29 +36,28 @@ pub(crate) fn place_of_refused(
     source: &str,
     is_refused: &dyn Fn(&Expr) -> bool,
 ) -> Option<Location> {
-    let mut count = 0;
-    let _ = visit_expressions(tree, |_| {
-        count += 1;
-        ControlFlow::<()>::Continue(())
-    });
-    if count > TRIED_MAX {
+    if walk::count(tree) > TRIED_MAX {
         return None;
     }
-    let part = tree.visit(&mut Smallest { is_refused }).break_value()?;
-    Some(place(&part, source)).filter(|place| place.line > 0)
+    let mut smallest = Smallest { is_refused, found: None };
+    let _ = walk::walk(tree, &mut smallest);
+    smallest.found.map(|part| place(&part, source)).filter(|place| place.line > 0)
 }
 
 /// Tries parts before what they are parts of.
 struct Smallest<'a> {
     is_refused: &'a dyn Fn(&Expr) -> bool,
+    found: Option<Expr>,
 }
 
-impl Visitor for Smallest<'_> {
-    type Break = Expr;
-
-    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Expr> {
+impl Look for Smallest<'_> {
+    fn expr_left(&mut self, expr: &Expr) -> Flow {
         let is_name = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-        if !is_name && (self.is_refused)(expr) { ControlFlow::Break(expr.clone()) } else { ControlFlow::Continue(()) }
+        if is_name || !(self.is_refused)(expr) {
+            return Flow::Continue(());
+        }
+        self.found = Some(expr.clone());
+        Flow::Break(())
     }
 }
 

@@ -5,15 +5,16 @@
 
 pub(crate) mod check;
 pub(crate) mod times;
+pub(crate) mod walk;
 
-use sqlparser::ast::{Expr, UnaryOperator, Value, VisitMut, visit_expressions_mut};
-use std::ops::ControlFlow;
+use sqlparser::ast::{Expr, UnaryOperator, Value, VisitMut};
+use std::convert::Infallible;
 
 /// Spells numbers and signs as polars reads them: of numbers with an exponent it takes only those with a point, and
 /// `- -x` in print begins a comment. Whether any number was changed.
 pub(crate) fn respell(tree: &mut impl VisitMut) -> bool {
     let mut changed = false;
-    let _ = visit_expressions_mut(tree, |expr| {
+    let Ok(()) = walk::change::<Infallible>(tree, |expr| {
         match expr {
             Expr::Value(value) => {
                 if let Value::Number(number, _) = &mut value.value
@@ -29,7 +30,7 @@ pub(crate) fn respell(tree: &mut impl VisitMut) -> bool {
             }
             _ => {}
         }
-        ControlFlow::<()>::Continue(())
+        Ok(())
     });
     changed
 }
