@@ -204,6 +204,10 @@ impl Project for Opened {
         Box::new(FramePacker::new(tables))
     }
 
+    fn ender(&self) -> Arc<dyn Fn() + Send + Sync> {
+        Arc::new(assets_command::end_all)
+    }
+
     fn logs(&self) -> &dyn Logs {
         self.logs.as_ref()
     }

@@ -3,6 +3,7 @@
 use super::rows::{Gather, Reading, Row};
 use assets_core::{AssetName, Reason};
 use assets_frames::intake::cell::{Cells, Delivered};
+use assets_frames::intake::delimited::Delimited;
 use assets_frames::intake::format::{Format, has_columns};
 use assets_frames::intake::{Parsed, unreadable};
 use assets_frames::polars::prelude::*;
@@ -29,11 +30,9 @@ pub fn read(
 }
 
 fn read_delimited(path: &Path, name: &str, reading: &Reading, gather: &mut Gather<'_>) -> Result<(), Reason> {
-    let unreadable = |error: csv::Error| unreadable(name, &error);
-    // A short row is a row whose missing cells are empty: it ends up among the rejects, with its reason.
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(path).map_err(unreadable)?;
-    let header = reader.byte_headers().map_err(unreadable)?.clone();
-    let header: Vec<String> = header
+    let mut rows = Delimited::open(path, name, b',')?;
+    let header: Vec<String> = rows
+        .header()?
         .iter()
         .map(|cell| String::from_utf8_lossy(cell).trim_start_matches('\u{feff}').trim().to_owned())
         .collect();
@@ -44,7 +43,7 @@ fn read_delimited(path: &Path, name: &str, reading: &Reading, gather: &mut Gathe
     let attributes: Vec<Option<usize>> = reading.attributes.iter().map(|column| place(column)).collect();
     let mut record = csv::ByteRecord::new();
     let mut cells: Vec<String> = vec![String::new(); header.len()];
-    while reader.read_byte_record(&mut record).map_err(unreadable)? {
+    while rows.next(&mut record)? {
         let text = |at: usize| record.get(at).map(|bytes| std::str::from_utf8(bytes));
         let valid = (0..record.len()).all(|at| text(at).is_none_or(|text| text.is_ok()));
         if !valid {

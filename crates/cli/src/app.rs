@@ -159,6 +159,8 @@ pub trait Project: Send + Sync {
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker>;
     /// Who writes packed views.
     fn packer(&self, tables: Arc<dyn TableStore>) -> Box<dyn Packer>;
+    /// Ends whatever the steps of a build have started outside of this program; called where the build is given up.
+    fn ender(&self) -> Arc<dyn Fn() + Send + Sync>;
     /// What steps printed.
     fn logs(&self) -> &dyn Logs;
     /// A number with its unit for the headline table that `demo` and a first build print: the output and columns to

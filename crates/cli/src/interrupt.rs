@@ -1,7 +1,10 @@
-//! Ctrl-C: during a build the first one is a request, the second one an end; at any other time it ends at once.
+//! Ctrl-C and SIGTERM: during a build the first one is a request, the second one an end; at any other time it ends at
+//! once. SIGHUP ends at once, as a closed terminal does, unless `nohup` has it ignored.
 
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Exit code of an interrupted program.
 pub(crate) const EXIT: u8 = 130;
@@ -15,22 +18,35 @@ static TELL: Mutex<Option<Box<Tell>>> = Mutex::new(None);
 
 type Tell = dyn Fn(&str) + Send;
 
+/// Ends what the steps have started: it would outlive this program.
+static END: Mutex<Option<Arc<End>>> = Mutex::new(None);
+
+/// What is called when a build is ended at once.
+pub(crate) type End = dyn Fn() + Send + Sync;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Says a line through something that draws, until the next call.
 pub(crate) fn tell_through(tell: Option<Box<Tell>>) {
-    *TELL.lock().unwrap_or_else(PoisonError::into_inner) = tell;
+    *lock(&TELL) = tell;
 }
 
 /// Makes Ctrl-C a request for as long as the guard lives.
 pub(crate) struct Requests(());
 
 impl Requests {
-    /// Begins listening.
-    pub(crate) fn listen() -> Self {
+    /// Begins listening. `end` is called where the build is ended at once.
+    pub(crate) fn listen(end: Arc<End>) -> Self {
+        *lock(&END) = Some(end);
         CANCEL.store(false, Ordering::SeqCst);
         BUILDING.store(true, Ordering::SeqCst);
         INSTALLED.get_or_init(|| {
             // Without a handler Ctrl-C just ends the process, which the store survives.
-            let _ = ctrlc::set_handler(pressed);
+            let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+            let listener = std::thread::Builder::new().name("signals".to_owned());
+            let _ = listener.spawn(move || signals.forever().for_each(asked));
         });
         Self(())
     }
@@ -44,15 +60,19 @@ impl Requests {
 impl Drop for Requests {
     fn drop(&mut self) {
         BUILDING.store(false, Ordering::SeqCst);
+        lock(&END).take();
     }
 }
 
-fn pressed() {
+fn asked(_signal: i32) {
     if !BUILDING.load(Ordering::SeqCst) || CANCEL.swap(true, Ordering::SeqCst) {
+        if let Some(end) = lock(&END).take() {
+            end();
+        }
         std::process::exit(i32::from(EXIT));
     }
     let line = "finishing the steps that run; press Ctrl-C again to stop at once";
-    match TELL.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
+    match lock(&TELL).as_deref() {
         Some(tell) => tell(line),
         None => eprintln!("{line}"),
     }

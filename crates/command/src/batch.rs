@@ -4,12 +4,13 @@
 //! by a record separator (U+001E) and the step before a line break.
 //!
 //! A process that ends or breaks the protocol costs the step that it is at. The others that it was handed are handed to
-//! a new one.
+//! a new one. One that reports nothing for a while may be waiting for the end of its input, which would never come, as
+//! steps are handed over a few at a time: it gets its end, makes what it has, and a new process takes the rest.
 
 use crate::Places;
 use crate::asset::{CommandAsset, scratch};
 use crate::manifest::{self, Files};
-use crate::process::{Ended, Program, end_group};
+use crate::process::{Ended, Group, Program, end_group};
 use crate::report::Report;
 use assets_core::logs::Logs;
 use assets_core::{Reason, Step};
@@ -26,6 +27,12 @@ use std::time::{Duration, Instant};
 
 /// Processes in a row that may end without having reported anything, before no further one is started.
 const BARREN_MAX: u32 = 2;
+
+/// After so long without a report a process is handed no further steps. Some load a model first: that is not it.
+const QUIET: Duration = Duration::from_mins(10);
+
+/// How often those who wait look at the time.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What a process may still do once it was told that there are no more steps.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -85,6 +92,8 @@ struct Progress {
     late: VecDeque<(String, Log)>,
     /// Why it was ended by us.
     sentence: Option<Reason>,
+    /// Its input has ended.
+    full: bool,
     ended: bool,
 }
 
@@ -106,10 +115,12 @@ impl Progress {
 }
 
 struct Process {
-    group: u32,
+    group: Group,
     command: String,
     input: Mutex<Option<ChildStdin>>,
     progress: Mutex<Progress>,
+    /// How long it may be quiet before its input ends.
+    quiet: Duration,
     /// Hears when it is over.
     over: Mutex<Receiver<()>>,
     logs: Arc<dyn Logs>,
@@ -118,15 +129,18 @@ struct Process {
 #[derive(Default)]
 struct State {
     process: Option<Arc<Process>>,
+    /// Those that are handed no further steps, and make what they have.
+    full: Vec<Arc<Process>>,
     barren: u32,
     last_reason: Option<Reason>,
 }
 
-/// The processes of one asset in one build, one at a time.
+/// The processes of one asset in one build; one at a time takes steps.
 pub(crate) struct Batch {
     program: Program,
     places: Places,
     timeout: Option<Duration>,
+    quiet: Duration,
     state: Mutex<State>,
     folder: OnceLock<tempfile::TempDir>,
     steps: AtomicU64,
@@ -135,7 +149,7 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new(program: Program, places: Places, timeout: Option<Duration>) -> Self {
         let (state, folder, steps) = (Mutex::default(), OnceLock::new(), AtomicU64::new(0));
-        Self { program, places, timeout, state, folder, steps }
+        Self { program, places, timeout, quiet: QUIET, state, folder, steps }
     }
 
     /// The folder of all its files.
@@ -175,29 +189,38 @@ impl Batch {
     }
 
     fn await_answer(&self, process: &Process, id: &str, answer: &Receiver<Answer>) -> Answer {
-        let gone = || Answer::Failed(Reason::new("command_failed", "the process is gone"));
-        let Some(limit) = self.timeout else { return answer.recv().unwrap_or_else(|_| gone()) };
         loop {
-            match answer.recv_timeout(limit.min(Duration::from_millis(200))) {
+            match answer.recv_timeout(self.timeout.map_or(LOOK, |limit| limit.min(LOOK))) {
                 Ok(answer) => return answer,
-                Err(RecvTimeoutError::Disconnected) => return gone(),
-                Err(RecvTimeoutError::Timeout) => process.end_if_late(id, limit),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Answer::Failed(Reason::new("command_failed", "the process is gone"));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    process.end_input_if_quiet();
+                    if let Some(limit) = self.timeout {
+                        process.end_if_late(id, limit);
+                    }
+                }
             }
         }
     }
 
-    /// The process that runs, or a new one.
+    /// The process that takes steps, or a new one.
     fn process(&self, asset: &CommandAsset) -> Result<Arc<Process>, Reason> {
         let mut state = lock(&self.state);
         if let Some(process) = &state.process {
             let progress = lock(&process.progress);
-            if !progress.ended {
+            if !progress.ended && !progress.full {
                 return Ok(Arc::clone(process));
             }
-            let barren = progress.reported.is_empty();
+            let (barren, is_full) = (progress.reported.is_empty(), !progress.ended);
             drop(progress);
-            state.barren = if barren { state.barren + 1 } else { 0 };
-            state.process = None;
+            if let Some(full) = state.process.take().filter(|_| is_full) {
+                state.full.retain(|process| !lock(&process.progress).ended);
+                state.full.push(full);
+            } else {
+                state.barren = if barren { state.barren + 1 } else { 0 };
+            }
         }
         if state.barren >= BARREN_MAX {
             let why = state.last_reason.as_ref().map_or_else(String::new, |reason| format!(": {}", reason.message));
@@ -216,17 +239,18 @@ impl Batch {
             .map_err(|error| Reason::new("io_error", format!("{} can't be written: {error}", path.display())))?;
         let mut command = self.program.command(&self.places, &path);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.program.spawn(&mut command)?;
+        let (mut child, group) = self.program.spawn(&mut command)?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
             return Err(Reason::new("no_process", "the process has no standard streams"));
         };
         let (told, over) = channel();
         let process = Arc::new(Process {
-            group: child.id(),
+            group,
             command: self.program.shown(),
             input: Mutex::new(Some(input)),
             progress: Mutex::default(),
+            quiet: self.quiet,
             over: Mutex::new(over),
             logs: Arc::clone(&self.places.logs),
         });
@@ -247,7 +271,7 @@ impl Process {
         let (answer, answers) = channel();
         {
             let mut progress = lock(&self.progress);
-            if progress.ended {
+            if progress.ended || progress.full {
                 return None;
             }
             progress.waiting.push_back(Waiting { step: step.to_owned(), log, answer, since: Instant::now() });
@@ -257,6 +281,16 @@ impl Process {
             let _ = input.write_all(line.as_bytes()).and_then(|()| input.flush());
         }
         Some(answers)
+    }
+
+    /// Ends the input of a process that has not reported anything for a while.
+    fn end_input_if_quiet(&self) {
+        let mut progress = lock(&self.progress);
+        if !progress.full && progress.waiting.front().is_some_and(|at| at.since.elapsed() > self.quiet) {
+            progress.full = true;
+            drop(progress);
+            lock(&self.input).take();
+        }
     }
 
     /// Ends the process where it has been at that step for too long.
@@ -270,7 +304,7 @@ impl Process {
             let reason = Ended::TimedOut(limit).reason(&self.command);
             reason.into_iter().for_each(|reason| progress.condemn(reason));
         }
-        end_group(self.group, || self.is_over(Duration::from_secs(2)));
+        end_group(self.group.0, || self.is_over(Duration::from_secs(2)));
     }
 
     fn is_over(&self, wait: Duration) -> bool {
@@ -288,7 +322,7 @@ impl Process {
                 Ok(_) => {
                     if let Err(reason) = self.take(&line) {
                         lock(&self.progress).condemn(reason);
-                        end_group(self.group, || false);
+                        end_group(self.group.0, || false);
                         break;
                     }
                 }
@@ -324,7 +358,7 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        end_group(self.group, || false);
+        end_group(self.group.0, || false);
         child.wait()
     }
 
@@ -383,10 +417,13 @@ impl Process {
 impl Drop for Batch {
     /// The build is over: there are no more steps.
     fn drop(&mut self) {
-        let Some(process) = lock(&self.state).process.take() else { return };
-        lock(&process.input).take();
-        if !process.is_over(LAST_WORDS) {
-            end_group(process.group, || process.is_over(Duration::from_secs(2)));
+        let mut state = lock(&self.state);
+        let last = state.process.take();
+        for process in state.full.drain(..).chain(last) {
+            lock(&process.input).take();
+            if !process.is_over(LAST_WORDS) {
+                end_group(process.group.0, || process.is_over(Duration::from_secs(2)));
+            }
         }
     }
 }

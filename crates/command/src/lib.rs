@@ -11,6 +11,7 @@ mod process;
 mod report;
 
 pub use asset::{Input, Output, TableByCommand};
+pub use process::end_all;
 
 use assets_core::logs::Logs;
 use std::path::PathBuf;

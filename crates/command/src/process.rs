@@ -4,12 +4,14 @@ use crate::{MANIFEST, Places};
 use assets_core::Reason;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What a process that is asked to end may still do before it is killed.
@@ -17,6 +19,37 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// How much of the end of a log goes into a reason.
 pub(crate) const TAIL_BYTES: u64 = 2000;
+
+/// The groups that run. A program that is ended at once ends them: they would go on without it.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn running() -> MutexGuard<'static, BTreeSet<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A group of processes, for as long as its first one runs.
+pub(crate) struct Group(pub(crate) u32);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        running().insert(child.id());
+        Self(child.id())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        running().remove(&self.0);
+    }
+}
+
+/// Kills every command that runs, with all that it started.
+pub fn end_all() {
+    for group in running().iter().filter_map(|group| i32::try_from(*group).ok()) {
+        // That nobody is there any more is as good.
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+}
 
 /// A command line as it is run.
 #[derive(Debug, Clone)]
@@ -41,8 +74,8 @@ impl Program {
         command
     }
 
-    pub(crate) fn spawn(&self, command: &mut Command) -> Result<Child, Reason> {
-        command.spawn().map_err(|error| {
+    pub(crate) fn spawn(&self, command: &mut Command) -> Result<(Child, Group), Reason> {
+        let child = command.spawn().map_err(|error| {
             let name = self.argv.first().map_or("", String::as_str);
             let (code, message) = match error.kind() {
                 ErrorKind::NotFound => {
@@ -54,7 +87,9 @@ impl Program {
                 _ => ("no_process", format!("`{name}` can't be started: {error}")),
             };
             Reason::new(code, message).with("command", self.shown())
-        })
+        })?;
+        let group = Group::of(&child);
+        Ok((child, group))
     }
 
     /// Runs it to its end, printing into a log. The error is how it ended, if not well.
@@ -69,8 +104,8 @@ impl Program {
             || log.try_clone().map_err(|error| Reason::new("io_error", format!("the log can't be written: {error}")));
         let mut command = self.command(places, manifest);
         command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
-        let child = self.spawn(&mut command)?;
-        let ended = wait(child, timeout)?;
+        let (child, group) = self.spawn(&mut command)?;
+        let ended = wait(child, &group, timeout)?;
         ended.reason(&self.shown()).map_or(Ok(()), Err)
     }
 }
@@ -116,8 +151,7 @@ impl Ended {
 }
 
 /// Waits for a process; ends its whole group where it takes too long.
-fn wait(mut child: Child, timeout: Option<Duration>) -> Result<Ended, Reason> {
-    let group = child.id();
+fn wait(mut child: Child, group: &Group, timeout: Option<Duration>) -> Result<Ended, Reason> {
     let (sender, ended) = channel();
     let waiter = std::thread::Builder::new().name("command".to_owned()).spawn(move || {
         // The receiver waits for as long as it takes.
@@ -132,7 +166,7 @@ fn wait(mut child: Child, timeout: Option<Duration>) -> Result<Ended, Reason> {
             Ok(status) => status,
             Err(RecvTimeoutError::Disconnected) => return Err(lost(&"its thread is gone")),
             Err(RecvTimeoutError::Timeout) => {
-                end_group(group, || ended.recv_timeout(GRACE).is_ok());
+                end_group(group.0, || ended.recv_timeout(GRACE).is_ok());
                 return Ok(Ended::TimedOut(limit));
             }
         },

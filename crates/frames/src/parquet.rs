@@ -1,54 +1,61 @@
 //! Tables in Parquet files, written in batches and read by column.
 
-use crate::frame_error;
+use crate::{encode, frame_error};
 use assets_core::Reason;
 use assets_core::table_store::{Object, Staged};
 use polars::prelude::*;
 use polars_io::mmap::MmapBytesReader;
 use polars_io::parquet::read::ParquetReader;
-use polars_io::parquet::write::{BatchedWriter, ParquetCompression, ParquetWriter};
 use polars_io::prelude::SerReader;
-use polars_parquet::write::ZstdLevel;
+use polars_parquet::write::{
+    CompressedPage, DynIter, DynStreamingIterator, FileWriter, ParquetType, fallible_streaming_iterator,
+};
 use std::io::{Cursor, Write};
 
 /// Rows in a row group: large enough to compress, small enough to read a part of a long run.
 pub const ROW_GROUP_ROWS: usize = 1 << 18;
 
-/// As most tools write and all read.
-pub(crate) const ZSTD_LEVEL: i32 = 3;
-
 /// Writes batches of one schema.
 pub struct TableWriter<W: Write> {
-    writer: BatchedWriter<W>,
+    writer: FileWriter<W>,
 }
 
 impl<W: Write> TableWriter<W> {
-    /// A writer for tables of that schema: zstd at level 3, as most tools write and all read.
+    /// A writer for tables of that schema.
     pub fn new(into: W, schema: &Schema) -> Result<Self, Reason> {
-        let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| frame_error("zstd", &error))?;
-        let writer = ParquetWriter::new(into)
-            .with_compression(ParquetCompression::Zstd(Some(level)))
-            .with_row_group_size(Some(ROW_GROUP_ROWS))
-            .batched(schema)
-            .map_err(|error| write_error(&error))?;
-        Ok(Self { writer })
+        let writer = FileWriter::try_new(into, schema.to_arrow(CompatLevel::newest()), encode::options()?);
+        Ok(Self { writer: writer.map_err(|error| write_error(&error))? })
     }
 
-    /// Adds rows.
+    /// Adds rows, as row groups of their own.
     pub fn write(&mut self, batch: &DataFrame) -> Result<(), Reason> {
         let mut offset = 0;
         while offset < batch.height() {
-            let mut group = batch.slice(i64::try_from(offset).unwrap_or(i64::MAX), ROW_GROUP_ROWS);
-            group.rechunk_mut();
-            self.writer.write_batch(&group).map_err(|error| write_error(&error))?;
+            let group = batch.slice(i64::try_from(offset).unwrap_or(i64::MAX), ROW_GROUP_ROWS);
+            let types = self.types();
+            let pages = encode::columns(&group.columns().iter().zip(&types).collect::<Vec<_>>())?;
+            self.write_group(group.height(), &pages)?;
             offset += ROW_GROUP_ROWS;
         }
         Ok(())
     }
 
+    /// The types of the columns in the file.
+    pub(crate) fn types(&self) -> Vec<ParquetType> {
+        self.writer.parquet_schema().fields().to_vec()
+    }
+
+    /// Adds a row group of encoded columns.
+    pub(crate) fn write_group(&mut self, rows: usize, columns: &[Vec<CompressedPage>]) -> Result<(), Reason> {
+        let columns = columns.iter().map(|pages| {
+            Ok(DynStreamingIterator::new(fallible_streaming_iterator::convert(pages.iter().map(PolarsResult::Ok))))
+        });
+        self.writer.write(rows as u64, DynIter::new(columns)).map_err(|error| write_error(&error))
+    }
+
     /// Writes the footer.
-    pub fn finish(self) -> Result<(), Reason> {
-        self.writer.finish().map(drop).map_err(|error| write_error(&error))
+    pub fn finish(mut self) -> Result<(), Reason> {
+        self.writer.end(None).map(drop).map_err(|error| write_error(&error))
     }
 }
 

@@ -3,19 +3,15 @@
 //!
 //! Not here: which columns can be taken from where.
 
-use crate::parquet::{ROW_GROUP_ROWS, ZSTD_LEVEL};
-use crate::{frame_error, parquet};
+use crate::parquet::{ROW_GROUP_ROWS, TableWriter};
+use crate::{encode, frame_error, parquet};
 use assets_core::Reason;
 use assets_core::table_store::Object;
 use polars::prelude::*;
 use polars_buffer::Buffer;
 use polars_parquet::parquet::metadata::ColumnChunkMetadata;
-use polars_parquet::read::{FileMetadata, PageReader, ParquetError, read_metadata};
-use polars_parquet::write::{
-    CompressedPage, CompressionOptions, Compressor, DynIter, DynStreamingIterator, Encoding, FileWriter,
-    StatisticsOptions, Version, WriteOptions, ZstdLevel, array_to_columns, fallible_streaming_iterator,
-    get_dtype_encoding,
-};
+use polars_parquet::read::{FileMetadata, PageReader, read_metadata};
+use polars_parquet::write::CompressedPage;
 use polars_utils::mmap::MMapSemaphore;
 use std::io::{Cursor, Write};
 
@@ -30,6 +26,16 @@ pub enum SplicedColumn {
     },
     /// Values, to be encoded.
     New(Column),
+}
+
+impl SplicedColumn {
+    /// Some of the values that are to be encoded.
+    fn slice(&self, start: usize, rows: usize) -> Option<Column> {
+        match self {
+            Self::Copy { .. } => None,
+            Self::New(values) => Some(values.slice(i64::try_from(start).unwrap_or(i64::MAX), rows)),
+        }
+    }
 }
 
 /// An earlier table. Its bytes are mapped, not read: most of them go from the page cache into the new file.
@@ -100,48 +106,25 @@ pub fn splice<W: Write>(
     rows: usize,
 ) -> Result<(), Reason> {
     let groups = groups(sources, &columns, rows);
-    let arrow = schema.to_arrow(CompatLevel::newest());
-    let encodings: Vec<Vec<Encoding>> = arrow.iter_values().map(|field| get_dtype_encoding(&field.dtype)).collect();
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| frame_error("zstd", &error))?;
-    let options = WriteOptions {
-        statistics: StatisticsOptions::default(),
-        compression: CompressionOptions::Zstd(Some(level)),
-        version: Version::V1,
-        data_page_size: None,
-    };
-    let failed = |error: PolarsError| parquet::write_error(&error);
-    let mut writer = FileWriter::try_new(into, arrow, options).map_err(failed)?;
+    let mut writer = TableWriter::new(into, schema)?;
     let columns = decoded(sources, columns, &groups)?;
     let mut start = 0;
     for (group, rows) in groups.iter().enumerate() {
-        let types = writer.parquet_schema().fields().to_vec();
-        let mut encoded: Vec<Vec<CompressedPage>> = Vec::with_capacity(columns.len());
-        for (((_, column), parquet_type), encoding) in columns.iter().zip(types).zip(&encodings) {
-            encoded.push(match column {
-                SplicedColumn::Copy { source, column } => sources[*source].pages(group, column)?,
-                SplicedColumn::New(values) => {
-                    let values = values.slice(i64::try_from(start).unwrap_or(i64::MAX), *rows);
-                    let array = values.as_materialized_series().rechunk().to_arrow(0, CompatLevel::newest());
-                    let pages = array_to_columns(&array, parquet_type, options, encoding).map_err(failed)?;
-                    let mut all = Vec::new();
-                    for pages in pages {
-                        let pages = pages
-                            .map(|page| page.map_err(|error| ParquetError::FeatureNotSupported(error.to_string())));
-                        for page in Compressor::new_from_vec(pages, options.compression, Vec::new()) {
-                            all.push(page.map_err(|error| failed(error.into()))?);
-                        }
-                    }
-                    all
-                }
-            });
-        }
-        let encoded = encoded.iter().map(|pages| {
-            Ok(DynStreamingIterator::new(fallible_streaming_iterator::convert(pages.iter().map(PolarsResult::Ok))))
+        let types = writer.types();
+        let new: Vec<Option<Column>> = columns.iter().map(|(_, column)| column.slice(start, *rows)).collect();
+        let mut encoded = encode::columns(
+            &new.iter().zip(&types).filter_map(|(new, of)| Some((new.as_ref()?, of))).collect::<Vec<_>>(),
+        )?
+        .into_iter();
+        let pages = columns.iter().map(|(_, column)| match column {
+            SplicedColumn::Copy { source, column } => sources[*source].pages(group, column),
+            SplicedColumn::New(_) => Ok(encoded.next().unwrap_or_default()),
         });
-        writer.write(*rows as u64, DynIter::new(encoded)).map_err(failed)?;
+        let pages = pages.collect::<Result<Vec<_>, Reason>>()?;
+        writer.write_group(*rows, &pages)?;
         start += rows;
     }
-    writer.end(None).map(drop).map_err(failed)
+    writer.finish()
 }
 
 /// Rows of each row group: as the first source that is copied from has them.

@@ -125,7 +125,7 @@ fn build(
     };
     let mut tally = Tally::default();
     let mut watcher = progress::choose(out);
-    let requests = Requests::listen();
+    let requests = Requests::listen(project.ender());
     let summary = materialize(backends, sources, scope, options, requests.cancel(), &mut |event| {
         tally.event(&event);
         watcher.event(&event);

@@ -2,9 +2,10 @@
 
 use super::TableOfFiles;
 use super::gather::{Gather, Row};
+use crate::intake::Parsed;
 use crate::intake::cell::{Cells, Delivered};
+use crate::intake::delimited::Delimited;
 use crate::intake::format::{Format, has_columns};
-use crate::intake::{Parsed, unreadable};
 use crate::parquet;
 use assets_core::Reason;
 use polars::prelude::*;
@@ -72,17 +73,14 @@ fn check_header(table: &TableOfFiles, name: &str, wanted: &[&str], there: &[&str
 }
 
 fn read_delimited(table: &TableOfFiles, path: &Path, name: &str, gather: &mut Gather<'_>) -> Result<(), Reason> {
-    let unreadable = |error: csv::Error| unreadable(name, &error);
-    // A short row is a row whose missing cells are empty.
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).delimiter(table.delimiter).from_path(path).map_err(unreadable)?;
-    let header = header(reader.byte_headers().map_err(unreadable)?, name)?;
+    let mut rows = Delimited::open(path, name, table.delimiter)?;
+    let header = header(rows.header()?, name)?;
     let there: Vec<&str> = header.iter().map(String::as_str).collect();
     let wanted = wanted(table);
     check_header(table, name, &wanted, &there)?;
     let places: Vec<usize> = wanted.iter().filter_map(|column| there.iter().position(|have| have == column)).collect();
     let mut record = csv::ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(unreadable)? {
+    while rows.next(&mut record)? {
         let bytes: Vec<&[u8]> = places.iter().map(|at| record.get(*at).unwrap_or_default()).collect();
         let broken: Vec<Option<String>> = bytes
             .iter()

@@ -39,11 +39,25 @@ pub(super) fn value<'a>(
         (Kind::Float, cell) => float(cell),
         (Kind::Int, cell) => integer(cell),
         (Kind::Bool, cell) => boolean(cell),
-        (Kind::Time, cell) => match trimmed(cell).time(parser, zone) {
-            Parsed::Time { us, .. } => Value::Time(us),
-            Parsed::NoZone => Value::NoZone,
-            Parsed::Bad => Value::Bad,
-        },
+        (Kind::Time, cell) => time(trimmed(cell), parser, zone),
+    }
+}
+
+fn time<'a>(cell: Delivered<'a>, parser: &mut Parser, zone: Option<&chrono_tz::Tz>) -> Value<'a> {
+    let mut parsed = cell.time(parser, zone);
+    if let (Parsed::Bad, Delivered::Text(text)) = (parsed, cell) {
+        // A day means its beginning, and a minute too.
+        let whole = match text.len() {
+            10 => format!("{text}T00:00:00"),
+            16 => format!("{text}:00"),
+            _ => return Value::Bad,
+        };
+        parsed = Delivered::Text(&whole).time(parser, zone);
+    }
+    match parsed {
+        Parsed::Time { us, .. } => Value::Time(us),
+        Parsed::NoZone => Value::NoZone,
+        Parsed::Bad => Value::Bad,
     }
 }
 
@@ -60,7 +74,11 @@ fn float(cell: Delivered<'_>) -> Value<'_> {
         Delivered::Float(value) => value,
         Delivered::Int(value) => value as f64,
         Delivered::Unsigned(value) => value as f64,
-        Delivered::Text(text) => match text.trim().parse() {
+        Delivered::Text(text) => match text.trim().parse::<f64>() {
+            // A number too large for a float is not infinite.
+            Ok(value) if value.is_infinite() && text.contains(|digit: char| digit.is_ascii_digit()) => {
+                return Value::Bad;
+            }
             Ok(value) => value,
             Err(_) => return Value::Bad,
         },
@@ -78,6 +96,7 @@ fn integer(cell: Delivered<'_>) -> Value<'_> {
     };
     match cell {
         Delivered::Int(value) => Value::Int(value),
+        Delivered::Unsigned(value) => i64::try_from(value).map_or(Value::Bad, Value::Int),
         Delivered::Float(value) => of_float(value),
         Delivered::Text(text) => match text.trim().parse::<i64>() {
             Ok(value) => Value::Int(value),
@@ -155,6 +174,8 @@ mod tests {
         assert_eq!(of("1e3", Kind::Float), Value::Float(1000.0));
         assert_eq!(of("nan", Kind::Float), Value::Null);
         assert_eq!(of("4,5", Kind::Float), Value::Bad);
+        assert_eq!(of("1e400", Kind::Float), Value::Bad);
+        assert_eq!(of("-inf", Kind::Float), Value::Float(f64::NEG_INFINITY));
         assert_eq!(of("7", Kind::Int), Value::Int(7));
         assert_eq!(of("7.0", Kind::Int), Value::Int(7));
         assert_eq!(of("9007199254740993", Kind::Int), Value::Int(9_007_199_254_740_993));
@@ -164,7 +185,12 @@ mod tests {
         assert_eq!(of("yes", Kind::Bool), Value::Bad);
         assert_eq!(of("1970-01-01T00:00:01Z", Kind::Time), Value::Time(1_000_000));
         assert_eq!(of("1970-01-01T00:00:01", Kind::Time), Value::NoZone);
-        assert_eq!(of("1970-01-01", Kind::Time), Value::Bad);
+        assert_eq!(of("1970-01-01", Kind::Time), Value::NoZone);
+        let paris = chrono_tz::Europe::Paris;
+        let there = |text| value(Delivered::Text(text), Kind::Time, &mut Parser::default(), Some(&paris));
+        assert_eq!(there("2024-07-01"), Value::Time(1_719_784_800_000_000));
+        assert_eq!(there("2024-07-01 00:05"), Value::Time(1_719_785_100_000_000));
+        assert_eq!(there("2024-07-01T0:05"), Value::Bad);
         assert_eq!(of("", Kind::Float), Value::Null);
         assert_eq!(of(" x", Kind::Text), Value::Text(" x"));
         let float = |kind| value(Delivered::Float(2.5), kind, &mut Parser::default(), None);

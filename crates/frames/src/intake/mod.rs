@@ -5,6 +5,7 @@
 //! assets of its own.
 
 pub mod cell;
+pub mod delimited;
 pub mod format;
 pub mod iso;
 mod listing;

@@ -123,10 +123,7 @@ impl VisitorMut for Changing<'_> {
 }
 
 /// Changes every expression, after its parts, up to the first error.
-pub(crate) fn change<E>(
-    tree: &mut impl VisitMut,
-    mut change: impl FnMut(&mut Expr) -> Result<(), E>,
-) -> Result<(), E> {
+pub(crate) fn change<E>(tree: &mut impl VisitMut, mut change: impl FnMut(&mut Expr) -> Result<(), E>) -> Result<(), E> {
     let mut wrong = None;
     let mut each = |expr: &mut Expr| match change(expr) {
         Ok(()) => ON,
