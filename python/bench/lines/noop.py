@@ -1,0 +1,87 @@
+"""2: nothing to do: `materialize` over 10⁴, 10⁵ and 10⁶ fresh steps against ninja, and `plan`, `status`, `why` of one run.
+
+Steps are packed rows of a file's keys and three queries over each; ninja gets as many outputs, one edge each from its source
+file, all there and in its log.
+"""
+
+import measure as m
+import table
+import trivial
+from bench import Missing, settle
+
+SIZES = [(10**4, 4, 1.0), (10**5, 40, 1 / 3), (10**6, 400, 1 / 10)]
+MOST_BYTES = 200e6
+CREATE_LIMIT_S = 600
+
+
+def measure(bench):
+    for steps, files, most in SIZES[: 2 if bench.quick else 3]:
+        name = f"10{'⁴⁵⁶'[len(str(steps)) - 5]} steps in {files} files"
+        path = bench.folder(f"noop-{steps}")
+        trivial.write(path, steps // trivial.ASSETS, files)
+        try:
+            made = bench.assets("materialize", "-q", cwd=path, limit_s=CREATE_LIMIT_S)
+        except m.Failed as error:
+            yield table.skipped("2 no-op", name, f"could not be made in {CREATE_LIMIT_S} s: {str(error)[-120:]}", f"≤ {most:.2g} ×")
+            bench.forget(path)
+            continue
+        each = f"{made.wall_s / steps * 1e6:.0f} µs a step"
+        yield table.Row("2 no-op", f"{name}: making them first", "", f"{made}; {each}")
+        ours = lambda: bench.assets("materialize", "-q", cwd=path)  # noqa: E731
+        ours()  # source files younger than 2 s are not trusted yet
+        yield from against_ninja(bench, name, steps, files, most, ours)
+        yield from of_one_run(bench, name, path, steps)
+        bench.forget(path)
+
+
+def against_ninja(bench, name, steps, files, most, ours):
+    try:
+        ninja = bench.folder(f"ninja-{steps}")
+        prepare_ninja(bench, ninja, steps, files)
+        theirs = lambda: m.run([bench.tool("ninja"), "--quiet"], cwd=ninja)  # noqa: E731
+        theirs()
+        pair = m.pairs(ours, theirs, bench.pairs)
+        yield table.against("2 no-op", f"{name}: materialize / ninja", pair, most)
+        peak = pair.a.peak_bytes
+    except Missing as error:
+        yield table.skipped("2 no-op", f"{name}: materialize / ninja", str(error), f"≤ {most:.2g} ×")
+        peak = m.median([ours() for _ in range(bench.pairs)]).peak_bytes
+    finally:
+        bench.forget(bench.scratch / f"ninja-{steps}")
+    if steps == 10**6 or bench.quick:
+        scaled = "" if steps == 10**6 else " (the target is for 10⁶)"
+        yield table.below("2 no-op", f"{name}: peak of memory{scaled}", peak / 1e6, MOST_BYTES / 1e6, "MB", f"{peak / 1e6:.0f} MB")
+
+
+def of_one_run(bench, name, path, steps):
+    run = trivial.key(steps // trivial.ASSETS // 2)
+    for verb in (["plan"], ["status"], ["why", "c"]):
+        took = m.median([bench.assets(*verb, "--run", run, cwd=path) for _ in range(2 * bench.pairs + 1)])
+        yield table.below("2 no-op", f"{name}: {verb[0]} of one run", took.wall_s * 1e3, 100, "ms", str(took))
+
+
+def prepare_ninja(bench, path, steps, files):
+    """A build file with an edge per output, the outputs, and ninja's log of having made them.
+
+    All edges have the same command, hence the same hash in the log: ninja makes one of them, the rest of the log is copied.
+    """
+    (path / "data").mkdir()
+    for file in range(files):
+        (path / "data" / str(file)).touch()
+    outputs = [f"out/{number // 1000}/{number}" for number in range(steps)]
+    for output in outputs:
+        if output.endswith("000") or output == outputs[0]:
+            (path / output).parent.mkdir(parents=True, exist_ok=True)
+        (path / output).touch()
+    edges = [f"build {output}: made data/{number % files}\n" for number, output in enumerate(outputs)]
+    head = "rule made\n  command = true\n"
+    (path / "build.ninja").write_text(head + edges[0])
+    m.run([bench.tool("ninja"), "--quiet"], cwd=path)
+    log = (path / ".ninja_log").read_text().splitlines()
+    fields = log[-1].split("\t")
+    lines = ["\t".join([*fields[:3], output, fields[4]]) for output in outputs]
+    (path / ".ninja_log").write_text("\n".join([log[0], *lines]) + "\n")
+    (path / "build.ninja").write_text(head + "".join(edges))
+    if "no work" not in m.run([bench.tool("ninja"), "-n"], cwd=path).output:
+        raise m.Failed("ninja does not find its outputs fresh")
+    settle()
