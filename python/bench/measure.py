@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 
 LIMIT_S = 1800
+NOISE_CORES = 0.25  # more than that is said
 
 
 class Failed(Exception):
@@ -29,15 +30,17 @@ class Took:
     cpu_s: float
     peak_bytes: int
     output: str = ""
+    others: float = 0.0  # cores that other programs kept busy meanwhile
 
     def __str__(self):
-        return f"{seconds(self.wall_s)} (cpu {seconds(self.cpu_s)}, peak {self.peak_bytes / 1e6:.0f} MB)"
+        noise = f", others {self.others:.1f} cores" if self.others > NOISE_CORES else ""
+        return f"{seconds(self.wall_s)} (cpu {seconds(self.cpu_s)}, peak {self.peak_bytes / 1e6:.0f} MB{noise})"
 
 
 def run(argv, cwd=None, env=None, limit_s=LIMIT_S):
     """Runs `argv` to its end; its standard output is kept, its errors are shown where it fails."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        begun = time.perf_counter()
+        begun, busy = time.perf_counter(), busy_s()
         process = subprocess.Popen(
             [str(arg) for arg in argv], cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             start_new_session=True,
@@ -51,7 +54,7 @@ def run(argv, cwd=None, env=None, limit_s=LIMIT_S):
             raise
         finally:
             timer.cancel()
-        wall = time.perf_counter() - begun
+        wall, busy = time.perf_counter() - begun, busy_s() - busy
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         output = out.read().decode(errors="replace")
@@ -61,7 +64,19 @@ def run(argv, cwd=None, env=None, limit_s=LIMIT_S):
             late = f" (ended after {limit_s} s)" if process.returncode == -signal.SIGKILL else ""
             raise Failed(f"{' '.join(map(str, argv))}: exit code {process.returncode}{late}: {said}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Took(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, output)
+    cpu = usage.ru_utime + usage.ru_stime
+    others = (busy - cpu) / wall if wall > 0.1 else 0.0  # the kernel counts in hundredths of a second
+    return Took(wall, cpu, usage.ru_maxrss * unit, output, others)
+
+
+def busy_s():
+    """Seconds that all cores together were busy since the start of the machine; 0 where Linux does not tell."""
+    try:
+        with open("/proc/stat") as lines:
+            user, nice, system, _, _, irq, softirq, steal = map(int, lines.readline().split()[1:9])
+    except OSError:
+        return 0.0
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def median(several):
@@ -71,6 +86,7 @@ def median(several):
         statistics.median(took.cpu_s for took in several),
         int(statistics.median(took.peak_bytes for took in several)),
         several[-1].output,
+        statistics.median(took.others for took in several),
     )
 
 

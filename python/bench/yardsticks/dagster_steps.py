@@ -12,12 +12,12 @@ def chain(length):
         # Each follows from the one before, as steps do.
         ins = {"before": AssetIn(f"a{number - 1}")} if number else {}
 
-        def work(**_):
-            return 1
-
         if number:
             def work(before):
                 return before
+        else:
+            def work():
+                return 1
 
         assets.append(asset(name=f"a{number}", ins=ins)(work))
     return assets
