@@ -21,7 +21,9 @@ def measure(bench):
         limited = True
         try:
             bench.assets("plan", "-q", cwd=path)
-        except m.Failed:
+        except m.Failed as error:
+            if "memory" not in str(error):
+                raise
             limited = False
             path = bench.project("memory", data)
         # Without the setting a run of 50 million rows could take the machine with it.

@@ -50,7 +50,8 @@ def against_ninja(bench, name, steps, files, most, ours, note):
     what = f"{name}: materialize / ninja"
     try:
         ninja = bench.folder(f"ninja-{steps}")
-        prepare_ninja(bench, ninja, steps, files)
+        bench.yardstick("ninja_tree.py", ninja, steps, files, bench.tool("ninja"))
+        settle()
         theirs = lambda: m.run([bench.tool("ninja"), "--quiet"], cwd=ninja)  # noqa: E731
         theirs()
         pair = m.pairs(ours, theirs, bench.pairs)
@@ -72,30 +73,3 @@ def of_one_run(bench, name, path, steps):
     for verb in (["plan"], ["status"], ["why", "c"]):
         took = m.median([bench.assets(*verb, "--run", run, cwd=path) for _ in range(2 * bench.pairs + 1)])
         yield table.below("2 no-op", f"{name}: {verb[0]} of one run", took.wall_s * 1e3, 100, "ms", str(took))
-
-
-def prepare_ninja(bench, path, steps, files):
-    """A build file with an edge per output, the outputs, and ninja's log of having made them.
-
-    All edges have the same command, hence the same hash in the log: ninja makes one of them, the rest of the log is copied.
-    """
-    (path / "data").mkdir()
-    for file in range(files):
-        (path / "data" / str(file)).touch()
-    outputs = [f"out/{number // 1000}/{number}" for number in range(steps)]
-    for output in outputs:
-        if output.endswith("000") or output == outputs[0]:
-            (path / output).parent.mkdir(parents=True, exist_ok=True)
-        (path / output).touch()
-    edges = [f"build {output}: made data/{number % files}\n" for number, output in enumerate(outputs)]
-    head = "rule made\n  command = true\n"
-    (path / "build.ninja").write_text(head + edges[0])
-    m.run([bench.tool("ninja"), "--quiet"], cwd=path)
-    log = (path / ".ninja_log").read_text().splitlines()
-    fields = log[-1].split("\t")
-    lines = ["\t".join([*fields[:3], output, fields[4]]) for output in outputs]
-    (path / ".ninja_log").write_text("\n".join([log[0], *lines]) + "\n")
-    (path / "build.ninja").write_text(head + "".join(edges))
-    if "no work" not in m.run([bench.tool("ninja"), "-n"], cwd=path).output:
-        raise m.Failed("ninja does not find its outputs fresh")
-    settle()

@@ -79,7 +79,6 @@ def make(db, run_uuid, out, size):
         derived |= {f"{letter}{axis}_{robot}": f"{axis}_{robot}" in there for robot in (1, 2) for axis in "xyz"}
     of = lambda name: f"w_{name}.value" if derived[name] else "null::double"  # noqa: E731
     joins = "".join(f" join w_{name} using (time)" for name, known in derived.items() if known)
-    columns = [f"{of(name)} as {name}" for name in motion.WIDE]
     db.execute(f"""create or replace temp table wide_all as select '{key}' as run_uuid, axis.time,
       {', '.join(f'{of(name)} as {name}' for name in derived)} from axis{joins} order by axis.time""")
     norm = lambda letter, robot: "sqrt({0}x_{1}*{0}x_{1} + {0}y_{1}*{0}y_{1} + {0}z_{1}*{0}z_{1}) as {0}{1}".format(letter, robot)  # noqa: E731
