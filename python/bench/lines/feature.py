@@ -1,0 +1,41 @@
+"""5: a feature is added: against making `features` again, and against copying its bytes beside one column in polars."""
+
+import measure as m
+import table
+from bench import settle
+
+SIZES = [(200, 60), (5, 3600)]
+FEATURE = '[features.power_1]\nexpr = "(fx_1 * vx_1 + fy_1 * vy_1 + fz_1 * vz_1) * {}.0"\nunit = "mW"\n'
+
+
+def measure(bench):
+    for runs, seconds in [(20, 60), (1, 600)] if bench.quick else SIZES:
+        name = f"{runs} × {seconds} s"
+        path = bench.project("feature", bench.simulated(runs, seconds))
+        settings = (path / "assets.toml").read_text()
+        made = bench.assets("materialize", "-q", cwd=path)
+        yield table.Row("5 feature", f"{name}: making everything first", "", str(made))
+        number = iter(range(1, 1000))
+
+        def add():
+            # Another constant is another column: all others are those of before.
+            (path / "assets.toml").write_text(settings + FEATURE.format(next(number)))
+            settle()
+            return bench.assets("materialize", "-q", cwd=path)
+
+        def again():
+            settle()
+            return bench.assets("materialize", "features", "--force", "-q", cwd=path)
+
+        yield table.against("5 feature", f"{name}: power_1 added / features --force", m.pairs(add, again, bench.pairs), 1 / 4)
+        out = bench.scratch / "feature-out"
+
+        def copy():
+            bench.forget(out)
+            settle()
+            return bench.yardstick("copy_and_one.py", path / "warehouse/tables/features", out, needs=["polars"])
+
+        what = f"{name}: power_1 added / copy with fsync, one column in polars"
+        yield table.against("5 feature", what, m.pairs(add, copy, bench.pairs), 1.5)
+        bench.forget(path)
+        bench.forget(out)
