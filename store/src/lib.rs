@@ -15,6 +15,7 @@ mod lock;
 mod logs;
 mod objects;
 mod reader;
+pub mod seal;
 #[cfg(test)]
 mod tests;
 mod trust;

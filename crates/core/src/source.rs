@@ -1,5 +1,6 @@
 //! The seam to what comes from outside: lists, identifies and slices inputs.
 
+use crate::hash::Digest;
 use crate::key::Step;
 use crate::ledger::Ledger;
 use crate::reason::Reason;
@@ -37,6 +38,12 @@ pub trait Source: Send + Sync {
     /// Lists the sources and identifies each, reading only those whose stat differs from what the ledger knows
     /// (all of them with `rehash`). Fails only where listing itself is impossible.
     fn identify(&self, known: &Ledger, rehash: bool) -> Result<Identified, Reason>;
+
+    /// What a look from outside says of all sources, as one hash: while it stays equal, so does what `identify` would
+    /// say, under equal settings. `None` where that can't be told without reading.
+    fn glance(&self) -> Option<Digest<16>> {
+        None
+    }
 
     /// How large a source is now, where that can be said.
     fn bytes(&self, _path: &str) -> Option<u64> {

@@ -4,10 +4,11 @@ use assets_core::Reason;
 use assets_core::compute::Worker;
 use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
 use assets_core::record::Span;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Microseconds since the epoch.
@@ -52,10 +53,8 @@ impl Executor for Pool {
                 let span = Span { start_us: now, end_us: now, worker: "none".to_owned() };
                 StepOutcome { step: request.step, result: Err(Reason::new(WITHDRAWN, "it was not begun")), span }
             } else {
-                perform_apart(worker.as_ref(), request)
+                perform_apart(worker, request)
             };
-            // Whoever hears of the last outcome lets the worker go: what it holds must end then, not on this thread.
-            drop(worker);
             // The receiver is gone only when the build was given up: then nobody misses the outcome.
             let _ = done.send(outcome);
         });
@@ -66,26 +65,62 @@ impl Executor for Pool {
     }
 }
 
-/// Makes one step on a thread that belongs to no pool. A thread of this pool that waits for another pool (a data frame
-/// library has its own) takes up another step meanwhile, on top of the one that waits: then a step could wait for a lock
-/// that is held further down on its own thread, for ever.
-fn perform_apart(worker: &dyn Worker, request: StepRequest) -> StepOutcome {
-    let name = std::thread::current().name().unwrap_or("step").to_owned();
-    let step = request.step.clone();
-    let start_us = now_us();
-    let outcome = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name(name.clone()).stack_size(STACK_BYTES);
-        thread.spawn_scoped(scope, || perform(worker, request)).map(|thread| thread.join())
-    });
-    let lost = |message: String| {
-        let span = Span { start_us, end_us: now_us(), worker: name.clone() };
-        StepOutcome { step: step.clone(), result: Err(Reason::new("no_threads", message)), span }
-    };
-    match outcome {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) => lost(format!("the thread of {step} ended without an outcome")),
-        Err(error) => lost(format!("a thread for {step} can't be started: {error}")),
+/// A thread that belongs to no pool, and makes the steps of one that does. A thread of the pool that waits for another
+/// pool (a data frame library has its own) takes up another step meanwhile, on top of the one that waits: then a step
+/// could wait for a lock that is held further down on its own thread, for ever.
+struct Companion {
+    steps: Sender<(Arc<dyn Worker>, StepRequest)>,
+    outcomes: Receiver<StepOutcome>,
+}
+
+thread_local! {
+    static COMPANION: RefCell<Option<Companion>> = const { RefCell::new(None) };
+}
+
+impl Companion {
+    fn start(name: &str) -> std::io::Result<Self> {
+        let (steps, asked) = channel::<(Arc<dyn Worker>, StepRequest)>();
+        let (tell, outcomes) = channel();
+        let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES);
+        thread.spawn(move || {
+            for (worker, request) in asked {
+                let outcome = perform(worker.as_ref(), request);
+                // Whoever hears of the last outcome lets the worker go: what it holds must end then, not on this thread.
+                drop(worker);
+                if tell.send(outcome).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { steps, outcomes })
     }
+
+    fn perform(&self, worker: Arc<dyn Worker>, request: StepRequest) -> Option<StepOutcome> {
+        self.steps.send((worker, request)).ok()?;
+        self.outcomes.recv().ok()
+    }
+}
+
+/// Makes one step on the companion of this thread.
+fn perform_apart(worker: Arc<dyn Worker>, request: StepRequest) -> StepOutcome {
+    let (step, start_us) = (request.step.clone(), now_us());
+    let name = std::thread::current().name().unwrap_or("step").to_owned();
+    let outcome = COMPANION.with_borrow_mut(|companion| {
+        let ready = match companion.take() {
+            Some(ready) => ready,
+            None => {
+                Companion::start(&name).map_err(|error| format!("a thread for {step} can't be started: {error}"))?
+            }
+        };
+        let outcome = ready.perform(worker, request);
+        // One that ended without an outcome is none any more.
+        *companion = outcome.is_some().then_some(ready);
+        outcome.ok_or_else(|| format!("the thread of {step} ended without an outcome"))
+    });
+    outcome.unwrap_or_else(|message| {
+        let span = Span { start_us, end_us: now_us(), worker: name };
+        StepOutcome { step, result: Err(Reason::new("no_threads", message)), span }
+    })
 }
 
 /// Makes one step on this thread. A panic in an asset is a failed step, not the end of the build.

@@ -1,7 +1,7 @@
 //! Which files there are, and what a stat says of each.
 
 use super::{FileReader, unreadable};
-use assets_core::hash::ByteHasher;
+use assets_core::hash::{ByteHasher, Digest, Hasher};
 use assets_core::record::FileStat;
 use assets_core::{ObjectId, Reason};
 use std::collections::{BTreeMap, HashMap};
@@ -65,6 +65,24 @@ pub(super) fn list(all: &[Patterns]) -> Result<Listing, Reason> {
     }
     listing.files = found.into_values().collect();
     Ok(listing)
+}
+
+/// Names, readers and stats of all files, as one hash; `None` where anything is amiss, or a stat too young to trust.
+pub(super) fn glance(all: &[Patterns]) -> Option<Digest<16>> {
+    let listing = list(all).ok().filter(|listing| listing.problems.is_empty() && listing.missing.is_empty())?;
+    let mut hasher = Hasher::new("assets.glance.sources.1");
+    hasher.number(listing.files.len() as u64);
+    for file in &listing.files {
+        let stat = stat_of(&fs::metadata(&file.path).ok().filter(fs::Metadata::is_file)?);
+        if !is_old_enough(&stat) {
+            return None;
+        }
+        hasher.text(&file.name).text(&file.path.to_string_lossy()).number(file.readers.len() as u64);
+        file.readers.iter().for_each(|reader| drop(hasher.number(*reader as u64)));
+        hasher.number(stat.device).number(stat.inode).number(stat.bytes);
+        hasher.number(stat.mtime_ns.cast_unsigned()).number(stat.ctime_ns.cast_unsigned());
+    }
+    Some(hasher.finish())
 }
 
 impl Patterns {

@@ -14,7 +14,7 @@ pub mod time;
 pub use listing::Patterns;
 
 use crate::files;
-use assets_core::hash::Hasher;
+use assets_core::hash::{Digest, Hasher};
 use assets_core::ledger::Ledger;
 use assets_core::record::{SliceRecord, SliceRef, SourceRecord};
 use assets_core::source::{Delivery, Identified, Source};
@@ -386,6 +386,10 @@ impl Source for Intake {
         }
         identified.warnings = files::told_once(std::mem::take(&mut identified.warnings));
         Ok(identified)
+    }
+
+    fn glance(&self) -> Option<Digest<16>> {
+        listing::glance(&self.readers)
     }
 
     fn bytes(&self, path: &str) -> Option<u64> {

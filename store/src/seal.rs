@@ -1,0 +1,93 @@
+//! A seal says that everything was fresh in a world that one hash stands for. While that hash stays the same, so does the
+//! answer, and nobody has to work it out again: what a verdict follows from is the declarations, the settings, the
+//! sources, the journal, and which files there are.
+//!
+//! Here is the store's share of the hash, by stats of its folders and segments: a file that comes, goes or is replaced
+//! changes its folder, and what is written changes its segment. What a stat can't tell (bytes that rot) the full way does
+//! not see either: `verify` does.
+
+use crate::error::StoreError;
+use crate::files;
+use assets_core::hash::{Digest, Hasher};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const VERSION: &str = "assets seal 1";
+
+/// That everything was fresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seal {
+    /// What the world was.
+    pub world: Digest<16>,
+    /// How many steps there were.
+    pub steps: u64,
+}
+
+impl Seal {
+    /// The seal that a store has, if any.
+    pub fn read(root: &Path) -> Option<Self> {
+        let text = fs::read_to_string(root.join("seal")).ok()?;
+        let (world, steps) = text.strip_prefix(VERSION)?.trim().split_once(' ')?;
+        Some(Self { world: world.parse().ok()?, steps: steps.parse().ok()? })
+    }
+
+    /// Leaves it in the store.
+    ///
+    /// # Errors
+    /// What can't be written. The store is none the worse.
+    pub fn write(&self, root: &Path) -> Result<(), StoreError> {
+        let text = format!("{VERSION}\n{} {}\n", self.world, self.steps);
+        files::replace(&root.join("seal"), &root.join("seal.tmp"), text.as_bytes())
+    }
+}
+
+/// What a look from outside says of a store, as one hash; `None` where it can't be looked at, or was touched so lately
+/// that a further change might not show.
+pub fn glance(root: &Path) -> Option<Digest<16>> {
+    let mut hasher = Hasher::new("assets.glance.store.1");
+    add(&mut hasher, "format", &fs::metadata(root.join("format")).ok()?)?;
+    for folder in ["journal", "objects", "tables"] {
+        entries(&mut hasher, &root.join(folder)).ok()??;
+    }
+    Some(hasher.finish())
+}
+
+/// A folder and what is directly in it.
+fn entries(hasher: &mut Hasher, folder: &Path) -> io::Result<Option<()>> {
+    let own = match fs::metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(())),
+        own => own?,
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        found.push((entry.file_name(), entry.metadata()?));
+    }
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    hasher.number(found.len() as u64);
+    let all = std::iter::once(("".as_ref(), &own)).chain(found.iter().map(|(name, found)| (name.as_os_str(), found)));
+    for (name, metadata) in all {
+        if add(hasher, &name.to_string_lossy(), metadata).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(()))
+}
+
+/// Two changes within one tick of the file system's clock look like one.
+const TICK_NS: i128 = 50_000_000;
+
+fn add(hasher: &mut Hasher, name: &str, metadata: &Metadata) -> Option<()> {
+    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    let changed = nanoseconds(metadata.ctime(), metadata.ctime_nsec());
+    let modified = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos();
+    if i128::try_from(now).ok()? - changed.max(modified) < TICK_NS {
+        return None;
+    }
+    hasher.text(name).number(metadata.dev()).number(metadata.ino()).number(metadata.size());
+    hasher.text(&changed.to_string()).text(&modified.to_string());
+    Some(())
+}
