@@ -6,8 +6,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod checked;
 mod codec;
 mod error;
+#[doc(hidden)]
+pub mod faults;
 mod files;
 mod index;
 mod journal;
@@ -15,13 +18,14 @@ mod lock;
 mod logs;
 mod objects;
 mod reader;
+mod search;
 #[cfg(test)]
 mod tests;
 mod trust;
 mod writer;
 
 pub use error::StoreError;
-pub use journal::Torn;
+pub use journal::{Stretch, Torn};
 pub use lock::{Holder, Wait};
 pub use logs::FolderLogs;
 pub use objects::FolderTables;
@@ -49,9 +53,9 @@ impl Store {
     pub fn open_writer(path: &Path, wait: Wait, on_wait: &mut dyn FnMut(&Holder)) -> Result<Writer, StoreError> {
         // Before anything is written: this may be no store, or a later version's.
         check_format(path)?;
-        let new = files::create_folder(&path.join("journal"))?;
+        files::create_folder(&path.join("journal"))?;
         let lock = WriterLock::take(path, wait, on_wait)?;
-        create(path, new)?;
+        create(path)?;
         Writer::open(path, lock)
     }
 }
@@ -69,16 +73,17 @@ fn check_format(root: &Path) -> Result<bool, StoreError> {
     Err(StoreError::Format { path, found, expected: FORMAT.trim().to_owned() })
 }
 
-/// What a new store lacks; under the lock. The format comes last: with it the store is one.
-fn create(root: &Path, new: bool) -> Result<(), StoreError> {
+/// What a new store lacks; under the lock. The format comes last: with it the store is one, and whoever finds it can be
+/// sure that the store's own name is on disk, even if it was another process that made the folder.
+fn create(root: &Path) -> Result<(), StoreError> {
     for folder in ["objects", "tables", "tmp"] {
         files::create_folder(&root.join(folder))?;
     }
-    if !check_format(root)? {
-        files::replace(&root.join("format"), &root.join("tmp/format.tmp"), FORMAT.as_bytes())?;
+    if check_format(root)? {
+        return Ok(());
     }
-    match root.parent() {
-        Some(parent) if new && !parent.as_os_str().is_empty() => files::sync_folder(parent),
-        _ => Ok(()),
-    }
+    files::sync_folder(files::folder_of(root))?;
+    // Folders further up may be new as well, and need not be ours to read.
+    root.ancestors().skip(2).for_each(|above| drop(files::sync_folder(above)));
+    files::replace(&root.join("format"), &root.join("tmp/format.tmp"), FORMAT.as_bytes())
 }

@@ -74,8 +74,11 @@ impl Writer {
     pub fn position(&self) -> String {
         let appender = lock(&self.appender);
         let bytes: u64 = appender.ends().values().map(|end| end.offset).sum();
+        // Of all segments: a frame that is damaged in an old one changes what is to be published too.
+        let mut all = crc32fast::Hasher::new();
+        appender.ends().values().for_each(|end| all.update(&end.crc.to_le_bytes()));
         let (name, end) = appender.ends().last_key_value().map(|(name, end)| (name.as_str(), *end)).unwrap_or_default();
-        format!("{} segments, {bytes} bytes, {name} {}:{:08x}", appender.ends().len(), end.offset, end.crc)
+        format!("{} segments, {bytes} bytes, {:08x}, {name} {}", appender.ends().len(), all.finalize(), end.offset)
     }
 
     /// The position up to which everything is published, if that is known. It is gone with the tables.
@@ -172,7 +175,7 @@ fn clear(folder: &Path) -> Result<(), StoreError> {
         let path = entry.path();
         // What a command left there is a folder; a link to one is not.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            std::fs::remove_dir_all(&path).map_err(writing(&path))?;
+            files::remove_tree(&path)?;
         } else {
             files::remove_if_there(&path)?;
         }

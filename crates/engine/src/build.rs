@@ -11,6 +11,7 @@ use crate::pool::now_us;
 use crate::publish::Publisher;
 use crate::schedule::{Index, Schedule};
 use crate::scope::Scope;
+use crate::sound;
 use crate::told::{event, is_transient, told};
 use assets_core::catalog::{Catalog, Commit};
 use assets_core::compute::Packer;
@@ -69,6 +70,8 @@ pub struct BuildSummary {
     pub source_problems: usize,
     /// Whether all failures are such that trying again may help.
     pub only_transient: bool,
+    /// Published files that stay as they were, because rows for them can't be read.
+    pub unpublished: usize,
 }
 
 /// What a step has become, for its readers.
@@ -104,6 +107,7 @@ struct Build<'a> {
     pending: Vec<(Index, Entry, StepEvent)>,
     counts: Counts,
     only_transient: bool,
+    unpublished: usize,
     begun: bool,
     planned: (u64, u64),
     events: &'a mut dyn FnMut(Event),
@@ -126,7 +130,8 @@ pub fn materialize<'a>(
     let ledger = backends.catalog.ledger()?;
     let (graph, tables) = (backends.graph, backends.tables);
     let world = World { graph, ledger: &ledger, sources, records: backends.catalog, tables };
-    let plan = plan::plan(&world, scope);
+    let (plan, damaged) = sound::plan(&world, scope);
+    damaged.into_iter().for_each(|reason| events(Event::Warning(reason)));
     let (planned, is_fresh) = (announce(&plan, events), plan.is_fresh());
     let schedule = Schedule::new(graph, plan.steps.iter().map(|step| step.step.clone()).collect());
     let publisher = Publisher::new(graph, tables, backends.packer);
@@ -145,6 +150,7 @@ pub fn materialize<'a>(
         pending: Vec::new(),
         counts: Counts::default(),
         only_transient: true,
+        unpublished: 0,
         begun: false,
         planned,
         events,
@@ -160,6 +166,7 @@ pub fn materialize<'a>(
         interrupted,
         source_problems: sources.problems.len(),
         only_transient: build.only_transient,
+        unpublished: build.unpublished,
     })
 }
 
@@ -492,7 +499,9 @@ impl<'a> Build<'a> {
     fn finish(&mut self, interrupted: bool) -> Result<(), EngineError> {
         if self.publisher.pending() > 0 {
             (self.events)(Event::Publishing { files: self.publisher.pending() });
-            self.publisher.flush(&self.ledger)?;
+            let left = self.publisher.flush(&self.ledger)?;
+            self.unpublished = left.len();
+            left.into_iter().for_each(|reason| (self.events)(Event::Warning(reason)));
         }
         self.publisher.sweep(&self.ledger)?;
         if self.begun {

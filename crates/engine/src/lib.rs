@@ -14,6 +14,7 @@ pub mod pool;
 mod publish;
 pub mod schedule;
 pub mod scope;
+mod sound;
 mod told;
 
 pub use build::{BuildOptions, BuildSummary, materialize};
@@ -58,7 +59,7 @@ impl EngineError {
         match self {
             Self::Catalog(error) => error.transient,
             Self::Tables(error) => error.transient,
-            Self::Other(_) => false,
+            Self::Other(reason) => told::is_transient(reason),
             Self::Conflict(_) => true,
         }
     }

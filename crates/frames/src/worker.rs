@@ -412,10 +412,14 @@ impl Packer for FramePacker {
         let names: Vec<&str> = output.columns.iter().map(|column| column.name.as_str()).collect();
         let mut frame = columns::empty(&output.columns);
         for step in steps {
-            if let Ok(rows) = read_output(self.tables.as_ref(), step, Some(&names), None)
-                && rows.schema() == frame.schema()
-            {
-                frame.vstack_mut(&rows).map_err(|error| frame_error("rows of a view", &error))?;
+            match read_output(self.tables.as_ref(), step, Some(&names), None) {
+                Ok(rows) if rows.schema() == frame.schema() => {
+                    frame.vstack_mut(&rows).map_err(|error| frame_error("rows of a view", &error))?;
+                }
+                Ok(_) => {}
+                Err(reason) if reason.code == "frame_error" => {}
+                // A view that lacks rows which are recorded would be a lie.
+                Err(reason) => return Err(reason),
             }
         }
         parquet::write_frame(&frame, staged)
