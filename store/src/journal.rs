@@ -55,6 +55,15 @@ pub(crate) struct End {
 /// The segments of a journal by name (their names sort as their sequence), and how far each is whole.
 pub(crate) type Ends = BTreeMap<String, End>;
 
+/// Names a journal that is read up to `ends`: another one after every commit, and after every damage.
+pub(crate) fn position(ends: &Ends) -> String {
+    let bytes: u64 = ends.values().map(|end| end.offset).sum();
+    let mut all = crc32fast::Hasher::new();
+    ends.values().for_each(|end| all.update(&end.crc.to_le_bytes()));
+    let (name, end) = ends.last_key_value().map(|(name, end)| (name.as_str(), *end)).unwrap_or_default();
+    format!("{} segments, {bytes} bytes, {:08x}, {name} {}", ends.len(), all.finalize(), end.offset)
+}
+
 /// Bytes of all segments: what is appended makes them more.
 pub(crate) fn bytes(folder: &Path) -> Result<u64, StoreError> {
     let mut bytes = 0;

@@ -9,6 +9,7 @@
 mod checked;
 mod codec;
 mod error;
+mod examine;
 #[doc(hidden)]
 pub mod faults;
 mod files;
@@ -18,6 +19,7 @@ mod lock;
 mod logs;
 mod objects;
 mod reader;
+mod repair;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ mod trust;
 mod writer;
 
 pub use error::StoreError;
+pub use examine::Examined;
 pub use journal::{Stretch, Torn};
 pub use lock::{Holder, Wait};
 pub use logs::FolderLogs;
@@ -32,6 +35,7 @@ pub use objects::FolderTables;
 pub use reader::Reader;
 pub use writer::Writer;
 
+use assets_core::reason::Reason;
 use lock::WriterLock;
 use std::path::Path;
 
@@ -57,6 +61,20 @@ impl Store {
         let lock = WriterLock::take(path, wait, on_wait)?;
         create(path)?;
         Writer::open(path, lock)
+    }
+
+    /// Looks at every file of the store but the published tables; changes nothing, and needs no good format.
+    pub fn examine(path: &Path) -> Result<Examined, StoreError> {
+        examine::examine(path)
+    }
+
+    /// Puts right what `examine` finds, as far as that can be done without making tables again. Says what was done.
+    pub fn repair(path: &Path, wait: Wait, on_wait: &mut dyn FnMut(&Holder)) -> Result<Vec<Reason>, StoreError> {
+        if !path.join("journal").is_dir() {
+            // Nothing is there that could be damaged.
+            return Ok(Vec::new());
+        }
+        repair::repair(path, WriterLock::take(path, wait, on_wait)?)
     }
 }
 

@@ -72,19 +72,12 @@ impl Writer {
 
     /// Names the journal as it is now: another one after every commit.
     pub fn position(&self) -> String {
-        let appender = lock(&self.appender);
-        let bytes: u64 = appender.ends().values().map(|end| end.offset).sum();
-        // Of all segments: a frame that is damaged in an old one changes what is to be published too.
-        let mut all = crc32fast::Hasher::new();
-        appender.ends().values().for_each(|end| all.update(&end.crc.to_le_bytes()));
-        let (name, end) = appender.ends().last_key_value().map(|(name, end)| (name.as_str(), *end)).unwrap_or_default();
-        format!("{} segments, {bytes} bytes, {:08x}, {name} {}", appender.ends().len(), all.finalize(), end.offset)
+        journal::position(lock(&self.appender).ends())
     }
 
     /// The position up to which everything is published, if that is known. It is gone with the tables.
     pub fn published(&self) -> Option<String> {
-        let text = std::fs::read_to_string(self.mark()).ok()?;
-        text.strip_suffix('\n').map(str::to_owned)
+        self.journal.published()
     }
 
     /// Says that everything up to a position is published.
@@ -100,11 +93,7 @@ impl Writer {
         }
         let temp = self.root.join("tmp/published.tmp");
         files::create_folder(&self.root.join("tmp"))?;
-        files::replace(&self.mark(), &temp, format!("{position}\n").as_bytes())
-    }
-
-    fn mark(&self) -> PathBuf {
-        self.root.join("tables/.published")
+        files::replace(&self.journal.mark(), &temp, format!("{position}\n").as_bytes())
     }
 
     /// The index, opened if need be; `None` where it is out of order.

@@ -3,19 +3,20 @@
 
 use crate::EngineError;
 use crate::event::{Event, StepEvent};
-use crate::inputs::{self, InputNow, Lookup, StepNow};
+use crate::inputs::{self, Lookup, StepNow};
 use crate::over_all;
 use crate::parts;
 use crate::plan::{self, Plan, PlannedPart, PlannedStep, Ready, World};
 use crate::pool::now_us;
 use crate::publish::Publisher;
+use crate::request;
 use crate::schedule::{Index, Schedule};
 use crate::scope::Scope;
 use crate::sound;
 use crate::told::{event, is_transient, told};
 use assets_core::catalog::{Catalog, Commit};
 use assets_core::compute::Packer;
-use assets_core::executor::{Executor, StepInput, StepOutcome, StepRequest, WITHDRAWN};
+use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
@@ -328,38 +329,9 @@ impl<'a> Build<'a> {
     }
 
     fn request(&self, step: &Step, ready: &Ready, parts: &[PlannedPart]) -> StepRequest {
-        let newest = self.ledger.newest(step);
-        let previous = newest.map(|record| record.outputs.clone()).unwrap_or_default();
-        let previous_slices = newest.map(|record| record.recipe.slices.clone()).unwrap_or_default();
         let asset = self.backends.graph.asset(step.asset.as_str());
-        let (parts, earlier) =
-            if asset.is_some_and(|asset| asset.by_column) { parts::tasks(parts) } else { Default::default() };
-        let mut inputs = Vec::new();
-        for (input, now) in asset.into_iter().flat_map(|asset| &asset.inputs).zip(&ready.inputs) {
-            match now {
-                InputNow::Known(output) => {
-                    let from = inputs::input_step(self.backends.graph, input, &step.partition);
-                    let partition = from.map(|from| from.partition).unwrap_or_default();
-                    inputs.push(StepInput { partition, output: output.clone() });
-                }
-                InputNow::All(all) => inputs.extend(
-                    all.tables(input)
-                        .map(|(partition, output)| StepInput { partition: partition.clone(), output: output.clone() }),
-                ),
-                InputNow::Open(_) | InputNow::Bad(..) => {}
-            }
-        }
-        StepRequest {
-            step: step.clone(),
-            expected: ready.fingerprint,
-            inputs,
-            slices: ready.recipe.slices.clone(),
-            previous,
-            previous_slices,
-            parts,
-            earlier,
-            build: self.options.id.clone(),
-        }
+        let columns = if asset.is_some_and(|asset| asset.by_column) { parts::tasks(parts) } else { Default::default() };
+        request::request(self.backends.graph, &self.ledger, step, ready, columns, &self.options.id)
     }
 
     /// A record that follows the newest one.

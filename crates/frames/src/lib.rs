@@ -8,6 +8,7 @@ mod assemble;
 pub mod columns;
 pub mod defined;
 pub mod derive;
+pub mod examine;
 pub mod expression;
 pub mod files;
 pub mod intake;
