@@ -24,3 +24,4 @@ mod simulate;
 mod sql;
 mod tables;
 mod tidy;
+mod verify;

@@ -9,6 +9,7 @@ use crate::files::{self, Output, create_folder, remove_if_there, sync_folder};
 use crate::lock::WriterLock;
 use assets_core::hash::{ByteHasher, ObjectId};
 use assets_core::key::AssetName;
+use assets_core::reason::Reason;
 use assets_core::table_store::{Object, Staged, TableFile, TableStore, TableStoreError};
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -85,7 +86,7 @@ impl FolderTables {
         let temp = self.temp()?;
         let file = Output::new(&temp.0).map_err(writing(&temp.0))?;
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(StagedFile { tables: self.clone(), hasher: ByteHasher::default(), bytes: 0, file, temp })
+        Ok(StagedFile { tables: self.clone(), hasher: ByteHasher::default(), bytes: 0, file, failed: None, temp })
     }
 
     fn publish_object(&self, table: &TableFile, object: &ObjectId) -> Result<(), StoreError> {
@@ -197,10 +198,18 @@ struct StagedFile {
     hasher: ByteHasher,
     bytes: u64,
     file: BufWriter<Output>,
+    failed: Option<Reason>,
     temp: Temp,
 }
 
 impl StagedFile {
+    /// Remembers why a write failed.
+    fn note(&mut self, error: io::Error) -> io::Error {
+        let same = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+        self.failed.get_or_insert_with(|| writing(&self.temp.0)(same).reason());
+        error
+    }
+
     /// All of it on disk, under the temp name still.
     fn finish(mut self) -> Result<(FolderTables, Temp, ObjectId, u64), StoreError> {
         self.file.flush().and_then(|()| self.file.get_ref().seal()).map_err(writing(&self.temp.0))?;
@@ -214,18 +223,22 @@ impl StagedFile {
 
 impl Write for StagedFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(buffer)?;
+        let written = self.file.write(buffer).map_err(|error| self.note(error))?;
         self.hasher.update(&buffer[..written]);
         self.bytes += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.flush().map_err(|error| self.note(error))
     }
 }
 
 impl Staged for StagedFile {
+    fn failed(&self) -> Option<Reason> {
+        self.failed.clone()
+    }
+
     fn put(self: Box<Self>) -> Result<(ObjectId, u64), TableStoreError> {
         let (tables, temp, object, bytes) = self.finish()?;
         let path = tables.object_path(&object);

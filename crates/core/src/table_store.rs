@@ -59,6 +59,11 @@ pub fn is_shared(stem: &str) -> bool {
 
 /// Bytes on their way into the store; dropped, they leave nothing.
 pub trait Staged: Write + Send {
+    /// Why a write failed, if one did: whoever encodes may make words of the system's error.
+    fn failed(&self) -> Option<Reason> {
+        None
+    }
+
     /// Makes them an object, durable, named by their hash.
     fn put(self: Box<Self>) -> Result<(ObjectId, u64), TableStoreError>;
 

@@ -95,6 +95,8 @@ impl Verification<'_> {
         match self.tables.is_published_as(file, object) {
             Ok(true) => None,
             Err(error) => Some(Finding::problem(error.reason).of(step)),
+            // That its object is lost is told by itself.
+            Ok(false) if !self.tables.is_published(file) && !self.tables.contains(object) => None,
             Ok(false) if !self.tables.is_published(file) => Some(self.not_published(file).of(step)),
             Ok(false) if self.is_older(step, file) => Some(self.outdated(file).of(step)),
             Ok(false) => Some(self.damaged(file, "it is not what was published").of(step)),
