@@ -7,11 +7,12 @@ use crate::recording;
 use crate::settings::{Settings, Shipped};
 use crate::simulate::Options;
 use assets_cli::app::{
-    App, Failure, FunctionHelp, Holder, OpenOptions, Project, ReadStore, SimulateOptions, Simulated, WriteStore,
+    App, Examined, Failure, FunctionHelp, Holder, OpenOptions, Project, ReadStore, SimulateOptions, Simulated,
+    WriteStore,
 };
 use assets_command::Places;
 use assets_core::catalog::{Catalog, Records};
-use assets_core::compute::{Packer, Worker};
+use assets_core::compute::{Examiner, Packer, Worker};
 use assets_core::graph::Graph;
 use assets_core::hash::{Digest, Hasher};
 use assets_core::ledger::Ledger;
@@ -22,6 +23,7 @@ use assets_core::table::Table;
 use assets_core::table_store::TableStore;
 use assets_core::{AssetName, Reason, suggest};
 use assets_frames::aligned::Defined;
+use assets_frames::examine::FrameExaminer;
 use assets_frames::expression::Function;
 use assets_frames::worker::{FramePacker, read_output};
 use assets_frames::{FrameWorker, parquet, small, sql};
@@ -183,17 +185,28 @@ impl Project for Opened {
     fn reader(&self) -> Result<Box<dyn ReadStore>, Failure> {
         let reader = Store::open_reader(&self.store).map_err(|error| store_failure(&error))?;
         let tables = Arc::new(reader.tables());
-        Ok(Box::new(Reading { reader, tables }))
+        Ok(Box::new(Reading { reader, tables, layout: layout(&self.pipeline.graph) }))
     }
 
     fn writer(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Box<dyn WriteStore>, Failure> {
-        let wait = if wait { Wait::Forever } else { Wait::No };
-        let mut told = |holder: &assets_store::Holder| {
-            on_wait(&Holder { process: holder.pid, command: holder.command.clone(), since_us: holder.started_us });
-        };
-        let writer = Store::open_writer(&self.store, wait, &mut told).map_err(|error| store_failure(&error))?;
+        let writer = Store::open_writer(&self.store, waiting(wait), &mut telling(on_wait))
+            .map_err(|error| store_failure(&error))?;
         let tables = Arc::new(writer.tables());
         Ok(Box::new(Writing { writer, tables, layout: layout(&self.pipeline.graph) }))
+    }
+
+    fn examine(&self) -> Result<Examined, Failure> {
+        let assets_store::Examined { findings, frames, objects } =
+            Store::examine(&self.store).map_err(|error| store_failure(&error))?;
+        Ok(Examined { findings, frames, objects })
+    }
+
+    fn repair(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Vec<Reason>, Failure> {
+        Store::repair(&self.store, waiting(wait), &mut telling(on_wait)).map_err(|error| store_failure(&error))
+    }
+
+    fn examiner(&self, tables: Arc<dyn TableStore>) -> Box<dyn Examiner> {
+        Box::new(FrameExaminer::new(tables))
     }
 
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker> {
@@ -262,9 +275,19 @@ impl Project for Opened {
     }
 }
 
+fn waiting(wait: bool) -> Wait {
+    if wait { Wait::Forever } else { Wait::No }
+}
+
+/// The store's words for who holds it as the command line's.
+fn telling<'a>(on_wait: &'a mut dyn FnMut(&Holder)) -> impl FnMut(&assets_store::Holder) + 'a {
+    |holder| on_wait(&Holder { process: holder.pid, command: holder.command.clone(), since_us: holder.started_us })
+}
+
 struct Reading {
     reader: Reader,
     tables: Arc<dyn TableStore>,
+    layout: String,
 }
 
 impl ReadStore for Reading {
@@ -274,6 +297,11 @@ impl ReadStore for Reading {
 
     fn tables(&self) -> &Arc<dyn TableStore> {
         &self.tables
+    }
+
+    fn all_published(&self) -> bool {
+        let now = self.reader.position().map(|position| format!("{position} {}", self.layout));
+        now.is_ok_and(|now| self.reader.published() == Some(now))
     }
 }
 

@@ -96,6 +96,14 @@ pub enum StoreError {
         /// The name.
         stem: String,
     },
+    /// An object whose bytes are not those that its name speaks of.
+    #[error("`{}` is damaged: its bytes are not those that were written; `assets materialize` makes it again", .path.display())]
+    Damaged {
+        /// Which one.
+        object: ObjectId,
+        /// Where it was.
+        path: PathBuf,
+    },
     /// An object that is not there.
     #[error("the object `{}` is missing", .path.display())]
     Missing {
@@ -138,6 +146,7 @@ impl StoreError {
             Self::Broken { .. } => "journal_broken",
             Self::TableName { .. } => "bad_table_name",
             Self::Missing { .. } => "object_missing",
+            Self::Damaged { .. } => "object_damaged",
         }
     }
 
@@ -145,7 +154,7 @@ impl StoreError {
     pub fn transient(&self) -> bool {
         match self {
             Self::Read { source, .. } | Self::Write { source, .. } => may_pass(source),
-            Self::Busy { .. } | Self::Broken { .. } => true,
+            Self::Busy { .. } | Self::Broken { .. } | Self::Missing { .. } | Self::Damaged { .. } => true,
             _ => false,
         }
     }
@@ -169,7 +178,9 @@ impl StoreError {
                 .with("command", holder.command.as_str())
                 .with("started_us", holder.started_us),
             Self::TableName { stem } => reason.with("name", stem.as_str()),
-            Self::Missing { object, path } => with_path(path).with("object", object.to_string()),
+            Self::Missing { object, path } | Self::Damaged { object, path } => {
+                with_path(path).with("object", object.to_string())
+            }
         }
     }
 }
@@ -199,7 +210,7 @@ impl From<StoreError> for CatalogError {
 
 impl From<StoreError> for TableStoreError {
     fn from(error: StoreError) -> Self {
-        let missing = matches!(error, StoreError::Missing { .. });
+        let missing = matches!(error, StoreError::Missing { .. } | StoreError::Damaged { .. });
         Self { reason: error.reason(), transient: error.transient(), missing }
     }
 }

@@ -2,34 +2,50 @@
 //! eight bytes, then frames: length (u32 LE), CRC-32 of the payload (u32 LE), payload. One frame holds one batch, so that a
 //! batch is there as a whole or not at all; in it each entry stands with its length (u32 LE).
 //!
-//! Reading stops at a segment's first bad frame, without error: it is what a killed process or a power cut leaves.
-//! Nothing is ever appended behind one, because every process writes a segment of its own.
+//! A bad frame is no error: at the end of a segment it is what a killed process or a power cut leaves, and nothing is
+//! ever appended behind it, because every process writes a segment of its own. With good frames behind it, it is damage:
+//! reading goes on at the next good one (`search`), so that a bad frame costs no more than itself.
 
 use crate::codec::{self, CodecError};
 use crate::error::{StoreError, reading, writing};
-use crate::files::sync_folder;
+use crate::files::{Output, remove_if_there, sync_folder};
+use crate::search;
 use assets_core::record::Entry;
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, ErrorKind, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"ASSETSJ1";
-const FRAME_HEADER_BYTES: u64 = 8;
-const MAX_FRAME_BYTES: u64 = 256 << 20;
+pub(crate) const MAGIC: &[u8; 8] = b"ASSETSJ1";
+pub(crate) const FRAME_HEADER_BYTES: u64 = 8;
+pub(crate) const MAX_FRAME_BYTES: u64 = 256 << 20;
 
-/// The end of a segment that can't be read: a frame written only in part, or damaged, and all behind it.
+/// What a stretch of a segment that can't be read looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stretch {
+    /// Its end, written only in part: what a killed process leaves. Nothing that was acknowledged is in it.
+    Unfinished,
+    /// Its end, and not what it was when it was written, or never whole after a power cut.
+    BadEnd,
+    /// Something damaged before good frames.
+    Hole,
+}
+
+/// A stretch of a segment that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Torn {
     /// The segment's file name.
     pub segment: String,
-    /// Where the bad frame begins.
+    /// Where it begins.
     pub offset: u64,
     /// How many bytes are not read.
     pub bytes: u64,
+    /// What it looks like.
+    pub stretch: Stretch,
 }
 
-/// How far a segment is whole: where its last good frame ends, and that frame's checksum (0 before the first).
+/// How far a segment is read: where its last good frame ends, and a checksum over those of all its good frames (0
+/// before the first).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) offset: u64,
@@ -38,6 +54,15 @@ pub(crate) struct End {
 
 /// The segments of a journal by name (their names sort as their sequence), and how far each is whole.
 pub(crate) type Ends = BTreeMap<String, End>;
+
+/// Names a journal that is read up to `ends`: another one after every commit, and after every damage.
+pub(crate) fn position(ends: &Ends) -> String {
+    let bytes: u64 = ends.values().map(|end| end.offset).sum();
+    let mut all = crc32fast::Hasher::new();
+    ends.values().for_each(|end| all.update(&end.crc.to_le_bytes()));
+    let (name, end) = ends.last_key_value().map(|(name, end)| (name.as_str(), *end)).unwrap_or_default();
+    format!("{} segments, {bytes} bytes, {:08x}, {name} {}", ends.len(), all.finalize(), end.offset)
+}
 
 /// Bytes of all segments: what is appended makes them more.
 pub(crate) fn bytes(folder: &Path) -> Result<u64, StoreError> {
@@ -91,57 +116,108 @@ pub(crate) fn read_segment(
     folder: &Path,
     name: &str,
     each: &mut dyn FnMut(Vec<Entry>, End) -> bool,
-) -> Result<(End, Option<Torn>), StoreError> {
+) -> Result<(End, Vec<Torn>), StoreError> {
     let path = folder.join(name);
     let file = File::open(&path).map_err(reading(&path))?;
     let length = file.metadata().map_err(reading(&path))?.len();
     let mut input = BufReader::with_capacity(1 << 16, file);
-    let torn = |offset| Torn { segment: name.to_owned(), offset, bytes: length - offset };
-    let mut end = End { offset: MAGIC.len() as u64, crc: 0 };
-    if !check_header(&mut input, &path)? {
-        return Ok((End::default(), Some(torn(0))));
+    let stretch = |offset, end, stretch| Torn { segment: name.to_owned(), offset, bytes: end - offset, stretch };
+    let (mut torn, mut end) = (Vec::new(), End { offset: MAGIC.len() as u64, crc: 0 });
+    match check_header(&mut input, &path)? {
+        Header::Good => {}
+        Header::Unfinished => return Ok((End::default(), vec![stretch(0, length, Stretch::Unfinished)])),
+        // With a frame behind it that is one of this version, the header is damaged; else it may be another version's.
+        Header::Bad(error) => match (search::frame(&path, MAGIC.len() as u64)?, error) {
+            (Some(next), _) => {
+                torn.push(stretch(0, next, Stretch::Hole));
+                end.offset = next;
+                input.seek(SeekFrom::Start(next)).map_err(reading(&path))?;
+            }
+            (None, Some(error)) => return Err(error),
+            (None, None) => return Ok((End::default(), vec![stretch(0, length, Stretch::BadEnd)])),
+        },
     }
     while end.offset < length {
-        let Some((payload, crc)) = read_frame(&mut input, length - end.offset, &path)? else {
-            return Ok((end, Some(torn(end.offset))));
+        let (payload, crc) = match read_frame(&mut input, length - end.offset, &path)? {
+            Frame::Good(payload, crc) => (payload, crc),
+            Frame::Bad(kind) => {
+                // What was appended meanwhile is none of what is read here.
+                let Some(next) = search::frame(&path, end.offset + 1)?.filter(|next| *next < length) else {
+                    torn.push(stretch(end.offset, length, kind));
+                    break;
+                };
+                torn.push(stretch(end.offset, next, Stretch::Hole));
+                end.offset = next;
+                input.seek(SeekFrom::Start(next)).map_err(reading(&path))?;
+                continue;
+            }
         };
         let entries = unpack(&payload, &path, end.offset)?;
-        end = End { offset: end.offset + FRAME_HEADER_BYTES + payload.len() as u64, crc };
+        end = end.after(payload.len() as u64, crc);
         if !each(entries, end) {
             break;
         }
     }
-    Ok((end, None))
+    Ok((end, torn))
 }
 
-/// False where there is no whole header, as after a process that was killed right away.
-fn check_header(input: &mut impl Read, path: &Path) -> Result<bool, StoreError> {
+impl End {
+    /// The end of a frame that begins here.
+    fn after(self, payload_bytes: u64, crc: u32) -> Self {
+        let mut all = crc32fast::Hasher::new();
+        all.update(&self.crc.to_le_bytes());
+        all.update(&crc.to_le_bytes());
+        // 0 says that there was no frame.
+        Self { offset: self.offset + FRAME_HEADER_BYTES + payload_bytes, crc: all.finalize().max(1) }
+    }
+}
+
+enum Header {
+    Good,
+    /// None, or the beginning of one: a process was killed right away.
+    Unfinished,
+    /// Another one: damaged, or, with the error, of another version.
+    Bad(Option<StoreError>),
+}
+
+fn check_header(input: &mut impl Read, path: &Path) -> Result<Header, StoreError> {
     let mut header = [0; MAGIC.len()];
     if !fill(input, &mut header, path)? {
-        return Ok(false);
+        return Ok(Header::Unfinished);
     }
-    if header != *MAGIC && header.starts_with(b"ASSETSJ") {
-        let found = String::from_utf8_lossy(&header).into_owned();
-        let expected = String::from_utf8_lossy(MAGIC).into_owned();
-        return Err(StoreError::Format { path: path.to_owned(), found, expected });
+    if header == *MAGIC {
+        return Ok(Header::Good);
     }
-    Ok(header == *MAGIC)
+    if !header.starts_with(b"ASSETSJ") {
+        return Ok(Header::Bad(None));
+    }
+    let found = String::from_utf8_lossy(&header).into_owned();
+    let expected = String::from_utf8_lossy(MAGIC).into_owned();
+    Ok(Header::Bad(Some(StoreError::Format { path: path.to_owned(), found, expected })))
 }
 
-/// The next payload and its checksum; `None` for a bad frame.
-fn read_frame(input: &mut impl Read, remaining: u64, path: &Path) -> Result<Option<(Vec<u8>, u32)>, StoreError> {
+enum Frame {
+    Good(Vec<u8>, u32),
+    Bad(Stretch),
+}
+
+/// The next payload and its checksum, or what is there instead.
+fn read_frame(input: &mut impl Read, remaining: u64, path: &Path) -> Result<Frame, StoreError> {
     let (mut length, mut crc) = ([0; 4], [0; 4]);
     if remaining < FRAME_HEADER_BYTES || !fill(input, &mut length, path)? || !fill(input, &mut crc, path)? {
-        return Ok(None);
+        return Ok(Frame::Bad(Stretch::Unfinished));
     }
     let (length, crc) = (u64::from(u32::from_le_bytes(length)), u32::from_le_bytes(crc));
     // An empty payload has the checksum 0: a tail of zeros, which a power cut can leave, would look like frames.
-    if length == 0 || length > MAX_FRAME_BYTES || length > remaining - FRAME_HEADER_BYTES {
-        return Ok(None);
+    if length == 0 || length > MAX_FRAME_BYTES {
+        return Ok(Frame::Bad(Stretch::BadEnd));
+    }
+    if length > remaining - FRAME_HEADER_BYTES {
+        return Ok(Frame::Bad(Stretch::Unfinished));
     }
     let mut payload = vec![0; usize::try_from(length).expect("at most MAX_FRAME_BYTES")];
     let whole = fill(input, &mut payload, path)? && crc32fast::hash(&payload) == crc;
-    Ok(whole.then_some((payload, crc)))
+    Ok(if whole { Frame::Good(payload, crc) } else { Frame::Bad(Stretch::BadEnd) })
 }
 
 /// False where the file ends before.
@@ -153,7 +229,7 @@ fn fill(input: &mut impl Read, buffer: &mut [u8], path: &Path) -> Result<bool, S
     }
 }
 
-fn unpack(payload: &[u8], path: &Path, offset: u64) -> Result<Vec<Entry>, StoreError> {
+pub(crate) fn unpack(payload: &[u8], path: &Path, offset: u64) -> Result<Vec<Entry>, StoreError> {
     let malformed = |problem: String| StoreError::Malformed { path: path.to_owned(), offset, problem };
     let mut entries = Vec::new();
     let mut rest = payload;
@@ -198,7 +274,7 @@ pub(crate) struct Appender {
     folder: PathBuf,
     ends: Ends,
     next: u64,
-    open: Option<(String, File)>,
+    open: Option<(String, Output)>,
     broken: Option<PathBuf>,
 }
 
@@ -233,28 +309,29 @@ impl Appender {
             }
             return Err(writing(&path)(error));
         }
-        let end = End { offset: before + bytes.len() as u64, crc };
+        let before = self.ends.get(&name).copied().unwrap_or(End { offset: MAGIC.len() as u64, crc: 0 });
+        let end = before.after(bytes.len() as u64 - FRAME_HEADER_BYTES, crc);
         self.ends.insert(name.clone(), end);
         self.open = Some((name.clone(), file));
         Ok((name, end))
     }
 
-    fn create(&mut self) -> Result<(String, File), StoreError> {
+    fn create(&mut self) -> Result<(String, Output), StoreError> {
         let name = format!("{:020}-{}.log", self.next, std::process::id());
         let path = self.folder.join(&name);
         self.next += 1;
-        let mut file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(writing(&path))?;
+        let mut file = Output::new_log(&path).map_err(writing(&path))?;
         let written = file.write_all(MAGIC).and_then(|()| file.sync_all()).map_err(writing(&path));
         if let Err(error) = written.and_then(|()| sync_folder(&self.folder)) {
             // An empty segment does no harm if it can't be removed.
-            let _ = fs::remove_file(&path);
+            let _ = remove_if_there(&path);
             return Err(error);
         }
         Ok((name, file))
     }
 }
 
-fn undo(file: &File, length: u64) -> std::io::Result<()> {
+fn undo(file: &Output, length: u64) -> io::Result<()> {
     file.set_len(length)?;
     file.sync_all()
 }
@@ -262,6 +339,7 @@ fn undo(file: &File, length: u64) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::{Fault, Probe};
     use assets_testkit::conformance::examples;
 
     fn all(folder: &Path) -> (Vec<Entry>, Vec<Torn>) {
@@ -288,7 +366,9 @@ mod tests {
             fs::write(folder.path().join(&name), &bytes[..cut]).unwrap();
             let (found, torn) = all(folder.path());
             assert_eq!(found, entries[..2], "cut at {cut}");
-            let expected = Torn { segment: name.clone(), offset: first as u64, bytes: (cut - first) as u64 };
+            let bytes = (cut - first) as u64;
+            let stretch = Stretch::Unfinished;
+            let expected = Torn { segment: name.clone(), offset: first as u64, bytes, stretch };
             assert_eq!(torn, if cut == first { vec![] } else { vec![expected] });
             // The next process goes on in a segment of its own.
             filled(folder.path(), &[&entries[2..]]);
@@ -309,7 +389,7 @@ mod tests {
         assert_eq!(all(folder.path()).0, entries[..1]);
         for tail in [&[0; 64][..], &[0xff; 64]] {
             fs::write(&path, [&good, tail].concat()).unwrap();
-            let torn = Torn { segment: name.clone(), offset: end.offset, bytes: 64 };
+            let torn = Torn { segment: name.clone(), offset: end.offset, bytes: 64, stretch: Stretch::BadEnd };
             assert_eq!(all(folder.path()), (entries.clone(), vec![torn]));
         }
     }
@@ -335,14 +415,42 @@ mod tests {
         let (name, end) = appender.append(&entries[..1]).unwrap();
         let path = folder.path().join(&name);
         // Part of a frame, then cut back.
-        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-        file.write_all(&[1, 2, 3]).unwrap();
-        undo(&file, end.offset).unwrap();
+        let probe = Probe::fail(folder.path(), Fault { at: 0, errno: 28, bytes: 3, lasting: false });
+        assert_eq!(appender.append(&entries[1..]).unwrap_err().code(), "disk_full");
+        drop(probe);
+        assert_eq!(fs::metadata(&path).unwrap().len(), end.offset);
         assert_eq!(all(folder.path()), (entries[..1].to_vec(), vec![]));
         // A file that can be neither written nor cut.
-        appender.open = Some((name, File::open(&path).unwrap()));
+        let fault = Fault { at: 0, errno: 5, bytes: 7, lasting: true };
+        let probe = Probe::fail(folder.path(), fault);
         assert!(appender.append(&entries[1..]).is_err());
+        drop(probe);
         assert_eq!(appender.append(&entries[1..]).unwrap_err().code(), "journal_broken");
         assert_eq!(all(folder.path()).0, entries[..1]);
+    }
+
+    #[test]
+    fn a_damaged_frame_costs_itself_and_a_damaged_header_nothing() {
+        let entries = examples();
+        let folder = tempfile::tempdir().unwrap();
+        let batches = [&entries[..1], &entries[1..3], &entries[3..]];
+        let (name, _) = filled(folder.path(), &batches);
+        let path = folder.path().join(&name);
+        let good = fs::read(&path).unwrap();
+        let starts = [8, 8 + frame(batches[0]).unwrap().0.len(), good.len() - frame(batches[2]).unwrap().0.len()];
+        let mut all_ends = std::collections::HashSet::new();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x40;
+            fs::write(&path, &bad).unwrap();
+            let hit = starts.iter().rposition(|start| at >= *start);
+            let left = batches.iter().enumerate().filter(|(i, _)| Some(*i) != hit).flat_map(|(_, b)| b.iter().cloned());
+            let mut found = Vec::new();
+            let (ends, torn) = read(folder.path(), &mut |entry| found.push(entry)).unwrap();
+            assert_eq!(found, left.collect::<Vec<_>>(), "byte {at}");
+            assert_eq!(torn.len(), 1, "byte {at}");
+            all_ends.insert((hit, ends[&name].crc));
+        }
+        assert_eq!(all_ends.len(), 4, "what was folded with a frame is told from what is read without it");
     }
 }

@@ -6,8 +6,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod checked;
 mod codec;
 mod error;
+mod examine;
+#[doc(hidden)]
+pub mod faults;
 mod files;
 mod index;
 mod journal;
@@ -15,20 +19,24 @@ mod lock;
 mod logs;
 mod objects;
 mod reader;
+mod repair;
 pub mod seal;
+mod search;
 #[cfg(test)]
 mod tests;
 mod trust;
 mod writer;
 
 pub use error::StoreError;
-pub use journal::Torn;
+pub use examine::Examined;
+pub use journal::{Stretch, Torn};
 pub use lock::{Holder, Wait};
 pub use logs::FolderLogs;
 pub use objects::FolderTables;
 pub use reader::Reader;
 pub use writer::Writer;
 
+use assets_core::reason::Reason;
 use lock::WriterLock;
 use std::path::Path;
 
@@ -50,10 +58,24 @@ impl Store {
     pub fn open_writer(path: &Path, wait: Wait, on_wait: &mut dyn FnMut(&Holder)) -> Result<Writer, StoreError> {
         // Before anything is written: this may be no store, or a later version's.
         check_format(path)?;
-        let new = files::create_folder(&path.join("journal"))?;
+        files::create_folder(&path.join("journal"))?;
         let lock = WriterLock::take(path, wait, on_wait)?;
-        create(path, new)?;
+        create(path)?;
         Writer::open(path, lock)
+    }
+
+    /// Looks at every file of the store but the published tables; changes nothing, and needs no good format.
+    pub fn examine(path: &Path) -> Result<Examined, StoreError> {
+        examine::examine(path)
+    }
+
+    /// Puts right what `examine` finds, as far as that can be done without making tables again. Says what was done.
+    pub fn repair(path: &Path, wait: Wait, on_wait: &mut dyn FnMut(&Holder)) -> Result<Vec<Reason>, StoreError> {
+        if !path.join("journal").is_dir() {
+            // Nothing is there that could be damaged.
+            return Ok(Vec::new());
+        }
+        repair::repair(path, WriterLock::take(path, wait, on_wait)?)
     }
 }
 
@@ -70,16 +92,17 @@ fn check_format(root: &Path) -> Result<bool, StoreError> {
     Err(StoreError::Format { path, found, expected: FORMAT.trim().to_owned() })
 }
 
-/// What a new store lacks; under the lock. The format comes last: with it the store is one.
-fn create(root: &Path, new: bool) -> Result<(), StoreError> {
+/// What a new store lacks; under the lock. The format comes last: with it the store is one, and whoever finds it can be
+/// sure that the store's own name is on disk, even if it was another process that made the folder.
+fn create(root: &Path) -> Result<(), StoreError> {
     for folder in ["objects", "tables", "tmp"] {
         files::create_folder(&root.join(folder))?;
     }
-    if !check_format(root)? {
-        files::replace(&root.join("format"), &root.join("tmp/format.tmp"), FORMAT.as_bytes())?;
+    if check_format(root)? {
+        return Ok(());
     }
-    match root.parent() {
-        Some(parent) if new && !parent.as_os_str().is_empty() => files::sync_folder(parent),
-        _ => Ok(()),
-    }
+    files::sync_folder(files::folder_of(root))?;
+    // Folders further up may be new as well, and need not be ours to read.
+    root.ancestors().skip(2).for_each(|above| drop(files::sync_folder(above)));
+    files::replace(&root.join("format"), &root.join("tmp/format.tmp"), FORMAT.as_bytes())
 }

@@ -1,11 +1,11 @@
 //! What steps print, as files: `logs/<asset>/<run>.log`, each replaced when its step is made again.
 
 use crate::error::reading;
-use crate::files::{create_folder, remove_if_there};
+use crate::files::{Output, create_folder, remove_if_there};
 use assets_core::Reason;
 use assets_core::key::Step;
 use assets_core::logs::Logs;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
@@ -36,7 +36,7 @@ impl Logs for FolderLogs {
         }
         // A process of an earlier build may still hold the old one: it keeps that, under no name.
         self.clear(step)?;
-        OpenOptions::new().append(true).create_new(true).open(&path).map_err(|error| {
+        Output::new_log(&path).map(Output::into_file).map_err(|error| {
             let message = format!("the log {} can't be written: {error}", path.display());
             Reason::new("io_error", message).with("path", path.display().to_string())
         })

@@ -3,21 +3,23 @@
 //! A file becomes an object in this order: temp file, fsync, rename, fsync of the folder. Published tables are hard
 //! links to objects where that is possible, else copies. Both have mode 0444.
 
+use crate::checked::Checked;
 use crate::error::{StoreError, reading, writing};
-use crate::files::{create_folder, remove_if_there, sync_folder};
+use crate::files::{self, Output, create_folder, remove_if_there, sync_folder};
 use crate::lock::WriterLock;
 use assets_core::hash::{ByteHasher, ObjectId};
 use assets_core::key::AssetName;
+use assets_core::reason::Reason;
 use assets_core::table_store::{Object, Staged, TableFile, TableStore, TableStoreError};
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const BUFFER_BYTES: usize = 256 << 10;
-const READ_ONLY: u32 = 0o444;
 
 /// The objects and published tables of a store.
 #[derive(Debug, Clone)]
@@ -26,15 +28,23 @@ pub struct FolderTables {
     /// The right to write; `None` for readers.
     lock: Option<Arc<WriterLock>>,
     temps: Arc<AtomicU64>,
+    /// Folders of objects whose names are known to be on disk.
+    durable: Arc<Mutex<HashSet<PathBuf>>>,
+    checked: Checked,
 }
 
 impl FolderTables {
     pub(crate) fn to_read(root: &Path) -> Self {
-        Self { root: root.to_owned(), lock: None, temps: Arc::default() }
+        Self::new(root, None)
     }
 
     pub(crate) fn to_write(root: &Path, lock: Arc<WriterLock>) -> Self {
-        Self { root: root.to_owned(), lock: Some(lock), temps: Arc::default() }
+        Self::new(root, Some(lock))
+    }
+
+    fn new(root: &Path, lock: Option<Arc<WriterLock>>) -> Self {
+        let checked = Checked::default();
+        Self { root: root.to_owned(), lock, temps: Arc::default(), durable: Arc::default(), checked }
     }
 
     /// Where an object is, if it is there.
@@ -74,9 +84,9 @@ impl FolderTables {
     fn stage_file(&self) -> Result<StagedFile, StoreError> {
         self.may_write()?;
         let temp = self.temp()?;
-        let file = OpenOptions::new().write(true).create_new(true).open(&temp.0).map_err(writing(&temp.0))?;
+        let file = Output::new(&temp.0).map_err(writing(&temp.0))?;
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(StagedFile { tables: self.clone(), hasher: ByteHasher::default(), bytes: 0, file, temp })
+        Ok(StagedFile { tables: self.clone(), hasher: ByteHasher::default(), bytes: 0, file, failed: None, temp })
     }
 
     fn publish_object(&self, table: &TableFile, object: &ObjectId) -> Result<(), StoreError> {
@@ -99,6 +109,43 @@ impl FolderTables {
         temp.rename(&to)
     }
 
+    /// A folder for objects, whose name survives a power cut. That it is there says nothing about that: whoever made it
+    /// may have been killed since, or be another thread that is about to put it on disk.
+    fn durable_folder(&self, folder: &Path) -> Result<(), StoreError> {
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable.contains(folder) && folder.is_dir() {
+            return Ok(());
+        }
+        create_folder(folder)?;
+        let objects = self.root.join("objects");
+        let there = fs::read_dir(&objects).map_err(reading(&objects))?.flatten().map(|entry| entry.path());
+        let there: Vec<PathBuf> = there.collect();
+        sync_folder(&objects)?;
+        durable.extend(there);
+        Ok(())
+    }
+
+    /// An object's file, if its bytes are those that its name speaks of. One that is damaged makes way for a good one,
+    /// where this process may write: then it is a miss.
+    fn checked_file(&self, object: &ObjectId) -> Result<File, StoreError> {
+        let path = self.object_path(object);
+        let file = File::open(&path).map_err(|error| self.missing_or(error, object, &path))?;
+        if self.checked.holds(&file, object).map_err(reading(&path))? {
+            return Ok(file);
+        }
+        if self.lock.is_some() {
+            self.set_aside(&path, &format!("{object}.parquet"))?;
+        }
+        Err(StoreError::Damaged { object: *object, path })
+    }
+
+    /// Moves a damaged file to where nothing looks for it: what is left in it may be of use to a person.
+    pub(crate) fn set_aside(&self, path: &Path, name: &str) -> Result<(), StoreError> {
+        let folder = self.root.join("damaged");
+        create_folder(&folder)?;
+        files::rename(path, &folder.join(name))
+    }
+
     fn missing_or(&self, error: io::Error, object: &ObjectId, path: &Path) -> StoreError {
         match error.kind() {
             ErrorKind::NotFound => StoreError::Missing { object: *object, path: path.to_owned() },
@@ -112,24 +159,18 @@ impl FolderTables {
 /// more when it is to be linked, and another one has.
 fn link(from: &Path, to: &Path) -> io::Result<()> {
     for _ in 0..1000 {
-        match fs::hard_link(from, to) {
+        match files::link(from, to) {
             Err(error) if error.kind() == ErrorKind::NotFound && from.exists() => std::thread::yield_now(),
             other => return other,
         }
     }
-    fs::hard_link(from, to)
+    files::link(from, to)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let mut source = File::open(from).map_err(reading(from))?;
-    let mut file = OpenOptions::new().write(true).create_new(true).open(to).map_err(writing(to))?;
-    io::copy(&mut source, &mut file).and_then(|_| seal(&file)).map_err(writing(to))
-}
-
-/// The file is whole: nobody changes it any more, and it survives a power cut.
-fn seal(file: &File) -> io::Result<()> {
-    file.set_permissions(Permissions::from_mode(READ_ONLY))?;
-    file.sync_all()
+    let mut file = Output::new(to).map_err(writing(to))?;
+    io::copy(&mut source, &mut file).and_then(|_| file.seal()).map_err(writing(to))
 }
 
 /// The name of a temp file, removed when this is dropped.
@@ -140,7 +181,7 @@ impl Temp {
     /// Gives the file its name. Where both are links of one file a rename does nothing and leaves the temp name:
     /// dropping removes it.
     fn rename(self, to: &Path) -> Result<(), StoreError> {
-        fs::rename(&self.0, to).map_err(writing(to))
+        files::rename(&self.0, to)
     }
 }
 
@@ -156,43 +197,56 @@ struct StagedFile {
     tables: FolderTables,
     hasher: ByteHasher,
     bytes: u64,
-    file: BufWriter<File>,
+    file: BufWriter<Output>,
+    failed: Option<Reason>,
     temp: Temp,
 }
 
 impl StagedFile {
+    /// Remembers why a write failed.
+    fn note(&mut self, error: io::Error) -> io::Error {
+        let same = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+        self.failed.get_or_insert_with(|| writing(&self.temp.0)(same).reason());
+        error
+    }
+
     /// All of it on disk, under the temp name still.
     fn finish(mut self) -> Result<(FolderTables, Temp, ObjectId, u64), StoreError> {
-        self.file.flush().and_then(|()| seal(self.file.get_ref())).map_err(writing(&self.temp.0))?;
-        Ok((self.tables, self.temp, self.hasher.finish(), self.bytes))
+        self.file.flush().and_then(|()| self.file.get_ref().seal()).map_err(writing(&self.temp.0))?;
+        let object = self.hasher.finish();
+        if let Ok(metadata) = self.file.get_ref().metadata() {
+            self.tables.checked.note(&object, &metadata);
+        }
+        Ok((self.tables, self.temp, object, self.bytes))
     }
 }
 
 impl Write for StagedFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(buffer)?;
+        let written = self.file.write(buffer).map_err(|error| self.note(error))?;
         self.hasher.update(&buffer[..written]);
         self.bytes += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.flush().map_err(|error| self.note(error))
     }
 }
 
 impl Staged for StagedFile {
+    fn failed(&self) -> Option<Reason> {
+        self.failed.clone()
+    }
+
     fn put(self: Box<Self>) -> Result<(ObjectId, u64), TableStoreError> {
         let (tables, temp, object, bytes) = self.finish()?;
         let path = tables.object_path(&object);
         let folder = path.parent().expect("objects are in folders");
-        let new = create_folder(folder)?;
+        tables.durable_folder(folder)?;
         // Even if one is there: it may be damaged, and these are the bytes that the name speaks of.
         temp.rename(&path)?;
         sync_folder(folder)?;
-        if new {
-            sync_folder(&tables.root.join("objects"))?;
-        }
         Ok((object, bytes))
     }
 
@@ -211,17 +265,35 @@ impl TableStore for FolderTables {
     }
 
     fn open(&self, object: &ObjectId) -> Result<Object, TableStoreError> {
-        let path = self.object_path(object);
-        let file = File::open(&path).map_err(|error| self.missing_or(error, object, &path))?;
-        Ok(Object::File(file))
+        Ok(Object::File(self.checked_file(object)?))
     }
 
-    fn contains(&self, object: &ObjectId) -> bool {
-        self.object_path(object).is_file()
+    fn check(&self, object: &ObjectId) -> Result<(), TableStoreError> {
+        self.checked_file(object)?;
+        Ok(())
+    }
+
+    fn bytes(&self, object: &ObjectId) -> Option<u64> {
+        fs::metadata(self.object_path(object)).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
     }
 
     fn publish(&self, table: &TableFile, object: &ObjectId) -> Result<(), TableStoreError> {
         Ok(self.publish_object(table, object)?)
+    }
+
+    fn is_published_as(&self, table: &TableFile, object: &ObjectId) -> Result<bool, TableStoreError> {
+        let path = self.table_path(table)?;
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(reading(&path)(error).into()),
+        };
+        Ok(self.checked.holds(&file, object).map_err(reading(&path))?)
+    }
+
+    fn open_published(&self, table: &TableFile) -> Result<Object, TableStoreError> {
+        let path = self.table_path(table)?;
+        Ok(Object::File(File::open(&path).map_err(reading(&path))?))
     }
 
     fn is_published(&self, table: &TableFile) -> bool {

@@ -42,6 +42,21 @@ impl Reader {
         self.scan(|_| ())
     }
 
+    /// Names the journal as it is now, as `Writer::position` does.
+    pub fn position(&self) -> Result<String, StoreError> {
+        Ok(journal::position(&journal::read(&self.root.join("journal"), &mut |_| ())?.0))
+    }
+
+    /// The position up to which everything is published, if that is known.
+    pub fn published(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.mark()).ok()?;
+        text.strip_suffix('\n').map(str::to_owned)
+    }
+
+    pub(crate) fn mark(&self) -> PathBuf {
+        self.root.join("tables/.published")
+    }
+
     fn histories(&self) -> Result<Arc<Histories>, StoreError> {
         let bytes = journal::bytes(&self.root.join("journal"))?;
         let mut known = self.histories.lock().unwrap_or_else(PoisonError::into_inner);

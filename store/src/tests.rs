@@ -158,6 +158,35 @@ fn whatever_happens_to_the_index_the_answers_are_the_same() {
     }
 }
 
+/// Whatever happens to sled's files while they are open, nothing fails, and the answers are the same.
+#[test]
+fn an_index_hurt_in_the_middle_of_a_build_fails_nothing() {
+    type Harm = fn(&Path);
+    let harms: [Harm; 4] = [
+        |catalog| fs::remove_dir_all(catalog).unwrap(),
+        |catalog| fs::OpenOptions::new().write(true).open(catalog.join("db")).unwrap().set_len(0).unwrap(),
+        |catalog| fs::write(catalog.join("db"), vec![0x5a; 600_000]).unwrap(),
+        |catalog| fs::set_permissions(catalog, fs::Permissions::from_mode(0o000)).unwrap(),
+    ];
+    for harm in harms {
+        let (folder, twin) = filled();
+        let open = writer(folder.path());
+        conformance::records(&twin, &open);
+        harm(&folder.path().join("catalog"));
+        for run in 0..200 {
+            let more = Entry::Step(Box::new(record(&step("wide", &format!("more {run}")), None, "n", "b9")));
+            for catalog in [&open as &dyn Catalog, &twin] {
+                assert_eq!(catalog.commit(vec![more.clone()]).unwrap(), Commit::Committed);
+            }
+        }
+        conformance::records(&twin, &open);
+        drop(open);
+        conformance::records(&twin, &writer(folder.path()));
+        conformance::records(&twin, &reader(folder.path()));
+        let _ = fs::set_permissions(folder.path().join("catalog"), fs::Permissions::from_mode(0o755));
+    }
+}
+
 #[test]
 fn an_index_of_another_journal_is_not_believed() {
     let (folder, twin) = filled();

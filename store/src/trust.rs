@@ -1,7 +1,7 @@
 //! Whether the files of the index are what this program wrote last: the file `catalog/state` beside them, which also
 //! carries the version of the index. Knows files, not sled.
 
-use crate::error::{StoreError, reading, writing};
+use crate::error::{StoreError, reading};
 use crate::files;
 use std::fs::{self, File};
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) fn closed(folder: &Path) -> Result<(), StoreError> {
 
 /// From now on nobody trusts them.
 pub(crate) fn withdraw(folder: &Path) {
-    let _ = fs::remove_file(folder.join("state"));
+    let _ = files::remove_if_there(&folder.join("state"));
 }
 
 /// Whether sled's files are of this version and either as they were when they were closed, or left open by a process
@@ -70,7 +70,7 @@ fn sled_files(folder: &Path, sync: bool) -> Result<String, StoreError> {
 /// Removes the index, whatever stands in its place.
 pub(crate) fn remove(folder: &Path) -> Result<(), StoreError> {
     if folder.is_dir() {
-        return fs::remove_dir_all(folder).map_err(writing(folder));
+        return files::remove_tree(folder);
     }
     files::remove_if_there(folder)
 }

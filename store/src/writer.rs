@@ -72,16 +72,12 @@ impl Writer {
 
     /// Names the journal as it is now: another one after every commit.
     pub fn position(&self) -> String {
-        let appender = lock(&self.appender);
-        let bytes: u64 = appender.ends().values().map(|end| end.offset).sum();
-        let (name, end) = appender.ends().last_key_value().map(|(name, end)| (name.as_str(), *end)).unwrap_or_default();
-        format!("{} segments, {bytes} bytes, {name} {}:{:08x}", appender.ends().len(), end.offset, end.crc)
+        journal::position(lock(&self.appender).ends())
     }
 
     /// The position up to which everything is published, if that is known. It is gone with the tables.
     pub fn published(&self) -> Option<String> {
-        let text = std::fs::read_to_string(self.mark()).ok()?;
-        text.strip_suffix('\n').map(str::to_owned)
+        self.journal.published()
     }
 
     /// Says that everything up to a position is published.
@@ -97,11 +93,7 @@ impl Writer {
         }
         let temp = self.root.join("tmp/published.tmp");
         files::create_folder(&self.root.join("tmp"))?;
-        files::replace(&self.mark(), &temp, format!("{position}\n").as_bytes())
-    }
-
-    fn mark(&self) -> PathBuf {
-        self.root.join("tables/.published")
+        files::replace(&self.journal.mark(), &temp, format!("{position}\n").as_bytes())
     }
 
     /// The index, opened if need be; `None` where it is out of order.
@@ -172,7 +164,7 @@ fn clear(folder: &Path) -> Result<(), StoreError> {
         let path = entry.path();
         // What a command left there is a folder; a link to one is not.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            std::fs::remove_dir_all(&path).map_err(writing(&path))?;
+            files::remove_tree(&path)?;
         } else {
             files::remove_if_there(&path)?;
         }

@@ -2,7 +2,8 @@
 //! The composition root implements these; nothing here names a concrete store or format.
 
 use assets_core::catalog::{Catalog, Records};
-use assets_core::compute::{Packer, Worker};
+use assets_core::compute::{Examiner, Packer, Worker};
+use assets_core::finding::Finding;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::logs::Logs;
@@ -108,12 +109,25 @@ pub trait App {
     fn simulate(&self, options: &SimulateOptions) -> Result<Simulated, Failure>;
 }
 
+/// What a look at a store's own files found.
+#[derive(Debug, Clone, Default)]
+pub struct Examined {
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// Frames of the journal that were read.
+    pub frames: usize,
+    /// Objects whose bytes were hashed.
+    pub objects: usize,
+}
+
 /// A store opened for reading.
 pub trait ReadStore: Send + Sync {
     /// As a catalog's reading half.
     fn records(&self) -> &dyn Records;
     /// As a table store.
     fn tables(&self) -> &Arc<dyn TableStore>;
+    /// Whether all that is recorded is known to be published.
+    fn all_published(&self) -> bool;
 }
 
 /// A store opened for writing.
@@ -155,6 +169,12 @@ pub trait Project: Send + Sync {
     fn reader(&self) -> Result<Box<dyn ReadStore>, Failure>;
     /// Opens the store for writing; waits for another build unless `wait` is false, saying once for whom.
     fn writer(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Box<dyn WriteStore>, Failure>;
+    /// Looks at every file of the store but the published tables, and changes nothing.
+    fn examine(&self) -> Result<Examined, Failure>;
+    /// Puts right what `examine` finds, as far as that needs no table to be made or published; says what was done.
+    fn repair(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Vec<Reason>, Failure>;
+    /// Who looks into tables.
+    fn examiner(&self, tables: Arc<dyn TableStore>) -> Box<dyn Examiner>;
     /// Who makes steps.
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker>;
     /// Who writes packed views.

@@ -110,6 +110,10 @@ pub(crate) enum Verb {
     Files(ScopeArgs),
     /// Show the recorded checks
     Check(ScopeArgs),
+    /// Look whether every file of the store still is what was written
+    Verify(VerifyArgs),
+    /// Put right what verify finds
+    Repair(RepairArgs),
     /// List what an expression of a feature can call
     Functions(FunctionsArgs),
 }
@@ -225,6 +229,35 @@ pub(crate) struct InitArgs {
     /// Where to; made if it does not exist
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) dir: PathBuf,
+}
+
+/// `verify`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "It reads everything: the journal, each object, each published table. It changes nothing, and exits with 1 where\n\
+something is wrong. A problem comes with what mends it; a note is harmless.\n\n\
+Examples:\n  assets verify\n  assets verify --recompute 10\n  assets verify --json"
+)]
+pub(crate) struct VerifyArgs {
+    /// Also make N fresh steps again, other ones each time, and compare what comes out; nothing of it is kept
+    #[arg(long, value_name = "N")]
+    pub(crate) recompute: Option<usize>,
+}
+
+/// `repair`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "It cuts off what can't be read of the journal, folds the index from it again, moves damaged objects to damaged/ in the\n\
+store, and publishes what is recorded. What is lost is made again by the next build.\n\n\
+Examples:\n  assets repair --dry-run\n  assets repair && assets materialize"
+)]
+pub(crate) struct RepairArgs {
+    /// Only say what it would do
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Fail instead of waiting while another process builds
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 /// `functions`.

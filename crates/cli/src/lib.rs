@@ -74,5 +74,7 @@ fn dispatch(app: &dyn App, out: &Out, cli: &Cli, args: &[OsString]) -> Result<u8
         Verb::Files(args) => verbs::files::run(app, out, global, args),
         Verb::Functions(args) => verbs::functions::run(app, out, args),
         Verb::Check(args) => verbs::check::run(app, out, global, args),
+        Verb::Verify(args) => verbs::verify::run(app, out, global, args),
+        Verb::Repair(args) => verbs::repair::run(app, out, global, args),
     }
 }

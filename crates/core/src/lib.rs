@@ -9,6 +9,7 @@ pub mod compare;
 pub mod compute;
 pub mod content;
 pub mod executor;
+pub mod finding;
 pub mod freshness;
 pub mod graph;
 pub mod hash;

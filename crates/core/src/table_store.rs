@@ -59,6 +59,11 @@ pub fn is_shared(stem: &str) -> bool {
 
 /// Bytes on their way into the store; dropped, they leave nothing.
 pub trait Staged: Write + Send {
+    /// Why a write failed, if one did: whoever encodes may make words of the system's error.
+    fn failed(&self) -> Option<Reason> {
+        None
+    }
+
     /// Makes them an object, durable, named by their hash.
     fn put(self: Box<Self>) -> Result<(ObjectId, u64), TableStoreError>;
 
@@ -79,14 +84,28 @@ pub trait TableStore: Send + Sync {
     /// A place to write bytes to.
     fn stage(&self) -> Result<Box<dyn Staged>, TableStoreError>;
 
-    /// Opens an object.
+    /// Opens an object. One whose bytes are not those that its name speaks of is a miss.
     fn open(&self, object: &ObjectId) -> Result<Object, TableStoreError>;
 
+    /// As `open`, without reading it afterwards. That it passed is remembered, so that opening it costs no more.
+    fn check(&self, object: &ObjectId) -> Result<(), TableStoreError>;
+
+    /// The size of an object, where it is there.
+    fn bytes(&self, object: &ObjectId) -> Option<u64>;
+
     /// Whether an object is there.
-    fn contains(&self, object: &ObjectId) -> bool;
+    fn contains(&self, object: &ObjectId) -> bool {
+        self.bytes(object).is_some()
+    }
 
     /// Publishes an object as a table, replacing the one before at once.
     fn publish(&self, table: &TableFile, object: &ObjectId) -> Result<(), TableStoreError>;
+
+    /// Whether what is published as a table is that object, byte for byte.
+    fn is_published_as(&self, table: &TableFile, object: &ObjectId) -> Result<bool, TableStoreError>;
+
+    /// Opens what is published as a table.
+    fn open_published(&self, table: &TableFile) -> Result<Object, TableStoreError>;
 
     /// Whether a table is published.
     fn is_published(&self, table: &TableFile) -> bool;

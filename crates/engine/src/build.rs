@@ -3,18 +3,20 @@
 
 use crate::EngineError;
 use crate::event::{Event, StepEvent};
-use crate::inputs::{self, InputNow, Lookup, StepNow};
+use crate::inputs::{self, Lookup, StepNow};
 use crate::over_all;
 use crate::parts;
 use crate::plan::{self, Plan, PlannedPart, PlannedStep, Ready, World};
 use crate::pool::now_us;
 use crate::publish::Publisher;
+use crate::request;
 use crate::schedule::{Index, Schedule};
 use crate::scope::Scope;
+use crate::sound;
 use crate::told::{event, is_transient, told};
 use assets_core::catalog::{Catalog, Commit};
 use assets_core::compute::Packer;
-use assets_core::executor::{Executor, StepInput, StepOutcome, StepRequest, WITHDRAWN};
+use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
@@ -69,6 +71,8 @@ pub struct BuildSummary {
     pub source_problems: usize,
     /// Whether all failures are such that trying again may help.
     pub only_transient: bool,
+    /// Published files that stay as they were, because rows for them can't be read.
+    pub unpublished: usize,
 }
 
 /// What a step has become, for its readers.
@@ -104,6 +108,7 @@ struct Build<'a> {
     pending: Vec<(Index, Entry, StepEvent)>,
     counts: Counts,
     only_transient: bool,
+    unpublished: usize,
     begun: bool,
     planned: (u64, u64),
     events: &'a mut dyn FnMut(Event),
@@ -126,7 +131,8 @@ pub fn materialize<'a>(
     let ledger = backends.catalog.ledger()?;
     let (graph, tables) = (backends.graph, backends.tables);
     let world = World { graph, ledger: &ledger, sources, records: backends.catalog, tables };
-    let plan = plan::plan(&world, scope);
+    let (plan, damaged) = sound::plan(&world, scope);
+    damaged.into_iter().for_each(|reason| events(Event::Warning(reason)));
     let (planned, is_fresh) = (announce(&plan, events), plan.is_fresh());
     let schedule = Schedule::new(graph, plan.steps.iter().map(|step| step.step.clone()).collect());
     let publisher = Publisher::new(graph, tables, backends.packer);
@@ -145,6 +151,7 @@ pub fn materialize<'a>(
         pending: Vec::new(),
         counts: Counts::default(),
         only_transient: true,
+        unpublished: 0,
         begun: false,
         planned,
         events,
@@ -160,6 +167,7 @@ pub fn materialize<'a>(
         interrupted,
         source_problems: sources.problems.len(),
         only_transient: build.only_transient,
+        unpublished: build.unpublished,
     })
 }
 
@@ -321,38 +329,9 @@ impl<'a> Build<'a> {
     }
 
     fn request(&self, step: &Step, ready: &Ready, parts: &[PlannedPart]) -> StepRequest {
-        let newest = self.ledger.newest(step);
-        let previous = newest.map(|record| record.outputs.clone()).unwrap_or_default();
-        let previous_slices = newest.map(|record| record.recipe.slices.clone()).unwrap_or_default();
         let asset = self.backends.graph.asset(step.asset.as_str());
-        let (parts, earlier) =
-            if asset.is_some_and(|asset| asset.by_column) { parts::tasks(parts) } else { Default::default() };
-        let mut inputs = Vec::new();
-        for (input, now) in asset.into_iter().flat_map(|asset| &asset.inputs).zip(&ready.inputs) {
-            match now {
-                InputNow::Known(output) => {
-                    let from = inputs::input_step(self.backends.graph, input, &step.partition);
-                    let partition = from.map(|from| from.partition).unwrap_or_default();
-                    inputs.push(StepInput { partition, output: output.clone() });
-                }
-                InputNow::All(all) => inputs.extend(
-                    all.tables(input)
-                        .map(|(partition, output)| StepInput { partition: partition.clone(), output: output.clone() }),
-                ),
-                InputNow::Open(_) | InputNow::Bad(..) => {}
-            }
-        }
-        StepRequest {
-            step: step.clone(),
-            expected: ready.fingerprint,
-            inputs,
-            slices: ready.recipe.slices.clone(),
-            previous,
-            previous_slices,
-            parts,
-            earlier,
-            build: self.options.id.clone(),
-        }
+        let columns = if asset.is_some_and(|asset| asset.by_column) { parts::tasks(parts) } else { Default::default() };
+        request::request(self.backends.graph, &self.ledger, step, ready, columns, &self.options.id)
     }
 
     /// A record that follows the newest one.
@@ -492,7 +471,9 @@ impl<'a> Build<'a> {
     fn finish(&mut self, interrupted: bool) -> Result<(), EngineError> {
         if self.publisher.pending() > 0 {
             (self.events)(Event::Publishing { files: self.publisher.pending() });
-            self.publisher.flush(&self.ledger)?;
+            let left = self.publisher.flush(&self.ledger)?;
+            self.unpublished = left.len();
+            left.into_iter().for_each(|reason| (self.events)(Event::Warning(reason)));
         }
         self.publisher.sweep(&self.ledger)?;
         if self.begun {

@@ -4,6 +4,7 @@
 //! Not here: what a table looks like, where records lie, how anything is printed. The engine knows records, not rows.
 
 pub mod build;
+mod discard;
 pub mod event;
 pub mod inputs;
 pub mod inspect;
@@ -12,9 +13,13 @@ mod parts;
 pub mod plan;
 pub mod pool;
 mod publish;
+pub mod repair;
+mod request;
 pub mod schedule;
 pub mod scope;
+mod sound;
 mod told;
+pub mod verify;
 
 pub use build::{BuildOptions, BuildSummary, materialize};
 pub use event::Event;
@@ -58,7 +63,7 @@ impl EngineError {
         match self {
             Self::Catalog(error) => error.transient,
             Self::Tables(error) => error.transient,
-            Self::Other(_) => false,
+            Self::Other(reason) => told::is_transient(reason),
             Self::Conflict(_) => true,
         }
     }

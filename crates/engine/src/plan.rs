@@ -321,10 +321,10 @@ fn older_record(world: &World<'_>, step: &Step, wanted: &Fingerprint, newest: &S
     older.into_iter().find(|record| record.generation < newest.generation && is_there(world.tables, record))
 }
 
-/// Whether everything that a record stored is there.
+/// Whether everything that a record stored is there, in its full length.
 pub fn is_there(tables: &dyn TableStore, record: &StepRecord) -> bool {
     record.outputs.iter().all(|output| match &output.stored {
-        Stored::Object(object) => tables.contains(object),
+        Stored::Object(object) => tables.bytes(object) == Some(output.bytes),
         Stored::Inline(_) => true,
     })
 }

@@ -11,7 +11,7 @@ use assets_core::{AssetName, OutputDecl, Reason, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A step of a view: its place, the step, its rows.
-type Row<'a> = (u64, &'a Step, &'a OutputRecord);
+pub(crate) type Row<'a> = (u64, &'a Step, &'a OutputRecord);
 
 /// What is to be published.
 pub(crate) struct Publisher<'a> {
@@ -120,26 +120,20 @@ impl<'a> Publisher<'a> {
         self.dirty.len()
     }
 
-    /// Writes the views that were noted, from what the ledger holds now.
-    pub(crate) fn flush(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
-        let mut views: BTreeMap<TableFile, Vec<Row<'_>>> = BTreeMap::new();
-        for (step, tip) in ledger.steps() {
-            let Some(record) = tip.record().filter(|_| self.graph.has_step(step)) else { continue };
-            for output in &record.outputs {
-                let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
-                let file = TableFile::published(decl, &step.partition, tip.ordinal);
-                if self.dirty.contains(&file) {
-                    views.entry(file).or_default().push((tip.ordinal, step, output));
-                }
+    /// Writes the views that were noted, from what the ledger holds now. One whose rows can't all be read stays as it was
+    /// published before: the reasons are returned.
+    pub(crate) fn flush(&mut self, ledger: &Ledger) -> Result<Vec<Reason>, EngineError> {
+        let mut left = Vec::new();
+        for (file, steps) in views(self.graph, ledger, Some(&self.dirty)) {
+            let Some(decl) = self.graph.output(file.output.as_str()) else { continue };
+            let rows = steps.iter().map(|(_, _, output)| *output).collect::<Vec<_>>();
+            match self.write(decl, &file, &rows) {
+                Err(EngineError::Other(reason)) if is_lost(&reason) => left.push(not_published(&file, &reason)),
+                done => done?,
             }
         }
-        for (file, mut steps) in views {
-            steps.sort_by_key(|(ordinal, step, _)| (*ordinal, *step));
-            let Some(decl) = self.graph.output(file.output.as_str()) else { continue };
-            self.write(decl, &file, &steps.iter().map(|(_, _, output)| *output).collect::<Vec<_>>())?;
-        }
         self.dirty.clear();
-        Ok(())
+        Ok(left)
     }
 
     fn write(&self, decl: &OutputDecl, file: &TableFile, steps: &[&OutputRecord]) -> Result<(), EngineError> {
@@ -148,4 +142,39 @@ impl<'a> Publisher<'a> {
         staged.publish(file)?;
         Ok(())
     }
+}
+
+/// Published files of many steps, those of `wanted` or all, with the rows that belong into each, in their order.
+pub(crate) fn views<'l>(
+    graph: &Graph,
+    ledger: &'l Ledger,
+    wanted: Option<&BTreeSet<TableFile>>,
+) -> BTreeMap<TableFile, Vec<Row<'l>>> {
+    let mut views: BTreeMap<TableFile, Vec<Row<'l>>> = BTreeMap::new();
+    for (step, tip) in ledger.steps().filter(|(step, _)| graph.has_step(step)) {
+        for output in tip.record().into_iter().flat_map(|record| &record.outputs) {
+            let Some(decl) = graph.output(output.name.as_str()) else { continue };
+            let file = TableFile::published(decl, &step.partition, tip.ordinal);
+            let is_view = decl.packed || matches!(output.stored, Stored::Inline(_));
+            if is_view && wanted.is_none_or(|wanted| wanted.contains(&file)) {
+                views.entry(file).or_default().push((tip.ordinal, step, output));
+            }
+        }
+    }
+    views.values_mut().for_each(|steps| steps.sort_by_key(|(ordinal, step, _)| (*ordinal, *step)));
+    views
+}
+
+/// Whether rows can't be read because what holds them is gone: their step is to be made again.
+fn is_lost(reason: &Reason) -> bool {
+    matches!(&*reason.code, "object_missing" | "object_damaged" | "inline_rows")
+}
+
+fn not_published(file: &TableFile, why: &Reason) -> Reason {
+    let message = format!(
+        "{}/{}.parquet stays as it was published before: {}; build the runs in it that are stale",
+        file.output, file.stem, why.message
+    );
+    let reason = Reason::new("not_published", message).with("output", file.output.as_str());
+    reason.with("file", file.stem.as_str()).with("cause", why.code.as_str())
 }

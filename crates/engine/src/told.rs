@@ -7,7 +7,18 @@ use std::collections::BTreeSet;
 
 /// Failures of the surroundings rather than of data or code.
 pub(crate) fn is_transient(reason: &Reason) -> bool {
-    matches!(&*reason.code, "disk_full" | "io_error" | "store_busy" | "source_changed_while_reading" | "no_threads")
+    matches!(
+        &*reason.code,
+        "disk_full"
+            | "io_error"
+            | "no_threads"
+            | "object_damaged"
+            | "object_missing"
+            | "source_changed_while_reading"
+            | "store_busy"
+            | "store_unreadable"
+            | "store_unwritable"
+    )
 }
 
 pub(crate) fn event(step: &Step, outcome: Outcome) -> StepEvent {

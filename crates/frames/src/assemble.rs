@@ -156,7 +156,8 @@ impl Assembly<'_> {
         parts.extend(self.hashed(fresh)?);
         parts.sort_by(|a, b| a.id.cmp(&b.id));
         let mut staged = self.tables.stage().map_err(sink::store_reason)?;
-        splice::splice(staged.as_mut(), &columns::schema(&self.decl.columns), &sources, all, rows)?;
+        let spliced = splice::splice(staged.as_mut(), &columns::schema(&self.decl.columns), &sources, all, rows);
+        spliced.map_err(|reason| staged.failed().unwrap_or(reason))?;
         let (object, bytes) = staged.put().map_err(sink::store_reason)?;
         Ok(OutputRecord {
             name: self.decl.name.clone(),

@@ -9,6 +9,7 @@ pub mod columns;
 pub mod defined;
 pub mod derive;
 mod encode;
+pub mod examine;
 pub mod expression;
 pub mod files;
 pub mod intake;

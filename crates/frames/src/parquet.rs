@@ -71,9 +71,13 @@ pub(crate) fn write_error(error: &PolarsError) -> Reason {
 
 /// Writes a whole frame to a staged place.
 pub fn write_frame(frame: &DataFrame, staged: &mut dyn Staged) -> Result<(), Reason> {
-    let mut writer = TableWriter::new(staged, frame.schema())?;
-    writer.write(frame)?;
-    writer.finish()
+    let mut write = || {
+        let mut writer = TableWriter::new(&mut *staged, frame.schema())?;
+        writer.write(frame)?;
+        writer.finish()
+    };
+    let written = write();
+    written.map_err(|reason| staged.failed().unwrap_or(reason))
 }
 
 /// Writes a whole frame to a file.

@@ -29,6 +29,12 @@ pub struct Sink {
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Option<Box<dyn Staged>>>>);
 
+impl Shared {
+    fn failed(&self) -> Option<Reason> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.failed()
+    }
+}
+
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
@@ -75,10 +81,11 @@ impl Sink {
         }
         if self.file.is_none() {
             let staged = Shared(Arc::new(Mutex::new(Some(tables.stage().map_err(store_reason)?))));
-            self.file = Some((staged.clone(), TableWriter::new(staged, batch.schema())?));
+            let writer = TableWriter::new(staged.clone(), batch.schema());
+            self.file = Some((staged.clone(), writer.map_err(|reason| staged.failed().unwrap_or(reason))?));
         }
         match self.file.as_mut() {
-            Some((_, writer)) => writer.write(&batch),
+            Some((staged, writer)) => writer.write(&batch).map_err(|reason| staged.failed().unwrap_or(reason)),
             None => Ok(()),
         }
     }
@@ -129,7 +136,7 @@ impl Sink {
         let Some((staged, writer)) = self.file.take() else {
             return Err(Reason::new("nothing_written", format!("nothing was written to {}", self.decl.name)));
         };
-        writer.finish()?;
+        writer.finish().map_err(|reason| staged.failed().unwrap_or(reason))?;
         let staged = staged.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let staged = staged.ok_or_else(|| Reason::new("nothing_written", "the table was already stored"))?;
         let (object, bytes) = staged.put().map_err(store_reason)?;

@@ -408,16 +408,32 @@ impl FramePacker {
 
 impl Packer for FramePacker {
     fn pack(&self, output: &OutputDecl, steps: &[&OutputRecord], staged: &mut dyn Staged) -> Result<(), Reason> {
-        // Rows of an older shape wait for their step to be made again: a view has one schema.
-        let names: Vec<&str> = output.columns.iter().map(|column| column.name.as_str()).collect();
-        let mut frame = columns::empty(&output.columns);
-        for step in steps {
-            if let Ok(rows) = read_output(self.tables.as_ref(), step, Some(&names), None)
-                && rows.schema() == frame.schema()
-            {
+        parquet::write_frame(&rows_of_view(self.tables.as_ref(), output, steps)?, staged)
+    }
+}
+
+/// The rows of a view over many steps.
+pub(crate) fn rows_of_view(
+    tables: &dyn TableStore,
+    output: &OutputDecl,
+    steps: &[&OutputRecord],
+) -> Result<DataFrame, Reason> {
+    // Rows of an older shape wait for their step to be made again: a view has one schema.
+    let names: Vec<&str> = output.columns.iter().map(|column| column.name.as_str()).collect();
+    let mut frame = columns::empty(&output.columns);
+    for (read, step) in steps.iter().enumerate() {
+        match read_output(tables, step, Some(&names), None) {
+            Ok(rows) if rows.schema() == frame.schema() => {
                 frame.vstack_mut(&rows).map_err(|error| frame_error("rows of a view", &error))?;
             }
+            Ok(_) => {}
+            Err(reason) if reason.code == "frame_error" => {}
+            // A view that lacks rows which are recorded would be a lie.
+            Err(reason) => return Err(reason),
         }
-        parquet::write_frame(&frame, staged)
+        if read % CHUNKS_MAX == CHUNKS_MAX - 1 {
+            frame.rechunk_mut();
+        }
     }
+    Ok(frame)
 }

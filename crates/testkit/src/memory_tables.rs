@@ -71,6 +71,12 @@ impl MemoryTables {
     }
 }
 
+fn name_of(bytes: &[u8]) -> ObjectId {
+    let mut hasher = ByteHasher::default();
+    hasher.update(bytes);
+    hasher.finish()
+}
+
 fn check(table: &TableFile) -> Result<(), TableStoreError> {
     let stem = table.stem.as_str();
     if stem.is_empty() || stem == "." || stem == ".." || stem.contains(['/', '\0']) {
@@ -97,9 +103,7 @@ impl Write for StagedBytes {
 
 impl Staged for StagedBytes {
     fn put(self: Box<Self>) -> Result<(ObjectId, u64), TableStoreError> {
-        let mut hasher = ByteHasher::default();
-        hasher.update(&self.bytes);
-        let (object, length) = (hasher.finish(), self.bytes.len() as u64);
+        let (object, length) = (name_of(&self.bytes), self.bytes.len() as u64);
         let mut inner = self.tables.inner();
         inner.puts += 1;
         inner.objects.insert(object, self.bytes.as_slice().into());
@@ -124,8 +128,12 @@ impl TableStore for MemoryTables {
         self.get(object).map(Object::Bytes)
     }
 
-    fn contains(&self, object: &ObjectId) -> bool {
-        self.inner().objects.contains_key(object)
+    fn check(&self, object: &ObjectId) -> Result<(), TableStoreError> {
+        self.get(object).map(drop)
+    }
+
+    fn bytes(&self, object: &ObjectId) -> Option<u64> {
+        self.inner().objects.get(object).map(|bytes| bytes.len() as u64)
     }
 
     fn publish(&self, table: &TableFile, object: &ObjectId) -> Result<(), TableStoreError> {
@@ -135,6 +143,18 @@ impl TableStore for MemoryTables {
         inner.publications += 1;
         inner.published.insert(table.clone(), bytes);
         Ok(())
+    }
+
+    fn is_published_as(&self, table: &TableFile, object: &ObjectId) -> Result<bool, TableStoreError> {
+        Ok(self.published(table).is_some_and(|bytes| name_of(&bytes) == *object))
+    }
+
+    fn open_published(&self, table: &TableFile) -> Result<Object, TableStoreError> {
+        self.published(table).map(Object::Bytes).ok_or_else(|| TableStoreError {
+            reason: Reason::new("io_error", format!("{} of {} is not published", table.stem, table.output)),
+            transient: false,
+            missing: false,
+        })
     }
 
     fn is_published(&self, table: &TableFile) -> bool {

@@ -130,7 +130,7 @@ fn build(
         tally.event(&event);
         watcher.event(&event);
     })?;
-    if summary.counts.made + summary.counts.reused > 0 || !store.all_published() {
+    if summary.unpublished == 0 && (summary.counts.made + summary.counts.reused > 0 || !store.all_published()) {
         store.mark_published()?;
     }
     Ok((summary, tally))
@@ -142,7 +142,11 @@ pub(crate) fn exit_code(summary: &BuildSummary) -> u8 {
     if summary.interrupted {
         interrupt::EXIT
     } else if counts.failed + counts.blocked == 0 {
-        if summary.source_problems > 0 { edge::DATA } else { 0 }
+        match (summary.source_problems, summary.unpublished) {
+            (0, 0) => 0,
+            (0, _) => edge::TRANSIENT,
+            _ => edge::DATA,
+        }
     } else if counts.failed > 0 && summary.only_transient && summary.source_problems == 0 {
         edge::TRANSIENT
     } else {
@@ -213,7 +217,7 @@ mod tests {
     use assets_core::record::Counts;
 
     fn summary(counts: Counts, only_transient: bool, source_problems: usize) -> BuildSummary {
-        BuildSummary { counts, seconds: 2.1, interrupted: false, source_problems, only_transient }
+        BuildSummary { counts, seconds: 2.1, interrupted: false, source_problems, only_transient, unpublished: 0 }
     }
 
     #[test]
