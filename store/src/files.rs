@@ -10,10 +10,12 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(writing(folder))
 }
 
-/// Creates a folder with its parents; true where it was not there.
+/// Creates a folder with its parents; true where it was not there. A link to one is none: it may lead out of the store.
 pub(crate) fn create_folder(folder: &Path) -> Result<bool, StoreError> {
-    if folder.is_dir() {
-        return Ok(false);
+    match fs::symlink_metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => return Ok(false),
+        Ok(metadata) if metadata.is_symlink() => return Err(StoreError::Link { path: folder.to_owned() }),
+        _ => {}
     }
     fs::create_dir_all(folder).map_err(writing(folder))?;
     Ok(true)

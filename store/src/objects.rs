@@ -13,8 +13,9 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const BUFFER_BYTES: usize = 256 << 10;
 const READ_ONLY: u32 = 0o444;
@@ -25,16 +26,15 @@ pub struct FolderTables {
     root: PathBuf,
     /// The right to write; `None` for readers.
     lock: Option<Arc<WriterLock>>,
-    temps: Arc<AtomicU64>,
 }
 
 impl FolderTables {
     pub(crate) fn to_read(root: &Path) -> Self {
-        Self { root: root.to_owned(), lock: None, temps: Arc::default() }
+        Self { root: root.to_owned(), lock: None }
     }
 
     pub(crate) fn to_write(root: &Path, lock: Arc<WriterLock>) -> Self {
-        Self { root: root.to_owned(), lock: Some(lock), temps: Arc::default() }
+        Self { root: root.to_owned(), lock: Some(lock) }
     }
 
     /// Where an object is, if it is there.
@@ -67,8 +67,7 @@ impl FolderTables {
     fn temp(&self) -> Result<Temp, StoreError> {
         let folder = self.root.join("tmp");
         create_folder(&folder)?;
-        let number = self.temps.fetch_add(1, Ordering::Relaxed);
-        Ok(Temp(folder.join(format!("{}-{number}.tmp", std::process::id()))))
+        Ok(Temp(folder.join(temp_name())))
     }
 
     fn stage_file(&self) -> Result<StagedFile, StoreError> {
@@ -118,6 +117,15 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     fs::hard_link(from, to)
+}
+
+/// A name that no other process uses, not even one in another container that has the same id.
+fn temp_name() -> String {
+    static OWN: OnceLock<u128> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let since = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{:x}-{number}.tmp", std::process::id(), OWN.get_or_init(since))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {

@@ -51,7 +51,11 @@ fn pressed() {
     if !BUILDING.load(Ordering::SeqCst) || CANCEL.swap(true, Ordering::SeqCst) {
         std::process::exit(i32::from(EXIT));
     }
-    let line = "finishing the steps that run; press Ctrl-C again to stop at once";
+    tell("finishing the steps that run; press Ctrl-C again to stop at once");
+}
+
+/// Says a line on stderr, beside whatever draws there.
+pub(crate) fn tell(line: &str) {
     match TELL.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
         Some(tell) => tell(line),
         None => eprintln!("{line}"),

@@ -11,6 +11,7 @@ mod out;
 mod progress;
 mod render;
 mod session;
+pub mod size;
 mod verbs;
 
 use crate::app::{App, Failure};
@@ -74,5 +75,7 @@ fn dispatch(app: &dyn App, out: &Out, cli: &Cli, args: &[OsString]) -> Result<u8
         Verb::Files(args) => verbs::files::run(app, out, global, args),
         Verb::Functions(args) => verbs::functions::run(app, out, args),
         Verb::Check(args) => verbs::check::run(app, out, global, args),
+        Verb::Gc(args) => verbs::gc::run(app, out, global, args),
+        Verb::Doctor => verbs::doctor::run(app, out, global),
     }
 }

@@ -1,5 +1,6 @@
 //! Publishing: one file a step, or views over many steps for packed outputs. Always after the commit, so that what is
-//! published is true; what a killed build left unpublished, the next one publishes first.
+//! published is true; what a killed build left unpublished, the next one publishes first. Whoever calls this holds the
+//! claim on what is published, and knows the newest records: nobody publishes an older table over a newer one.
 
 use crate::EngineError;
 use assets_core::compute::Packer;
@@ -8,64 +9,147 @@ use assets_core::ledger::Ledger;
 use assets_core::record::{OutputRecord, StepRecord, Stored};
 use assets_core::table_store::{TableFile, TableStore, is_shared};
 use assets_core::{AssetName, OutputDecl, Reason, Step};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A step of a view: its place, the step, its rows.
 type Row<'a> = (u64, &'a Step, &'a OutputRecord);
+
+/// Files to be written, each with the rows that belong into it.
+pub(crate) type Views<'a> = BTreeMap<TableFile, Vec<Row<'a>>>;
 
 /// What is to be published.
 pub(crate) struct Publisher<'a> {
     graph: &'a Graph,
     tables: &'a dyn TableStore,
     packer: &'a dyn Packer,
-    /// Views to be written.
-    dirty: BTreeSet<TableFile>,
+    /// Steps whose rows go into views, and whether they are new there.
+    noted: HashMap<Step, bool>,
+    /// Views to be written whatever changed.
+    lost: BTreeSet<TableFile>,
+    /// Whether every view is to be written.
+    everything: bool,
     /// Outputs of which something was published.
     touched: BTreeSet<AssetName>,
 }
 
 impl<'a> Publisher<'a> {
     pub(crate) fn new(graph: &'a Graph, tables: &'a dyn TableStore, packer: &'a dyn Packer) -> Self {
-        Self { graph, tables, packer, dirty: BTreeSet::new(), touched: BTreeSet::new() }
+        let (noted, lost, touched) = (HashMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { graph, tables, packer, noted, lost, everything: false, touched }
     }
 
-    /// Publishes a step's tables; packed ones are noted and written by `flush`.
-    pub(crate) fn step(&mut self, record: &StepRecord, ordinal: u64) -> Result<(), EngineError> {
+    /// Publishes a step's tables; packed ones are noted and written later, as views.
+    pub(crate) fn step(&mut self, record: &StepRecord) -> Result<(), EngineError> {
         for output in &record.outputs {
             let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
-            let file = TableFile::published(decl, &record.step.partition, ordinal);
             self.touched.insert(decl.name.clone());
             match &output.stored {
-                Stored::Object(object) if !decl.packed => self.tables.publish(&file, object)?,
-                _ => drop(self.dirty.insert(file)),
+                Stored::Object(object) if !decl.packed => {
+                    self.tables.publish(&TableFile::of(&decl.name, &record.step.partition), object)?;
+                }
+                _ => {
+                    let is_new = self.noted.entry(record.step.clone()).or_default();
+                    *is_new |= record.generation == 1;
+                }
             }
         }
         Ok(())
     }
 
-    /// Publishes whatever the ledger holds and the published tables lack.
-    pub(crate) fn missing(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
+    /// The steps to be published where nobody knows what is: all that the ledger holds.
+    pub(crate) fn missing(&mut self, ledger: &Ledger) -> Vec<Step> {
+        self.everything = true;
+        let recorded = ledger.steps().filter(|(step, tip)| tip.record().is_some() && self.graph.has_step(step));
+        recorded.map(|(step, _)| step.clone()).collect()
+    }
+
+    /// The steps to be published again because someone removed their tables; views that were removed are noted.
+    pub(crate) fn lost(&mut self, ledger: &Ledger) -> Vec<Step> {
+        let ordinals = self.ordinals(ledger);
+        let (mut lost, mut known) = (Vec::new(), BTreeSet::new());
         for (step, tip) in ledger.steps() {
-            let Some(record) = tip.record() else { continue };
-            if self.graph.has_step(step) && crate::plan::is_there(self.tables, record) {
-                self.step(record, tip.ordinal)?;
+            let Some(record) = tip.record().filter(|_| self.graph.has_step(step)) else { continue };
+            let mut is_lost = false;
+            for decl in record.outputs.iter().filter_map(|output| self.graph.output(output.name.as_str())) {
+                let file = self.file(decl, step, &ordinals);
+                if !decl.packed {
+                    is_lost |= !self.tables.is_published(&file);
+                } else if !known.contains(&file) {
+                    if !self.tables.is_published(&file) {
+                        self.lost.insert(file.clone());
+                        self.touched.insert(decl.name.clone());
+                    }
+                    known.insert(file);
+                }
             }
+            lost.extend(is_lost.then(|| step.clone()));
         }
-        Ok(())
+        lost
     }
 
-    /// Publishes again what someone removed from the published tables.
-    pub(crate) fn note_lost(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
+    fn file(&self, decl: &OutputDecl, step: &Step, ordinals: &HashMap<&Step, u64>) -> TableFile {
+        TableFile::published(decl, &step.partition, ordinals.get(step).copied().unwrap_or(0))
+    }
+
+    /// Of the assets that have a packed output.
+    fn ordinals<'l>(&self, ledger: &'l Ledger) -> HashMap<&'l Step, u64> {
+        let is_packed = |asset: &AssetName| {
+            self.graph.asset(asset.as_str()).is_some_and(|asset| asset.outputs.iter().any(|output| output.packed))
+        };
+        ledger.ordinals(is_packed)
+    }
+
+    /// Whether there may be views to be written.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.everything || !self.noted.is_empty() || !self.lost.is_empty()
+    }
+
+    /// The views to be written, with what the ledger holds now. A step that is new moves those behind it, which another
+    /// process may have recorded meanwhile, to other places: all files from its own on are written.
+    pub(crate) fn views<'l>(&self, ledger: &'l Ledger) -> Views<'l> {
+        let mut views = Views::new();
+        if !self.is_pending() {
+            return views;
+        }
+        let ordinals = self.ordinals(ledger);
+        let (mut dirty, mut from) = (self.lost.clone(), HashMap::new());
+        for (step, is_new) in &self.noted {
+            let outputs = self.graph.asset(step.asset.as_str()).into_iter().flat_map(|asset| &asset.outputs);
+            for decl in outputs {
+                let file = self.file(decl, step, &ordinals);
+                if *is_new && decl.packed {
+                    let first = from.entry(&decl.name).or_insert_with(|| file.stem.clone());
+                    *first = file.stem.clone().min(std::mem::take(first));
+                }
+                dirty.insert(file);
+            }
+        }
         for (step, tip) in ledger.steps() {
             let Some(record) = tip.record().filter(|_| self.graph.has_step(step)) else { continue };
             for output in &record.outputs {
                 let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
-                let file = TableFile::published(decl, &step.partition, tip.ordinal);
-                if !self.tables.is_published(&file) && crate::plan::is_there(self.tables, record) {
-                    self.step(record, tip.ordinal)?;
-                    break;
+                if !decl.packed && matches!(output.stored, Stored::Object(_)) {
+                    continue;
+                }
+                let file = self.file(decl, step, &ordinals);
+                let is_behind = from.get(&decl.name).is_some_and(|first| *first <= file.stem);
+                if self.everything || is_behind && decl.packed || dirty.contains(&file) {
+                    views.entry(file).or_default().push((ordinals.get(step).copied().unwrap_or(0), step, output));
                 }
             }
+        }
+        views
+    }
+
+    /// Writes views.
+    pub(crate) fn write(&self, views: Views<'_>) -> Result<(), EngineError> {
+        for (file, mut steps) in views {
+            steps.sort_by_key(|(ordinal, step, _)| (*ordinal, *step));
+            let Some(decl) = self.graph.output(file.output.as_str()) else { continue };
+            let rows: Vec<&OutputRecord> = steps.iter().map(|(_, _, output)| *output).collect();
+            let mut staged = self.tables.stage()?;
+            self.packer.pack(decl, &rows, staged.as_mut()).map_err(EngineError::Other)?;
+            staged.publish(&file)?;
         }
         Ok(())
     }
@@ -74,11 +158,12 @@ impl<'a> Publisher<'a> {
     /// own now, or the other way round, and files of steps that were cut by other dimensions. Nothing else goes: a table
     /// whose record was lost is still a table.
     pub(crate) fn sweep(&self, ledger: &Ledger) -> Result<(), EngineError> {
+        let ordinals = if self.touched.is_empty() { HashMap::new() } else { self.ordinals(ledger) };
         for decl in self.touched.iter().filter_map(|name| self.graph.output(name.as_str())) {
             let (mut now, mut before) = (BTreeSet::new(), BTreeSet::new());
             for (step, tip) in ledger.steps() {
                 if tip.record().is_some_and(|record| record.output(&decl.name).is_some()) {
-                    let file = TableFile::published(decl, &step.partition, tip.ordinal);
+                    let file = self.file(decl, step, &ordinals);
                     if self.graph.has_step(step) {
                         now.insert(file.stem)
                     } else {
@@ -113,39 +198,5 @@ impl<'a> Publisher<'a> {
             Reason::new("undeclared_table", message).with("output", output.as_str()).with("path", folder)
         };
         Ok(outputs.into_iter().map(warning).collect())
-    }
-
-    /// How many files `flush` would write.
-    pub(crate) fn pending(&self) -> usize {
-        self.dirty.len()
-    }
-
-    /// Writes the views that were noted, from what the ledger holds now.
-    pub(crate) fn flush(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
-        let mut views: BTreeMap<TableFile, Vec<Row<'_>>> = BTreeMap::new();
-        for (step, tip) in ledger.steps() {
-            let Some(record) = tip.record().filter(|_| self.graph.has_step(step)) else { continue };
-            for output in &record.outputs {
-                let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
-                let file = TableFile::published(decl, &step.partition, tip.ordinal);
-                if self.dirty.contains(&file) {
-                    views.entry(file).or_default().push((tip.ordinal, step, output));
-                }
-            }
-        }
-        for (file, mut steps) in views {
-            steps.sort_by_key(|(ordinal, step, _)| (*ordinal, *step));
-            let Some(decl) = self.graph.output(file.output.as_str()) else { continue };
-            self.write(decl, &file, &steps.iter().map(|(_, _, output)| *output).collect::<Vec<_>>())?;
-        }
-        self.dirty.clear();
-        Ok(())
-    }
-
-    fn write(&self, decl: &OutputDecl, file: &TableFile, steps: &[&OutputRecord]) -> Result<(), EngineError> {
-        let mut staged = self.tables.stage()?;
-        self.packer.pack(decl, steps, staged.as_mut()).map_err(EngineError::Other)?;
-        staged.publish(file)?;
-        Ok(())
     }
 }
