@@ -48,7 +48,14 @@ fn failed(exit: u8) -> impl Fn(Reason) -> Failure {
 }
 
 fn store_failure(error: &StoreError) -> Failure {
-    Failure { reason: error.reason(), help: None, exit: if error.transient() { 4 } else { 3 } }
+    let help = match error.code() {
+        "store_unwritable" => {
+            "build as the user who owns the store, or set `store` to a folder of your own; questions need no right to write"
+        }
+        "disk_full" => "make room (`assets gc` shows what can go) and run the command again: what was finished is kept",
+        _ => "`assets doctor` looks at what the store stands on",
+    };
+    Failure { reason: error.reason(), help: Some(help.to_owned()), exit: if error.transient() { 4 } else { 3 } }
 }
 
 impl App for Telemetry {

@@ -5,6 +5,7 @@ use assets_core::Step;
 use assets_core::catalog::{Holder, Records};
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
+use assets_core::reason::plural;
 use assets_core::source::Source;
 use assets_store::{Store, StoreError, Wait, doctor, gc};
 use std::path::Path;
@@ -99,7 +100,7 @@ fn sources(source: &dyn Source, ledger: &Ledger) -> Vec<Finding> {
                 Some("see `sources` and `files` in assets.toml"),
             ));
         }
-        files => findings.push(line(Level::Ok, format!("{files} files were looked at"), None)),
+        files => findings.push(line(Level::Ok, format!("{} looked at", plural(files as u64, "file")), None)),
     }
     findings
 }

@@ -61,7 +61,7 @@ impl EngineError {
         match self {
             Self::Catalog(error) => error.transient,
             Self::Tables(error) => error.transient,
-            Self::Other(_) => false,
+            Self::Other(reason) => told::is_transient(reason),
             Self::Busy(..) => true,
         }
     }
