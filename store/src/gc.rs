@@ -168,11 +168,25 @@ fn find(root: &Path, keep: &Keep<'_>, temps: bool) -> Result<Found, StoreError> 
         }
     }
     undeclared(root, keep, &records, &mut found)?;
+    count_last_names(&mut found.garbage);
     let goes: u64 = found.garbage.iter().map(|garbage| garbage.bytes).sum();
     found.bytes_left = found.bytes_left.saturating_sub(goes);
     make_room(&mut found, spare, keep.max_bytes);
     found.garbage.sort_by(|a, b| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
     Ok(found)
+}
+
+/// A file whose names all go is given back with the last of them.
+fn count_last_names(garbage: &mut [Garbage]) {
+    let mut names: HashMap<(u64, u64), u64> = HashMap::new();
+    for garbage in garbage.iter_mut().filter(|garbage| garbage.bytes == 0) {
+        let Ok(metadata) = fs::symlink_metadata(&garbage.path) else { continue };
+        let named = names.entry((metadata.dev(), metadata.ino())).or_default();
+        *named += 1;
+        if metadata.is_file() && metadata.nlink() > 1 && *named == metadata.nlink() {
+            garbage.bytes = metadata.len();
+        }
+    }
 }
 
 /// Gives up versions that would be kept, the least recently used first.

@@ -2,6 +2,7 @@
 //! to the executor, commits what comes back, publishes what was committed.
 
 mod asked;
+mod ending;
 mod sharing;
 
 use crate::EngineError;
@@ -21,7 +22,7 @@ use assets_core::executor::{Executor, StepOutcome, WITHDRAWN};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
-use assets_core::record::{AttemptRecord, BuildEnd, BuildRecord, Counts, Entry, Outcome, Span};
+use assets_core::record::{AttemptRecord, BuildRecord, Counts, Entry, Outcome, Span};
 use assets_core::source::Identified;
 use assets_core::table_store::{TableStore, TableStoreError};
 use assets_core::{AssetName, Mapping, Reason, Step};
@@ -488,47 +489,5 @@ impl<'a> Build<'a> {
         }
         self.settled.insert(step.clone(), settled);
         self.schedule.settle(at);
-    }
-
-    fn cancel_rest(&mut self) {
-        for at in self.give_up_aside() {
-            let step = self.schedule.step(at).clone();
-            self.cancel(at, &step);
-        }
-        while let Some(at) = self.schedule.take() {
-            let step = self.schedule.step(at).clone();
-            self.cancel(at, &step);
-        }
-    }
-
-    /// A step that is not begun any more.
-    fn cancel(&mut self, at: Index, step: &Step) {
-        let fresh = self.judge(step).is_some_and(|planned| planned.verdict.state == State::Fresh);
-        let outcome = if fresh { Outcome::Fresh } else { Outcome::Cancelled };
-        if !fresh {
-            (self.events)(Event::Step(event(step, outcome)));
-        }
-        self.settle(at, step, outcome, Settled::Stands);
-    }
-
-    /// Publishes the views, records the end, and says that all is published: one process at a time, so that the last one
-    /// speaks for all.
-    fn finish(&mut self, interrupted: bool, cancel: &AtomicBool) -> Result<(), EngineError> {
-        if !self.begun && self.options.all_published && !self.publisher.is_pending() {
-            return Ok(());
-        }
-        let held = self.claim_views(cancel)?;
-        let all_published = held.is_some() && self.publish_all()?;
-        if self.begun {
-            for warning in self.publisher.undeclared(&self.ledger)? {
-                (self.events)(Event::Warning(warning));
-            }
-            let (id, counts) = (self.options.id.clone(), self.counts);
-            self.commit(vec![Entry::End(BuildEnd { id, end_us: now_us(), counts, interrupted })])?;
-        }
-        if all_published {
-            (self.backends.mark_published)()?;
-        }
-        Ok(())
     }
 }

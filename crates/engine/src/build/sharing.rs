@@ -30,7 +30,9 @@ pub(super) struct Others {
     /// Processes that a person was told to be waiting for.
     told: HashSet<Holder>,
     /// Steps that they have recorded since this build began.
-    arrived: BTreeSet<Step>,
+    arrived: HashSet<Step>,
+    /// Those of them that this build has not seen to being published.
+    unpublished: BTreeSet<Step>,
     /// Their failures since then.
     failed: HashMap<Step, AttemptRecord>,
     /// Whether something is left to others to publish.
@@ -47,7 +49,8 @@ impl Others {
             pause: FIRST_PAUSE,
             idle_since: None,
             told: HashSet::new(),
-            arrived: BTreeSet::new(),
+            arrived: HashSet::new(),
+            unpublished: BTreeSet::new(),
             failed: HashMap::new(),
             left_unpublished: false,
             busy: None,
@@ -91,6 +94,7 @@ impl Build<'_> {
                     self.moved.insert(step.clone());
                     self.others.failed.remove(step);
                     self.others.arrived.insert(step.clone());
+                    self.others.unpublished.insert(step.clone());
                     about_steps = true;
                 }
                 Entry::Attempt(attempt) if attempt.build != self.options.id => {
@@ -191,9 +195,12 @@ impl Build<'_> {
     /// far as this build knows, is published.
     pub(super) fn publish_all(&mut self) -> Result<bool, EngineError> {
         self.take_news()?;
-        let arrived = self.others.arrived.clone();
-        let graph = self.backends.graph;
-        self.publish(arrived.into_iter().filter(|step| graph.has_step(step)))?;
+        // More may arrive meanwhile; what is known in the end is what the mark will speak of.
+        while let Some(step) = self.others.unpublished.pop_first() {
+            if self.backends.graph.has_step(&step) {
+                self.publish([step])?;
+            }
+        }
         let views = self.publisher.views(&self.ledger);
         if !views.is_empty() {
             (self.events)(Event::Publishing { files: views.len() });
