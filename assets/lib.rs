@@ -23,5 +23,6 @@ pub mod sessions;
 pub mod settings;
 pub mod simulate;
 pub mod stats;
+mod upkeep;
 pub mod versions;
 pub mod wide;

@@ -6,12 +6,14 @@ use crate::pipeline::{self, Pipeline, Sources};
 use crate::recording;
 use crate::settings::{Settings, Shipped};
 use crate::simulate::Options;
+use crate::upkeep;
 use assets_cli::app::{
-    App, Examined, Failure, FunctionHelp, Holder, OpenOptions, Project, ReadStore, SimulateOptions, Simulated,
-    WriteStore,
+    App, Diagnosis, Examined, Failure, FunctionHelp, GcFound, GcOptions, OpenOptions, Project, ReadStore,
+    SimulateOptions, Simulated, WriteStore,
 };
+use assets_cli::size;
 use assets_command::Places;
-use assets_core::catalog::{Catalog, Records};
+use assets_core::catalog::{Catalog, Holder, Records};
 use assets_core::compute::{Examiner, Packer, Worker};
 use assets_core::graph::Graph;
 use assets_core::hash::{Digest, Hasher};
@@ -20,7 +22,7 @@ use assets_core::logs::Logs;
 use assets_core::record::OutputRecord;
 use assets_core::source::Source;
 use assets_core::table::Table;
-use assets_core::table_store::TableStore;
+use assets_core::table_store::{TableStore, TableStoreError};
 use assets_core::{AssetName, Reason, suggest};
 use assets_frames::aligned::Defined;
 use assets_frames::examine::FrameExaminer;
@@ -47,7 +49,14 @@ fn failed(exit: u8) -> impl Fn(Reason) -> Failure {
 }
 
 fn store_failure(error: &StoreError) -> Failure {
-    Failure { reason: error.reason(), help: None, exit: if error.transient() { 4 } else { 3 } }
+    let help = match error.code() {
+        "store_unwritable" => {
+            "build as the user who owns the store, or set `store` to a folder of your own; questions need no right to write"
+        }
+        "disk_full" => "make room (`assets gc` shows what can go) and run the command again: what was finished is kept",
+        _ => "`assets doctor` looks at what the store stands on",
+    };
+    Failure { reason: error.reason(), help: Some(help.to_owned()), exit: if error.transient() { 4 } else { 3 } }
 }
 
 impl App for Telemetry {
@@ -84,7 +93,8 @@ impl App for Telemetry {
             let place = config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
             Failure::usage(Reason { message: format!("{place}{}", reason.message), ..reason })
         })?;
-        Ok(Box::new(Opened { pipeline, store, config, workers: settings.workers, logs: places.logs }))
+        let store_max = settings.store_max.as_deref().and_then(|size| size::parse(size).ok());
+        Ok(Box::new(Opened { pipeline, store, config, workers: settings.workers, store_max, logs: places.logs }))
     }
 
     fn init(&self, folder: &Path, sources: &[String]) -> Result<PathBuf, Failure> {
@@ -158,6 +168,7 @@ struct Opened {
     store: PathBuf,
     config: Option<PathBuf>,
     workers: Option<usize>,
+    store_max: Option<u64>,
     logs: Arc<dyn Logs>,
 }
 
@@ -189,8 +200,7 @@ impl Project for Opened {
     }
 
     fn writer(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Box<dyn WriteStore>, Failure> {
-        let writer = Store::open_writer(&self.store, waiting(wait), &mut telling(on_wait))
-            .map_err(|error| store_failure(&error))?;
+        let writer = Store::open_writer(&self.store, waiting(wait), on_wait).map_err(|error| store_failure(&error))?;
         let tables = Arc::new(writer.tables());
         Ok(Box::new(Writing { writer, tables, layout: layout(&self.pipeline.graph) }))
     }
@@ -202,7 +212,7 @@ impl Project for Opened {
     }
 
     fn repair(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Vec<Reason>, Failure> {
-        Store::repair(&self.store, waiting(wait), &mut telling(on_wait)).map_err(|error| store_failure(&error))
+        Store::repair(&self.store, waiting(wait), on_wait).map_err(|error| store_failure(&error))
     }
 
     fn examiner(&self, tables: Arc<dyn TableStore>) -> Box<dyn Examiner> {
@@ -269,6 +279,15 @@ impl Project for Opened {
         })
     }
 
+    fn gc(&self, options: &GcOptions, on_wait: &mut dyn FnMut(&Holder)) -> Result<GcFound, Failure> {
+        upkeep::gc(&self.store, &self.pipeline.graph, self.store_max, options, on_wait)
+            .map_err(|error| store_failure(&error))
+    }
+
+    fn doctor(&self) -> Vec<Diagnosis> {
+        upkeep::doctor(&self.store, self.pipeline.intake.as_ref(), self.store_max)
+    }
+
     fn write_parquet(&self, table: &Table, path: &Path) -> Result<(), Failure> {
         let frame = small::from_table(table).map_err(failed(3))?;
         parquet::write_file(&frame, path).map_err(failed(3))
@@ -277,11 +296,6 @@ impl Project for Opened {
 
 fn waiting(wait: bool) -> Wait {
     if wait { Wait::Forever } else { Wait::No }
-}
-
-/// The store's words for who holds it as the command line's.
-fn telling<'a>(on_wait: &'a mut dyn FnMut(&Holder)) -> impl FnMut(&assets_store::Holder) + 'a {
-    |holder| on_wait(&Holder { process: holder.pid, command: holder.command.clone(), since_us: holder.started_us })
 }
 
 struct Reading {
@@ -313,7 +327,7 @@ struct Writing {
 
 /// What cuts each table and which are packed: where that changes, other rows belong into the published files.
 fn layout(graph: &Graph) -> String {
-    let mut hasher = Hasher::new("assets.layout.1");
+    let mut hasher = Hasher::new("assets.layout.2");
     for asset in graph.assets() {
         for output in &asset.outputs {
             hasher.text(output.name.as_str()).number(u64::from(output.packed)).number(asset.dimensions.len() as u64);
@@ -346,12 +360,12 @@ impl WriteStore for Writing {
         self.writer.published().is_some_and(|mark| mark == self.position())
     }
 
-    fn mark_published(&self) -> Result<(), Failure> {
+    fn mark_published(&self) -> Result<(), TableStoreError> {
         let position = self.position();
         if self.writer.published().as_ref() == Some(&position) {
             return Ok(());
         }
-        self.writer.set_published(&position).map_err(|error| store_failure(&error))
+        Ok(self.writer.set_published(&position)?)
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Settings {
     pub sources: Vec<String>,
     /// The store's folder, relative to the file.
     pub store: String,
+    /// The size that `gc` keeps the store below, such as `200GiB`.
+    pub store_max: Option<String>,
     /// Steps at once; one more than there are cores where not set.
     pub workers: Option<usize>,
     /// IANA name for times without a zone.
@@ -51,6 +53,7 @@ impl Default for Settings {
             pipeline: Shipped::Telemetry,
             sources: vec!["data/*.parquet".into(), "data/*.csv".into()],
             store: "warehouse".into(),
+            store_max: None,
             workers: None,
             timezone: None,
             run_attributes: vec!["cell_id".into()],
@@ -299,6 +302,9 @@ impl Settings {
         }
         if !(2..=4).contains(&self.derivative.order) {
             return bad("derivative.order", format!("derivative.order = {} must be 2, 3 or 4", self.derivative.order));
+        }
+        if let Some(Err(message)) = self.store_max.as_deref().map(assets_cli::size::parse) {
+            return bad("store_max", message);
         }
         if self.workers == Some(0) {
             return bad("workers", "workers = 0 would make nothing; leave it out for one a core".into());

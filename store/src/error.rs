@@ -1,8 +1,7 @@
 //! Why the store can't do what it is asked, each error naming its path; and what the rest of the program sees of it:
 //! a reason with a stable code.
 
-use crate::lock::Holder;
-use assets_core::catalog::CatalogError;
+use assets_core::catalog::{CatalogError, Holder};
 use assets_core::hash::ObjectId;
 use assets_core::reason::Reason;
 use assets_core::table_store::TableStoreError;
@@ -42,12 +41,12 @@ pub enum StoreError {
         /// What it should say.
         expected: String,
     },
-    /// Another process is writing.
-    #[error("the store `{}` is being written by {holder}: wait for it to end, then try again", .path.display())]
+    /// Another process is at work on it.
+    #[error("{holder} is at work on the store `{}`: wait for it to end, then try again", .path.display())]
     Busy {
         /// The store.
         path: PathBuf,
-        /// The process that writes.
+        /// The process.
         holder: Holder,
     },
     /// The file system has no file locks, so that two processes could write at once.
@@ -57,6 +56,16 @@ pub enum StoreError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// A link in place of something of the store's own.
+    #[error(
+        "`{}` is a symbolic link, and a store follows none: what it names could be anywhere. Move what it points to in \
+         its place, or set `store` to another folder",
+        .path.display()
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
     },
     /// Opened for reading, asked to write.
     #[error("the store `{}` is open for reading only", .path.display())]
@@ -140,6 +149,7 @@ impl StoreError {
             Self::Format { .. } => "store_format",
             Self::Busy { .. } => "store_busy",
             Self::NoLocks { .. } => "store_without_locks",
+            Self::Link { .. } => "store_link",
             Self::ReadOnly { .. } => "store_read_only",
             Self::Malformed { .. } => "journal_malformed",
             Self::TooLarge { .. } => "batch_too_large",
@@ -168,15 +178,14 @@ impl StoreError {
             | Self::Write { path, .. }
             | Self::NoLocks { path, .. }
             | Self::ReadOnly { path }
+            | Self::Link { path }
             | Self::TooLarge { path, .. }
             | Self::Broken { path } => with_path(path),
             Self::Malformed { path, offset, .. } => with_path(path).with("offset", *offset),
             Self::Format { path, found, .. } => with_path(path).with("found", found.as_str()),
-            Self::Busy { path, holder } => with_path(path)
-                .with("pid", u64::from(holder.pid))
-                .with("host", holder.host.as_str())
-                .with("command", holder.command.as_str())
-                .with("started_us", holder.started_us),
+            Self::Busy { path, holder } => {
+                with_path(path).with("pid", u64::from(holder.process)).with("command", holder.command.as_str())
+            }
             Self::TableName { stem } => reason.with("name", stem.as_str()),
             Self::Missing { object, path } | Self::Damaged { object, path } => {
                 with_path(path).with("object", object.to_string())

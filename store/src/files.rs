@@ -70,6 +70,11 @@ impl Output {
         self.file.metadata()
     }
 
+    /// The file itself, to be locked.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The file itself, for another program to write to.
     pub(crate) fn into_file(self) -> File {
         self.file
@@ -103,13 +108,20 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Creates a folder with its parents, where it is not there.
+/// Creates a folder with its parents, where it is not there. A link to one is none: it may lead out of the store.
 pub(crate) fn create_folder(folder: &Path) -> Result<(), StoreError> {
+    match fs::symlink_metadata(folder) {
+        Ok(metadata) if metadata.is_symlink() => Err(StoreError::Link { path: folder.to_owned() }),
+        _ => create_with_parents(folder),
+    }
+}
+
+fn create_with_parents(folder: &Path) -> Result<(), StoreError> {
     if folder.is_dir() {
         return Ok(());
     }
     if folder.parent().is_some_and(|parent| !parent.as_os_str().is_empty()) {
-        create_folder(folder_of(folder))?;
+        create_with_parents(folder_of(folder))?;
     }
     match pass(folder, || Op::Folder(folder.to_owned()), |_| fs::create_dir(folder)) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),

@@ -336,7 +336,8 @@ impl Pending {
                 let (id, generation) = (record.id(), record.generation.to_be_bytes());
                 let id = id.0.as_bytes();
                 self.records.insert(id, codec::encode(entry));
-                self.history.insert(key(&record.step, &[&generation, &[0], &number]), id);
+                let ended = sortable(record.span.end_us);
+                self.history.insert(key(&record.step, &[&generation, &[0], &ended, &number]), id);
                 let fingerprint = record.fingerprint.0.as_bytes();
                 self.fingerprint.insert(key(&record.step, &[fingerprint, &generation, &number]), id);
                 for object in record.objects() {
@@ -345,7 +346,8 @@ impl Pending {
             }
             Entry::Attempt(attempt) => {
                 let after = attempt.after_generation.to_be_bytes();
-                self.history.insert(key(&attempt.step, &[&after, &[1], &number]), codec::encode(entry));
+                let ended = sortable(attempt.span.end_us);
+                self.history.insert(key(&attempt.step, &[&after, &[1], &ended, &number]), codec::encode(entry));
             }
             Entry::Begin(_) | Entry::Source(_) | Entry::End(_) => {}
         }
@@ -392,6 +394,11 @@ fn key<T: Serialize + ?Sized>(head: &T, tail: &[&[u8]]) -> Vec<u8> {
     let mut bytes = postcard::to_stdvec(head).expect("names always encode");
     tail.iter().for_each(|part| bytes.extend_from_slice(part));
     bytes
+}
+
+/// A time whose bytes sort as it does.
+fn sortable(time_us: i64) -> [u8; 8] {
+    (time_us.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
 fn record_id(bytes: &[u8]) -> Result<RecordId> {

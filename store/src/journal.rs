@@ -9,14 +9,19 @@
 use crate::codec::{self, CodecError};
 use crate::error::{StoreError, reading, writing};
 use crate::files::{Output, remove_if_there, sync_folder};
+use crate::lock::failed;
+use crate::ranges::{self, Mode};
 use crate::search;
+use crate::tail::ALIVE;
 use assets_core::record::Entry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 pub(crate) const MAGIC: &[u8; 8] = b"ASSETSJ1";
+/// What every whole segment begins with.
+pub(crate) const HEADER_BYTES: u64 = MAGIC.len() as u64;
 pub(crate) const FRAME_HEADER_BYTES: u64 = 8;
 pub(crate) const MAX_FRAME_BYTES: u64 = 256 << 20;
 
@@ -64,16 +69,6 @@ pub(crate) fn position(ends: &Ends) -> String {
     format!("{} segments, {bytes} bytes, {:08x}, {name} {}", ends.len(), all.finalize(), end.offset)
 }
 
-/// Bytes of all segments: what is appended makes them more.
-pub(crate) fn bytes(folder: &Path) -> Result<u64, StoreError> {
-    let mut bytes = 0;
-    for name in segments(folder)? {
-        let path = folder.join(name);
-        bytes += fs::metadata(&path).map_err(reading(&path))?.len();
-    }
-    Ok(bytes)
-}
-
 /// Names of the segments, in order. A journal that does not exist is empty.
 pub(crate) fn segments(folder: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(folder) {
@@ -117,25 +112,40 @@ pub(crate) fn read_segment(
     name: &str,
     each: &mut dyn FnMut(Vec<Entry>, End) -> bool,
 ) -> Result<(End, Vec<Torn>), StoreError> {
+    read_from(folder, name, End::default(), each)
+}
+
+/// The same of what lies behind the end of a good frame.
+pub(crate) fn read_from(
+    folder: &Path,
+    name: &str,
+    from: End,
+    each: &mut dyn FnMut(Vec<Entry>, End) -> bool,
+) -> Result<(End, Vec<Torn>), StoreError> {
     let path = folder.join(name);
     let file = File::open(&path).map_err(reading(&path))?;
     let length = file.metadata().map_err(reading(&path))?.len();
     let mut input = BufReader::with_capacity(1 << 16, file);
     let stretch = |offset, end, stretch| Torn { segment: name.to_owned(), offset, bytes: end - offset, stretch };
-    let (mut torn, mut end) = (Vec::new(), End { offset: MAGIC.len() as u64, crc: 0 });
-    match check_header(&mut input, &path)? {
-        Header::Good => {}
-        Header::Unfinished => return Ok((End::default(), vec![stretch(0, length, Stretch::Unfinished)])),
-        // With a frame behind it that is one of this version, the header is damaged; else it may be another version's.
-        Header::Bad(error) => match (search::frame(&path, MAGIC.len() as u64)?, error) {
-            (Some(next), _) => {
-                torn.push(stretch(0, next, Stretch::Hole));
-                end.offset = next;
-                input.seek(SeekFrom::Start(next)).map_err(reading(&path))?;
-            }
-            (None, Some(error)) => return Err(error),
-            (None, None) => return Ok((End::default(), vec![stretch(0, length, Stretch::BadEnd)])),
-        },
+    let (mut torn, mut end) = (Vec::new(), from);
+    if end.offset > 0 {
+        input.seek(SeekFrom::Start(end.offset)).map_err(reading(&path))?;
+    } else {
+        end.offset = HEADER_BYTES;
+        match check_header(&mut input, &path)? {
+            Header::Good => {}
+            Header::Unfinished => return Ok((End::default(), vec![stretch(0, length, Stretch::Unfinished)])),
+            // With a frame behind it that is one of this version, the header is damaged; else it may be another version's.
+            Header::Bad(error) => match (search::frame(&path, HEADER_BYTES)?, error) {
+                (Some(next), _) => {
+                    torn.push(stretch(0, next, Stretch::Hole));
+                    end.offset = next;
+                    input.seek(SeekFrom::Start(next)).map_err(reading(&path))?;
+                }
+                (None, Some(error)) => return Err(error),
+                (None, None) => return Ok((End::default(), vec![stretch(0, length, Stretch::BadEnd)])),
+            },
+        }
     }
     while end.offset < length {
         let (payload, crc) = match read_frame(&mut input, length - end.offset, &path)? {
@@ -269,10 +279,11 @@ fn frame(batch: &[Entry]) -> Result<(Vec<u8>, u32), usize> {
     Ok((frame, crc))
 }
 
-/// Appends. Exists once, under the writer's lock.
+/// Appends to segments of its own.
 pub(crate) struct Appender {
     folder: PathBuf,
     ends: Ends,
+    own: BTreeSet<String>,
     next: u64,
     open: Option<(String, Output)>,
     broken: Option<PathBuf>,
@@ -282,7 +293,17 @@ impl Appender {
     /// Continues a journal that was read up to `ends`. Creates nothing yet.
     pub(crate) fn new(folder: &Path, ends: Ends) -> Self {
         let next = ends.keys().next_back().and_then(|name| sequence(name)).map_or(1, |last| last + 1);
-        Self { folder: folder.to_owned(), ends, next, open: None, broken: None }
+        Self { folder: folder.to_owned(), ends, own: BTreeSet::new(), next, open: None, broken: None }
+    }
+
+    /// Whether this one made that segment.
+    pub(crate) fn is_own(&self, name: &str) -> bool {
+        self.own.contains(name)
+    }
+
+    /// Another process' segment was read that far.
+    pub(crate) fn note(&mut self, name: &str, end: End) {
+        self.ends.insert(name.to_owned(), end);
     }
 
     /// How far each segment is whole.
@@ -301,7 +322,7 @@ impl Appender {
             None => self.create()?,
         };
         let path = self.folder.join(&name);
-        let before = self.ends.get(&name).map_or(MAGIC.len() as u64, |end| end.offset);
+        let before = self.ends.get(&name).map_or(HEADER_BYTES, |end| end.offset);
         if let Err(error) = file.write_all(&bytes).and_then(|()| file.sync_data()) {
             // After a failed sync nobody knows what the disk has. The segment stays closed either way.
             if undo(&file, before).is_err() {
@@ -317,16 +338,23 @@ impl Appender {
     }
 
     fn create(&mut self) -> Result<(String, Output), StoreError> {
+        // Segments stand in the order of their first records, whoever writes them.
+        let last = segments(&self.folder)?.last().and_then(|name| sequence(name)).unwrap_or(0);
+        self.next = self.next.max(last + 1);
         let name = format!("{:020}-{}.log", self.next, std::process::id());
         let path = self.folder.join(&name);
         self.next += 1;
         let mut file = Output::new_log(&path).map_err(writing(&path))?;
-        let written = file.write_all(MAGIC).and_then(|()| file.sync_all()).map_err(writing(&path));
+        // Others go on reading it for as long as it is locked: before there is anything in it.
+        let locked = ranges::try_lock(file.file(), ALIVE, Mode::Alone).map_err(|error| failed(&path, error));
+        let header = |_| file.write_all(MAGIC).and_then(|()| file.sync_all()).map_err(writing(&path));
+        let written = locked.and_then(header);
         if let Err(error) = written.and_then(|()| sync_folder(&self.folder)) {
             // An empty segment does no harm if it can't be removed.
             let _ = remove_if_there(&path);
             return Err(error);
         }
+        self.own.insert(name.clone());
         Ok((name, file))
     }
 }

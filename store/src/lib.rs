@@ -7,21 +7,26 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod checked;
+mod claims;
 mod codec;
+pub mod doctor;
 mod error;
 mod examine;
 #[doc(hidden)]
 pub mod faults;
 mod files;
+pub mod gc;
 mod index;
 mod journal;
 mod lock;
 mod logs;
 mod objects;
+mod ranges;
 mod reader;
 mod repair;
 pub mod seal;
 mod search;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -30,12 +35,13 @@ mod writer;
 pub use error::StoreError;
 pub use examine::Examined;
 pub use journal::{Stretch, Torn};
-pub use lock::{Holder, Wait};
+pub use lock::Wait;
 pub use logs::FolderLogs;
 pub use objects::FolderTables;
 pub use reader::Reader;
 pub use writer::Writer;
 
+use assets_core::catalog::Holder;
 use assets_core::reason::Reason;
 use lock::WriterLock;
 use std::path::Path;
@@ -49,18 +55,25 @@ pub struct Store;
 impl Store {
     /// Opens the store in this folder for reading. Writes nothing; a store that doesn't exist yet is empty.
     pub fn open_reader(path: &Path) -> Result<Reader, StoreError> {
+        check_links(path)?;
         check_format(path)?;
         Ok(Reader::new(path))
     }
 
-    /// Opens the store in this folder for writing, and creates it if need be. One process at a time: while another
-    /// one writes, waits for it (then `on_wait` is told once for whom) or fails with `store_busy`.
+    /// Opens the store in this folder for writing, beside other builds, and creates it if need be. While another process
+    /// needs it alone, waits for that (then `on_wait` is told once for whom) or fails with `store_busy`.
     pub fn open_writer(path: &Path, wait: Wait, on_wait: &mut dyn FnMut(&Holder)) -> Result<Writer, StoreError> {
         // Before anything is written: this may be no store, or a later version's.
+        check_links(path)?;
         check_format(path)?;
         files::create_folder(&path.join("journal"))?;
-        let lock = WriterLock::take(path, wait, on_wait)?;
-        create(path)?;
+        let lock = WriterLock::share(path, wait, on_wait, |alone| {
+            if alone {
+                create(path)?;
+                writer::clear(&path.join("tmp"))?;
+            }
+            check_format(path)
+        })?;
         Writer::open(path, lock)
     }
 
@@ -75,7 +88,17 @@ impl Store {
             // Nothing is there that could be damaged.
             return Ok(Vec::new());
         }
-        repair::repair(path, WriterLock::take(path, wait, on_wait)?)
+        repair::repair(path, WriterLock::alone(path, wait, on_wait)?)
+    }
+}
+
+/// What stands at the top of a store is its own: a link would lead its writes elsewhere, and its removals.
+fn check_links(root: &Path) -> Result<(), StoreError> {
+    let own = ["journal", "journal/lock", "journal/claims", "catalog", "objects", "tables", "logs", "tmp", "format"];
+    let mut paths = own.iter().map(|name| root.join(name));
+    match paths.find(|path| std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())) {
+        Some(path) => Err(StoreError::Link { path }),
+        None => Ok(()),
     }
 }
 
@@ -92,7 +115,7 @@ fn check_format(root: &Path) -> Result<bool, StoreError> {
     Err(StoreError::Format { path, found, expected: FORMAT.trim().to_owned() })
 }
 
-/// What a new store lacks; under the lock. The format comes last: with it the store is one, and whoever finds it can be
+/// What a new store lacks; alone in it. The format comes last: with it the store is one, and whoever finds it can be
 /// sure that the store's own name is on disk, even if it was another process that made the folder.
 fn create(root: &Path) -> Result<(), StoreError> {
     for folder in ["objects", "tables", "tmp"] {

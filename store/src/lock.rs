@@ -1,15 +1,21 @@
-//! One writer at a time, by a lock of the kernel on `journal/lock`: it vanishes with its process, however that ends.
-//! The file tells who holds it, so that whoever waits can say for whom.
+//! Who is at work on a store, by locks of the kernel on `journal/lock`: builds share it; whoever removes or rebuilds has
+//! it alone and waits for them. Those who read are seen by whoever removes, and never wait.
 
 use crate::error::{StoreError, writing};
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
-use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::ranges::{self, Mode, Place};
+use assets_core::catalog::Holder;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// What to do while another process writes.
+const WRITERS: Place = Place(0);
+const READERS: Place = Place(1);
+/// What is over sooner is not worth a word.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// What to do while another process needs the store for itself, or is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     /// Wait until it ends.
@@ -18,114 +24,138 @@ pub enum Wait {
     No,
 }
 
-/// The process that writes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// Process id; 0 where it isn't known.
-    pub pid: u32,
-    /// The machine it runs on.
-    pub host: String,
-    /// Its command line.
-    pub command: String,
-    /// When it took the lock, microseconds since the epoch.
-    pub started_us: i64,
+/// The process of that id, with its command line where the system tells it.
+pub(crate) fn holder(process: u32) -> Holder {
+    let told = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    let mut words = told.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    let program = words.next().unwrap_or_default();
+    let program = program.rsplit('/').next().unwrap_or_default().to_owned();
+    let command = std::iter::once(program).chain(words).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    Holder { process, command: command.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() }
 }
 
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.pid {
-            0 => f.write_str("another process"),
-            pid => write!(f, "process {pid} on {} (`{}`)", self.host, self.command),
-        }
-    }
+fn path_in(root: &Path) -> PathBuf {
+    root.join("journal/lock")
 }
 
-impl Holder {
-    fn this_process() -> Self {
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            pid: std::process::id(),
-            host: host(),
-            command: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
-            started_us: i64::try_from(started.as_micros()).unwrap_or(i64::MAX),
-        }
-    }
-
-    /// Who says in the lock file that it holds the lock. It is written just after the lock is taken, so an empty
-    /// file is looked at again for a moment.
-    fn read(path: &Path) -> Self {
-        for _ in 0..20 {
-            let told = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            if let Some(holder) = told {
-                return holder;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Self { pid: 0, host: String::new(), command: String::new(), started_us: 0 }
-    }
-}
-
-fn host() -> String {
-    let read = |path| std::fs::read_to_string(path).ok();
-    let name = read("/proc/sys/kernel/hostname").or_else(|| read("/etc/hostname"));
-    name.or_else(|| std::env::var("HOSTNAME").ok()).map_or_else(|| "this machine".to_owned(), |n| n.trim().to_owned())
+fn open(path: &Path) -> Result<File, StoreError> {
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    open.map_err(writing(path))
 }
 
 /// The right to write, until dropped.
 #[derive(Debug)]
-pub(crate) struct WriterLock(File);
+pub(crate) struct WriterLock {
+    _file: File,
+}
 
 impl WriterLock {
-    /// Takes the lock of the store at `root`. Calls `on_wait` once if it has to wait.
-    pub(crate) fn take(root: &Path, wait: Wait, on_wait: &mut dyn FnMut(&Holder)) -> Result<Self, StoreError> {
-        let path = root.join("journal/lock");
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = open.map_err(writing(&path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(error)) => return Err(failed(&path, error)),
-            Err(TryLockError::WouldBlock) => {
-                let holder = Holder::read(&path);
-                if wait == Wait::No {
-                    return Err(StoreError::Busy { path: root.to_owned(), holder });
+    /// Takes the lock of the store at `root` beside other builds. Who finds nobody else there has it alone while
+    /// `settle` runs, which is told so. Calls `on_wait` once if it has to wait.
+    pub(crate) fn share(
+        root: &Path,
+        wait: Wait,
+        on_wait: &mut dyn FnMut(&Holder),
+        mut settle: impl FnMut(bool) -> Result<bool, StoreError>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let path = path_in(root);
+        let file = open(&path)?;
+        let lock = |mode| ranges::try_lock(&file, WRITERS, mode).map_err(|error| failed(&path, error));
+        let mut waiting = Waiting::new(root, wait);
+        loop {
+            if lock(Mode::Alone)?.is_none() {
+                settle(true)?;
+                // Elsewhere than on Linux it stays alone.
+                lock(Mode::Shared)?;
+                return Ok(Arc::new(Self { _file: file }));
+            }
+            let Some(process) = lock(Mode::Shared)? else {
+                // Who was alone may have been killed before it had settled everything.
+                if settle(false)? {
+                    return Ok(Arc::new(Self { _file: file }));
                 }
-                on_wait(&holder);
-                wait_for(&file).map_err(|error| failed(&path, error))?;
+                ranges::unlock(&file, WRITERS).map_err(|error| failed(&path, error))?;
+                std::thread::sleep(Duration::from_millis(2));
+                continue;
+            };
+            waiting.wait(process, on_wait)?;
+        }
+    }
+
+    /// Takes the lock alone: no build is there, and nobody reads.
+    pub(crate) fn alone(root: &Path, wait: Wait, on_wait: &mut dyn FnMut(&Holder)) -> Result<Arc<Self>, StoreError> {
+        let path = path_in(root);
+        let file = open(&path)?;
+        let mut waiting = Waiting::new(root, wait);
+        for place in [WRITERS, READERS] {
+            while let Some(process) =
+                ranges::try_lock(&file, place, Mode::Alone).map_err(|error| failed(&path, error))?
+            {
+                waiting.wait(process, on_wait)?;
             }
         }
-        let lock = Self(file);
-        lock.tell(&Holder::this_process()).map_err(writing(&path))?;
-        Ok(lock)
-    }
-
-    fn tell(&self, holder: &Holder) -> io::Result<()> {
-        let text = serde_json::to_vec(holder).map_err(io::Error::other)?;
-        self.0.set_len(0)?;
-        (&self.0).write_all(&text)
+        Ok(Arc::new(Self { _file: file }))
     }
 }
 
-fn wait_for(file: &File) -> io::Result<()> {
-    loop {
-        match file.lock() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            done => return done,
+/// Lets whoever removes see that something is read, until dropped. What can't be said is not: reading never waits, and
+/// never fails for that.
+pub(crate) fn reading(root: &Path) -> Option<Arc<File>> {
+    let file = File::open(path_in(root)).ok()?;
+    ranges::try_lock(&file, READERS, Mode::Shared).ok()?.is_none().then(|| Arc::new(file))
+}
+
+/// A process that writes now, if there is one. Asks only.
+pub(crate) fn writer(root: &Path) -> Option<Holder> {
+    let file = File::open(path_in(root)).ok()?;
+    ranges::in_the_way(&file, WRITERS, Mode::Alone).ok()?.map(holder)
+}
+
+struct Waiting<'a> {
+    root: &'a Path,
+    wait: Wait,
+    since: Instant,
+    pause: Duration,
+    told: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(root: &'a Path, wait: Wait) -> Self {
+        Self { root, wait, since: Instant::now(), pause: Duration::from_millis(2), told: false }
+    }
+
+    fn wait(&mut self, process: u32, on_wait: &mut dyn FnMut(&Holder)) -> Result<(), StoreError> {
+        let has_waited = self.since.elapsed() >= PATIENCE;
+        if has_waited && self.wait == Wait::No {
+            return Err(StoreError::Busy { path: self.root.to_owned(), holder: holder(process) });
         }
+        if has_waited && !self.told {
+            self.told = true;
+            on_wait(&holder(process));
+        }
+        std::thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(Duration::from_millis(200));
+        Ok(())
     }
 }
 
-fn failed(path: &Path, source: io::Error) -> StoreError {
-    match source.kind() {
-        // ENOLCK, ENOTSUP, ENOSYS: the first has no kind in std.
-        ErrorKind::Unsupported => StoreError::NoLocks { path: path.to_owned(), source },
-        _ if source.raw_os_error() == Some(37) => StoreError::NoLocks { path: path.to_owned(), source },
-        _ => writing(path)(source),
+pub(crate) fn failed(path: &Path, source: io::Error) -> StoreError {
+    // ENOLCK, ENOSYS, ENOTSUP, and EINVAL: kernels and file systems that do not know these locks.
+    let unknown = matches!(source.raw_os_error(), Some(37 | 38 | 95 | 22)) || source.kind() == ErrorKind::Unsupported;
+    if unknown {
+        return StoreError::NoLocks { path: path.to_owned(), source };
     }
+    writing(path)(source)
 }
 
-impl Drop for WriterLock {
-    fn drop(&mut self) {
-        // So that the next one's waiter is not told about this process. The lock itself goes with the file.
-        let _ = self.0.set_len(0);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_told_from_other_troubles() {
+        let code = |errno| failed(Path::new("/s/lock"), io::Error::from_raw_os_error(errno)).code();
+        assert_eq!([37, 38, 95, 22].map(code), ["store_without_locks"; 4]);
+        assert_eq!((code(5), code(13)), ("io_error", "store_unwritable"));
     }
 }

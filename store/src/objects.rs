@@ -17,7 +17,8 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -27,7 +28,6 @@ pub struct FolderTables {
     root: PathBuf,
     /// The right to write; `None` for readers.
     lock: Option<Arc<WriterLock>>,
-    temps: Arc<AtomicU64>,
     /// Folders of objects whose names are known to be on disk.
     durable: Arc<Mutex<HashSet<PathBuf>>>,
     checked: Checked,
@@ -44,7 +44,7 @@ impl FolderTables {
 
     fn new(root: &Path, lock: Option<Arc<WriterLock>>) -> Self {
         let checked = Checked::default();
-        Self { root: root.to_owned(), lock, temps: Arc::default(), durable: Arc::default(), checked }
+        Self { root: root.to_owned(), lock, durable: Arc::default(), checked }
     }
 
     /// Where an object is, if it is there.
@@ -77,8 +77,7 @@ impl FolderTables {
     fn temp(&self) -> Result<Temp, StoreError> {
         let folder = self.root.join("tmp");
         create_folder(&folder)?;
-        let number = self.temps.fetch_add(1, Ordering::Relaxed);
-        Ok(Temp(folder.join(format!("{}-{number}.tmp", std::process::id()))))
+        Ok(Temp(folder.join(temp_name())))
     }
 
     fn stage_file(&self) -> Result<StagedFile, StoreError> {
@@ -165,6 +164,15 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     files::link(from, to)
+}
+
+/// A name that no other process uses, not even one in another container that has the same id.
+fn temp_name() -> String {
+    static OWN: OnceLock<u128> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let since = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{:x}-{number}.tmp", std::process::id(), OWN.get_or_init(since))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {

@@ -1,35 +1,51 @@
 //! Reading without writing anything: beside a build, on a read-only store, for other users, and where there is no
-//! store yet. Everything is answered from the journal; the index belongs to the writer.
+//! store yet. Everything is answered from the journal; the index belongs to whichever writer has it open.
 
 use crate::error::StoreError;
 use crate::journal::{self, Torn};
+use crate::lock;
 use crate::objects::FolderTables;
+use crate::tail::Tail;
 use assets_core::catalog::{CatalogError, Past, Records};
 use assets_core::hash::{Fingerprint, ObjectId, RecordId};
 use assets_core::key::Step;
 use assets_core::ledger::Ledger;
 use assets_core::record::{Entry, StepRecord};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// All that happened to each step, newest first.
-type Histories = HashMap<Step, Vec<Past>>;
+/// When a thing happened to a step: the generation that it made or followed, records before attempts, then by the clock.
+/// The order in which segments are read must not show.
+type Place = (u64, u8, i64);
 
-/// Those of a journal of so many bytes.
-type Scanned = (u64, Arc<Histories>);
+/// All that happened, oldest first, and how far the journal was read for it.
+#[derive(Debug)]
+struct Scanned {
+    tail: Tail,
+    all: HashMap<Step, Vec<(Place, Past)>>,
+}
 
-/// A store to read from. Holds nothing open.
+/// A store to read from.
 #[derive(Debug, Clone)]
 pub struct Reader {
     root: PathBuf,
-    /// Filled by the first question for what was: a plan asks for every stale step, and one scan is enough.
+    /// Filled by the first question for what was: a plan asks for every stale step, and one scan is enough; later ones
+    /// read what was appended since.
     histories: Arc<Mutex<Option<Scanned>>>,
+    /// So that nothing is removed meanwhile, where that can be said.
+    _reading: Option<Arc<File>>,
 }
 
 impl Reader {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), histories: Arc::default() }
+        Self { root: root.to_owned(), histories: Arc::default(), _reading: lock::reading(root) }
+    }
+
+    /// One for a process that writes: nothing is removed while it does.
+    pub(crate) fn of_writer(root: &Path) -> Self {
+        Self { root: root.to_owned(), histories: Arc::default(), _reading: None }
     }
 
     /// Its objects and published tables, to read.
@@ -57,36 +73,50 @@ impl Reader {
         self.root.join("tables/.published")
     }
 
-    fn histories(&self) -> Result<Arc<Histories>, StoreError> {
-        let bytes = journal::bytes(&self.root.join("journal"))?;
+    fn history_of<T>(&self, step: &Step, answer: impl FnOnce(&[(Place, Past)]) -> T) -> Result<T, StoreError> {
         let mut known = self.histories.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, all)) = known.as_ref().filter(|(at, _)| *at == bytes) {
-            return Ok(Arc::clone(all));
+        let mut scanned = known.take().unwrap_or_else(|| Scanned::new(&self.root));
+        scanned.advance()?;
+        if scanned.tail.has_shrunk() {
+            scanned = Scanned::new(&self.root);
+            scanned.advance()?;
         }
-        let mut found: HashMap<Step, Vec<(u64, u8, Past)>> = HashMap::new();
-        self.scan(|entry| match entry {
-            Entry::Step(record) => {
-                let (step, generation, id) = (record.step.clone(), record.generation, record.id());
-                found.entry(step).or_default().push((generation, 0, Past::Record(id, Arc::from(record))));
-            }
-            // An attempt stands behind the record that was newest then.
-            Entry::Attempt(attempt) => {
-                let (step, generation) = (attempt.step.clone(), attempt.after_generation);
-                found.entry(step).or_default().push((generation, 1, Past::Attempt(attempt)));
-            }
-            _ => {}
-        })?;
-        let all = found.into_iter().map(|(step, mut pasts)| {
-            pasts.sort_by_key(|(generation, kind, _)| (*generation, *kind));
-            (step, pasts.into_iter().rev().map(|(_, _, past)| past).collect())
-        });
-        let all = Arc::new(all.collect());
-        *known = Some((bytes, Arc::clone(&all)));
-        Ok(all)
+        let found = answer(scanned.all.get(step).map_or(&[], Vec::as_slice));
+        *known = Some(scanned);
+        Ok(found)
     }
 
     fn scan(&self, mut each: impl FnMut(Entry)) -> Result<Vec<Torn>, StoreError> {
         Ok(journal::read(&self.root.join("journal"), &mut each)?.1)
+    }
+}
+
+impl Scanned {
+    fn new(root: &Path) -> Self {
+        Self { tail: Tail::new(&root.join("journal")), all: HashMap::new() }
+    }
+
+    fn advance(&mut self) -> Result<(), StoreError> {
+        let Self { tail, all } = self;
+        tail.advance(&|_| false, &mut |_, entries, _| {
+            for entry in entries {
+                let (step, place, past) = match entry {
+                    Entry::Step(record) => {
+                        let place = (record.generation, 0, record.span.end_us);
+                        (record.step.clone(), place, Past::Record(record.id(), Arc::from(record)))
+                    }
+                    // An attempt stands behind the record that was newest then.
+                    Entry::Attempt(attempt) => {
+                        let place = (attempt.after_generation, 1, attempt.span.end_us);
+                        (attempt.step.clone(), place, Past::Attempt(attempt))
+                    }
+                    _ => continue,
+                };
+                let own: &mut Vec<(Place, Past)> = all.entry(step).or_default();
+                let at = own.partition_point(|(other, _)| *other <= place);
+                own.insert(at, (place, past));
+            }
+        })
     }
 }
 
@@ -119,16 +149,15 @@ impl Records for Reader {
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {
-        let all = self.histories()?;
-        let records = all.get(step).into_iter().flatten().filter_map(|past| match past {
+        let fits = |(_, past): &(Place, Past)| match past {
             Past::Record(_, record) if record.fingerprint == *fingerprint => Some(Arc::clone(record)),
             _ => None,
-        });
-        Ok(records.collect())
+        };
+        Ok(self.history_of(step, |pasts| pasts.iter().rev().filter_map(fits).collect())?)
     }
 
     fn history(&self, step: &Step) -> Result<Vec<Past>, CatalogError> {
-        Ok(self.histories()?.get(step).cloned().unwrap_or_default())
+        Ok(self.history_of(step, |pasts| pasts.iter().rev().map(|(_, past)| past.clone()).collect())?)
     }
 
     fn of_object(&self, object: &ObjectId) -> Result<Vec<RecordId>, CatalogError> {

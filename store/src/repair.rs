@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Repairs the store at `root`, whose lock this is. Says what was done.
-pub(crate) fn repair(root: &Path, lock: WriterLock) -> Result<Vec<Reason>, StoreError> {
+pub(crate) fn repair(root: &Path, lock: Arc<WriterLock>) -> Result<Vec<Reason>, StoreError> {
     let mut done = Vec::new();
     done.extend(repair_format(root)?);
     for name in journal::segments(&root.join("journal"))? {
@@ -30,7 +30,7 @@ pub(crate) fn repair(root: &Path, lock: WriterLock) -> Result<Vec<Reason>, Store
     }
     let (objects, _) = examine::objects(root)?;
     // With the right to write, looking at a damaged one moves it away.
-    for (_, path) in examine::damaged(&FolderTables::to_write(root, Arc::new(lock)), &objects) {
+    for (_, path) in examine::damaged(&FolderTables::to_write(root, lock), &objects) {
         let message = format!("{} was damaged, and is in {} now", path.display(), root.join("damaged").display());
         done.push(Reason::new("object_set_aside", message).with("path", path.display().to_string()));
     }

@@ -50,6 +50,12 @@ fn passes_the_suites() {
         writer
     };
     conformance::catalog(&|| Box::new(fresh()));
+    conformance::shared_catalog(&|| {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (writer(folder.path()), writer(folder.path()));
+        folders.borrow_mut().push(folder);
+        (Box::new(one), Box::new(two))
+    });
     conformance::table_store(&|| Box::new(fresh().tables()));
     assert!(folders.borrow().iter().all(|folder| files(&folder.path().join("tmp")).is_empty()));
 }
@@ -76,7 +82,7 @@ fn readers_beside_the_writer_and_after_it_give_the_same_answers() {
     }
     conformance::records(&twin, &second);
     conformance::records(&twin, &reader(folder.path()));
-    assert_eq!(files(&folder.path().join("journal")).len(), 3, "two segments and the lock");
+    assert_eq!(files(&folder.path().join("journal")).len(), 4, "two segments, the lock and the claims");
 }
 
 #[test]
@@ -94,7 +100,7 @@ fn a_store_that_does_not_exist_is_empty_and_reading_does_not_make_it() {
     assert!(files(folder.path()).is_empty());
     // Nor does having nothing to do make a segment or an index.
     drop(writer(&path));
-    assert_eq!(files(&path.join("journal")), [path.join("journal/lock")]);
+    assert_eq!(files(&path.join("journal")), [path.join("journal/claims"), path.join("journal/lock")]);
     assert!(!path.join("catalog").exists());
 }
 
@@ -137,16 +143,16 @@ fn whatever_happens_to_the_index_the_answers_are_the_same() {
         },
         |catalog| fs::write(catalog.join("db"), vec![0x5a; 600_000]).unwrap(),
         |catalog| fs::write(catalog.join("conf"), "garbage").unwrap(),
-        |catalog| fs::write(catalog.join("state"), "assets catalog 2\nclosed\n").unwrap(),
+        |catalog| fs::write(catalog.join("state"), "assets catalog 3\nclosed\n").unwrap(),
         // Garbage in an index that says it was left open: sled itself has to notice, or panic.
         |catalog| {
             let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-            fs::write(catalog.join("state"), format!("assets catalog 1\nopen {boot}")).unwrap();
+            fs::write(catalog.join("state"), format!("assets catalog 2\nopen {boot}")).unwrap();
             fs::write(catalog.join("db"), vec![0x5a; 600_000]).unwrap();
         },
         |catalog| {
             let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-            fs::write(catalog.join("state"), format!("assets catalog 1\nopen {boot}")).unwrap();
+            fs::write(catalog.join("state"), format!("assets catalog 2\nopen {boot}")).unwrap();
             fs::OpenOptions::new().write(true).open(catalog.join("db")).unwrap().set_len(0).unwrap();
         },
     ];
@@ -212,27 +218,98 @@ fn an_index_that_cannot_be_made_fails_nothing() {
 }
 
 #[test]
-fn a_second_writer_fails_or_waits_and_is_told_for_whom() {
+fn who_needs_the_store_alone_fails_or_waits_and_is_told_for_whom() {
     let folder = tempfile::tempdir().unwrap();
-    let first = writer(folder.path());
-    let error = Store::open_writer(folder.path(), Wait::No, &mut |_| panic!("it does not wait")).err().unwrap();
+    let (first, beside) = (writer(folder.path()), writer(folder.path()));
+    let error = WriterLock::alone(folder.path(), Wait::No, &mut |_| panic!("it does not wait")).unwrap_err();
     assert_eq!((error.code(), error.transient()), ("store_busy", true));
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
     let (told, waits) = std::sync::mpsc::channel();
     let path = folder.path().to_owned();
-    let second = std::thread::spawn(move || {
-        let mut on_wait = |holder: &Holder| told.send(holder.pid).unwrap();
-        Store::open_writer(&path, Wait::Forever, &mut on_wait).unwrap().ledger().unwrap()
+    let alone = std::thread::spawn(move || {
+        let mut on_wait = |holder: &Holder| told.send(holder.process).unwrap();
+        drop(WriterLock::alone(&path, Wait::Forever, &mut on_wait).unwrap());
+        reader(&path).ledger().unwrap()
     });
     assert_eq!(waits.recv(), Ok(std::process::id()));
     fill(&first);
     // Tables alone keep the right to write.
     let tables = first.tables();
-    drop(first);
-    assert!(Store::open_writer(folder.path(), Wait::No, &mut |_| ()).is_err());
+    drop((first, beside));
+    assert!(WriterLock::alone(folder.path(), Wait::No, &mut |_| ()).is_err());
     drop(tables);
-    assert_eq!(second.join().unwrap(), reader(folder.path()).ledger().unwrap(), "it sees what the first one wrote");
+    assert_eq!(alone.join().unwrap(), reader(folder.path()).ledger().unwrap());
     assert!(waits.recv().is_err(), "told once");
+    // Who reads is in its way, and does not wait for it.
+    let reading = reader(folder.path());
+    assert!(WriterLock::alone(folder.path(), Wait::No, &mut |_| ()).is_err());
+    drop(reading);
+    let alone = WriterLock::alone(folder.path(), Wait::No, &mut |_| ()).unwrap();
+    assert!(!reader(folder.path()).ledger().unwrap().is_empty());
+    let opened = Store::open_writer(folder.path(), Wait::No, &mut |_| ());
+    assert_eq!(opened.err().unwrap().code(), "store_busy");
+    drop(alone);
+    writer(folder.path());
+}
+
+#[test]
+fn writers_side_by_side_know_what_the_other_has_done_whoever_has_the_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (writer(folder.path()), writer(folder.path()));
+    fill(&one);
+    fs::write(folder.path().join("tmp/1-0.tmp"), "the first one writes this").unwrap();
+    drop(writer(folder.path()));
+    assert!(folder.path().join("tmp/1-0.tmp").exists(), "it is not a leftover");
+    // The first one has the index open; the second one answers from the journal.
+    two.news().unwrap();
+    let more = |run: &str, build: &str| Entry::Step(Box::new(record(&step("wide", run), None, "n", build)));
+    for run in 0..20 {
+        let (writer, build) = if run % 3 == 0 { (&two, "b8") } else { (&one, "b9") };
+        assert_eq!(writer.commit(vec![more(&run.to_string(), build)]).unwrap(), Commit::Committed);
+        one.news().unwrap();
+        two.news().unwrap();
+        assert_eq!(one.of_build("b8").unwrap(), two.of_build("b8").unwrap());
+    }
+    conformance::records(&one, &two);
+    conformance::records(&one, &reader(folder.path()));
+    assert_eq!((one.position(), two.news().unwrap().len()), (two.position(), 0));
+    drop(one);
+    // Free now.
+    conformance::records(&two, &reader(folder.path()));
+    assert_eq!(two.commit(vec![more("last", "b8")]).unwrap(), Commit::Committed);
+    drop(two);
+    let state = fs::read_to_string(folder.path().join("catalog/state")).unwrap();
+    assert!(state.contains("\nclosed "), "{state}");
+    conformance::records(&writer(folder.path()), &reader(folder.path()));
+}
+
+#[test]
+fn links_in_place_of_the_stores_own_are_refused() {
+    for name in ["journal", "objects", "tables", "tmp", "catalog", "format"] {
+        let (folder, _) = filled();
+        let path = folder.path().join(name);
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::rename(&path, elsewhere.path().join("x")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path().join("x"), &path).unwrap();
+        let opened = Store::open_writer(folder.path(), Wait::No, &mut |_| ());
+        for error in [opened.err().unwrap(), Store::open_reader(folder.path()).unwrap_err()] {
+            assert_eq!((error.code(), error.transient()), ("store_link", false));
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+    // The store itself may be one.
+    let (folder, _) = filled();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+    writer(&link);
+    // Further inside, what would lead elsewhere is refused when it is met.
+    let tables = writer(folder.path()).tables();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("tables/wide")).unwrap();
+    let table = TableFile { output: name("wide"), stem: "r1".into() };
+    let error = tables.publish(&table, &put(&tables, b"rows")).unwrap_err();
+    assert_eq!(error.reason.code, "store_link");
+    assert!(files(elsewhere.path()).is_empty());
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Writing: commits to the journal, and the answers of the one process that may write, from memory for what is now
-//! and from the index for what was. Tables are in `objects`.
+//! Writing: commits to the journal, what other processes commit meanwhile, and answers, from memory for what is now and
+//! from the index for what was, or from the journal while another process has the index open. Tables are in `objects`.
 
+use crate::claims::{Claims, Taken};
 use crate::error::{StoreError, writing};
 use crate::files;
 use crate::index::Index;
@@ -8,7 +9,8 @@ use crate::journal::{self, Appender, Torn};
 use crate::lock::WriterLock;
 use crate::objects::FolderTables;
 use crate::reader::Reader;
-use assets_core::catalog::{Catalog, CatalogError, Commit, Past, Records};
+use crate::tail::Tail;
+use assets_core::catalog::{Catalog, CatalogError, Claim, Commit, Past, Records, Work};
 use assets_core::hash::{Fingerprint, ObjectId, RecordId};
 use assets_core::key::Step;
 use assets_core::ledger::Ledger;
@@ -23,18 +25,31 @@ pub struct Writer {
     root: PathBuf,
     /// Before the lock: the index closes while nobody else can open it.
     index: Mutex<Slot>,
-    appender: Mutex<Appender>,
+    journaling: Mutex<Journaling>,
     ledger: RwLock<Ledger>,
+    claims: Claims,
     /// For what was, when the index is out of order.
     journal: Reader,
     tables: FolderTables,
     torn: Vec<Torn>,
 }
 
+/// The journal as this process writes it, and as it follows what others write.
+struct Journaling {
+    appender: Appender,
+    tail: Tail,
+    /// What others committed and nobody has asked for yet.
+    news: Vec<Entry>,
+}
+
 /// The index is opened when it is first needed, so that having nothing to do costs nothing.
 enum Slot {
     Unopened,
-    Open(Arc<Index>),
+    Open {
+        index: Arc<Index>,
+        /// After the index: nobody else opens it before it is closed.
+        _claim: Taken,
+    },
     Broken,
 }
 
@@ -44,20 +59,49 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Writer {
-    pub(crate) fn open(root: &Path, lock: WriterLock) -> Result<Self, StoreError> {
+    pub(crate) fn open(root: &Path, lock: Arc<WriterLock>) -> Result<Self, StoreError> {
         let mut ledger = Ledger::default();
         let folder = root.join("journal");
-        let (ends, torn) = journal::read(&folder, &mut |entry| ledger.apply(entry))?;
-        clear(&root.join("tmp"))?;
+        let mut tail = Tail::new(&folder);
+        tail.advance(&|_| false, &mut |_, entries, _| entries.into_iter().for_each(|entry| ledger.apply(entry)))?;
+        let (torn, appender) = (tail.torn(), Appender::new(&folder, tail.ends().clone()));
         Ok(Self {
             root: root.to_owned(),
             index: Mutex::new(Slot::Unopened),
-            appender: Mutex::new(Appender::new(&folder, ends)),
+            journaling: Mutex::new(Journaling { appender, tail, news: Vec::new() }),
             ledger: RwLock::new(ledger),
-            journal: Reader::new(root),
-            tables: FolderTables::to_write(root, Arc::new(lock)),
+            claims: Claims::open(root)?,
+            journal: Reader::of_writer(root),
+            tables: FolderTables::to_write(root, lock),
             torn,
         })
+    }
+
+    /// Folds in what other processes have committed.
+    fn follow(&self, journaling: &mut Journaling) -> Result<(), StoreError> {
+        let Journaling { appender, tail, news } = journaling;
+        let mut frames = Vec::new();
+        let own = |name: &str| appender.is_own(name);
+        tail.advance(&own, &mut |name, entries, end| frames.push((name.to_owned(), entries, end)))?;
+        for (segment, entries, end) in frames {
+            appender.note(&segment, end);
+            self.fold(&entries, &segment, end);
+            let mut ledger = self.ledger.write().unwrap_or_else(PoisonError::into_inner);
+            entries.iter().cloned().for_each(|entry| ledger.apply(entry));
+            news.extend(entries);
+        }
+        Ok(())
+    }
+
+    /// Folds a frame into the index, where that is open. The frame is true: nothing here fails it.
+    fn fold(&self, entries: &[Entry], segment: &str, end: crate::journal::End) {
+        let mut slot = lock(&self.index);
+        if let Slot::Open { index, .. } = &*slot
+            && index.fold(entries, segment, end).is_err()
+        {
+            index.give_up();
+            *slot = Slot::Broken;
+        }
     }
 
     /// Its objects and published tables. They keep the right to write for as long as they live.
@@ -72,7 +116,7 @@ impl Writer {
 
     /// Names the journal as it is now: another one after every commit.
     pub fn position(&self) -> String {
-        journal::position(lock(&self.appender).ends())
+        journal::position(lock(&self.journaling).appender.ends())
     }
 
     /// The position up to which everything is published, if that is known. It is gone with the tables.
@@ -91,7 +135,7 @@ impl Writer {
                 files::sync_folder(&path)?;
             }
         }
-        let temp = self.root.join("tmp/published.tmp");
+        let temp = self.root.join(format!("tmp/published-{}.tmp", std::process::id()));
         files::create_folder(&self.root.join("tmp"))?;
         files::replace(&self.journal.mark(), &temp, format!("{position}\n").as_bytes())
     }
@@ -101,25 +145,30 @@ impl Writer {
         {
             let slot = lock(&self.index);
             match &*slot {
-                Slot::Open(index) => return Some(Arc::clone(index)),
+                Slot::Open { index, .. } => return Some(Arc::clone(index)),
                 Slot::Broken => return None,
                 Slot::Unopened => {}
             }
         }
-        // Always the appender first, then the index, as a commit does.
-        let appender = lock(&self.appender);
+        // Always the journal first, then the index, as a commit does.
+        let journaling = lock(&self.journaling);
         let mut slot = lock(&self.index);
         if matches!(*slot, Slot::Unopened) {
-            *slot = self.open_index(&appender);
+            *slot = self.open_index(&journaling.appender);
         }
         match &*slot {
-            Slot::Open(index) => Some(Arc::clone(index)),
+            Slot::Open { index, .. } => Some(Arc::clone(index)),
             _ => None,
         }
     }
 
     fn open_index(&self, appender: &Appender) -> Slot {
-        Index::open(&self.root, appender.ends()).map_or(Slot::Broken, |index| Slot::Open(Arc::new(index)))
+        // Another process may have it open: then that is tried again at the next question.
+        let Some(taken) = self.claims.index() else { return Slot::Unopened };
+        match Index::open(&self.root, appender.ends()) {
+            Ok(index) => Slot::Open { index: Arc::new(index), _claim: taken },
+            Err(_) => Slot::Broken,
+        }
     }
 
     /// Answers from the index, or else from the journal: the same.
@@ -157,8 +206,8 @@ fn conflict(ledger: &Ledger, batch: &[Entry]) -> Option<Step> {
     None
 }
 
-/// Whoever holds the lock finds only leftovers here.
-fn clear(folder: &Path) -> Result<(), StoreError> {
+/// Whoever is alone in a store finds only leftovers here.
+pub(crate) fn clear(folder: &Path) -> Result<(), StoreError> {
     for entry in std::fs::read_dir(folder).map_err(writing(folder))? {
         let entry = entry.map_err(writing(folder))?;
         let path = entry.path();
@@ -177,27 +226,38 @@ impl Catalog for Writer {
         if batch.is_empty() {
             return Ok(Commit::Committed);
         }
-        let mut appender = lock(&self.appender);
+        let mut journaling = lock(&self.journaling);
+        // What begins and ends a build replaces nothing: it has to be known what it comes after, and no more.
+        if batch.iter().any(|entry| matches!(entry, Entry::Step(_))) {
+            self.follow(&mut journaling)?;
+        }
         let known = self.ledger.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(step) = conflict(&known, &batch) {
             return Ok(Commit::Conflict(step));
         }
         drop(known);
-        let (segment, end) = appender.append(&batch)?;
-        // It is true now: nothing below may fail it.
+        let (segment, end) = journaling.appender.append(&batch)?;
         let mut slot = lock(&self.index);
-        match &*slot {
-            Slot::Unopened => *slot = self.open_index(&appender),
-            Slot::Open(index) if index.fold(&batch, &segment, end).is_err() => {
-                index.give_up();
-                *slot = Slot::Broken;
-            }
-            Slot::Open(_) | Slot::Broken => {}
+        if matches!(*slot, Slot::Unopened) {
+            *slot = self.open_index(&journaling.appender);
+            drop(slot);
+        } else {
+            drop(slot);
+            self.fold(&batch, &segment, end);
         }
-        drop(slot);
         let mut ledger = self.ledger.write().unwrap_or_else(PoisonError::into_inner);
         batch.into_iter().for_each(|entry| ledger.apply(entry));
         Ok(Commit::Committed)
+    }
+
+    fn claim(&self, work: &Work) -> Result<Claim, CatalogError> {
+        Ok(self.claims.claim(work)?)
+    }
+
+    fn news(&self) -> Result<Vec<Entry>, CatalogError> {
+        let mut journaling = lock(&self.journaling);
+        self.follow(&mut journaling)?;
+        Ok(std::mem::take(&mut journaling.news))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the command line needs of a program: how to open a project, and the few things that only its backends can do.
 //! The composition root implements these; nothing here names a concrete store or format.
 
-use assets_core::catalog::{Catalog, Records};
+use assets_core::catalog::{Catalog, Holder, Records};
 use assets_core::compute::{Examiner, Packer, Worker};
 use assets_core::finding::Finding;
 use assets_core::graph::Graph;
@@ -10,10 +10,11 @@ use assets_core::logs::Logs;
 use assets_core::record::OutputRecord;
 use assets_core::source::Source;
 use assets_core::table::Table;
-use assets_core::table_store::TableStore;
-use assets_core::{AssetName, Reason};
+use assets_core::table_store::{TableStore, TableStoreError};
+use assets_core::{AssetName, Reason, Step};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An error that ends the program: what happened, what to do, and the exit code.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,19 +139,86 @@ pub trait WriteStore: Send + Sync {
     fn tables(&self) -> Arc<dyn TableStore>;
     /// Whether all that is recorded is known to be published.
     fn all_published(&self) -> bool;
-    /// Says that all that is recorded now is published.
-    fn mark_published(&self) -> Result<(), Failure>;
+    /// Says that all that is recorded, as far as this handle knows, is published.
+    fn mark_published(&self) -> Result<(), TableStoreError>;
 }
 
-/// Who holds the store, while one waits for it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Holder {
-    /// Its process.
-    pub process: u32,
-    /// Its command line.
-    pub command: String,
-    /// When it began, microseconds since the epoch.
-    pub since_us: i64,
+/// What `gc` is asked for.
+#[derive(Debug, Clone)]
+pub struct GcOptions {
+    /// Whether to remove; otherwise only to look.
+    pub remove: bool,
+    /// Versions of each step to keep.
+    pub versions: u16,
+    /// Whatever is younger stays.
+    pub younger_than: Duration,
+    /// The size that the store is not to exceed; `None` for what the settings say.
+    pub max_bytes: Option<u64>,
+    /// Whether tables of what is not declared go too.
+    pub undeclared: bool,
+    /// Whether to wait for builds and readers.
+    pub wait: bool,
+}
+
+/// A file that is not needed.
+#[derive(Debug, Clone)]
+pub struct GcGarbage {
+    /// Why, in a word.
+    pub kind: &'static str,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What removing it gives back.
+    pub bytes: u64,
+    /// The step it was made for, if that is known.
+    pub step: Option<Step>,
+}
+
+/// What `gc` has found.
+#[derive(Debug, Clone)]
+pub struct GcFound {
+    /// What goes.
+    pub garbage: Vec<GcGarbage>,
+    /// The size of the store afterwards.
+    pub bytes_left: u64,
+    /// Whether that is still too large.
+    pub is_too_large: bool,
+    /// Outputs with tables that nothing declares.
+    pub undeclared: Vec<AssetName>,
+}
+
+/// How good or bad a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Worth knowing.
+    Warn,
+    /// Something does not work.
+    Bad,
+}
+
+impl Level {
+    /// The word used everywhere.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// One thing that `doctor` looked at.
+#[derive(Debug, Clone)]
+pub struct Diagnosis {
+    /// What: a stable word.
+    pub check: String,
+    /// How it is.
+    pub level: Level,
+    /// A sentence.
+    pub message: String,
+    /// What to do about it.
+    pub advice: Option<String>,
 }
 
 /// An opened project: a pipeline with its settings, sources and store.
@@ -167,7 +235,8 @@ pub trait Project: Send + Sync {
     fn workers(&self) -> Option<usize>;
     /// Opens the store for reading. A store that does not exist yet is empty.
     fn reader(&self) -> Result<Box<dyn ReadStore>, Failure>;
-    /// Opens the store for writing; waits for another build unless `wait` is false, saying once for whom.
+    /// Opens the store for writing, beside other builds; waits for whoever needs it alone unless `wait` is false, saying
+    /// once for whom.
     fn writer(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Box<dyn WriteStore>, Failure>;
     /// Looks at every file of the store but the published tables, and changes nothing.
     fn examine(&self) -> Result<Examined, Failure>;
@@ -196,6 +265,10 @@ pub trait Project: Send + Sync {
     ) -> Result<Table, Failure>;
     /// Answers a query over the recorded outputs. Every declared output is a table, empty where nothing is recorded.
     fn sql(&self, tables: Arc<dyn TableStore>, ledger: &Ledger, query: &str) -> Result<Table, Failure>;
+    /// Looks for what the store can do without, and removes it if asked to; says once for whom it waits.
+    fn gc(&self, options: &GcOptions, on_wait: &mut dyn FnMut(&Holder)) -> Result<GcFound, Failure>;
+    /// Looks at the surroundings.
+    fn doctor(&self) -> Vec<Diagnosis>;
     /// Writes a query's answer as Parquet.
     fn write_parquet(&self, table: &Table, path: &Path) -> Result<(), Failure>;
 }

@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Parses the arguments, or says what is wrong with them.
 pub(crate) fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
@@ -114,6 +115,10 @@ pub(crate) enum Verb {
     Verify(VerifyArgs),
     /// Put right what verify finds
     Repair(RepairArgs),
+    /// Show what the store can do without, and remove it with --yes
+    Gc(GcArgs),
+    /// Look at the surroundings: file system, locks, rights, room, clock, sources
+    Doctor,
     /// List what an expression of a feature can call
     Functions(FunctionsArgs),
 }
@@ -177,7 +182,7 @@ pub(crate) struct MaterializeArgs {
     /// Steps made at the same time; default: the settings', else cores + 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
-    /// Fail instead of waiting while another process builds
+    /// Fail instead of waiting for steps that another process makes
     #[arg(long)]
     pub(crate) no_wait: bool,
 }
@@ -403,6 +408,49 @@ pub(crate) struct SqlArgs {
     /// Write to this file instead of stdout
     #[arg(long, short, value_name = "F")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// `gc`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Never removed: what is published, and the newest version of every table. What is removed is made again \
+when it is needed.\nWaits for builds and for whoever reads.\n\nExamples:\n  assets gc\n  assets gc --yes\n  \
+assets gc --keep 1 --older-than 0s --yes\n  assets gc --max 50GB"
+)]
+pub(crate) struct GcArgs {
+    /// Remove it; otherwise it is only shown
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Versions of each table that stay, the newest among them: going back to the settings of one costs nothing
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) keep: u16,
+    /// What is younger stays: 90s, 30m, 12h, 7d
+    #[arg(long, value_name = "AGE", default_value = "1d", value_parser = age)]
+    pub(crate) older_than: Duration,
+    /// The size that the store is not to exceed, such as 50GB or 200GiB; default: `store_max` of the settings
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse)]
+    pub(crate) max: Option<u64>,
+    /// Also tables that nothing declares any more
+    #[arg(long)]
+    pub(crate) undeclared: bool,
+    /// Fail instead of waiting for builds and readers
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// An age: a number with `s`, `m`, `h` or `d`.
+fn age(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err("write a number with s, m, h or d, such as 12h".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "write a number with s, m, h or d, such as 12h".to_owned())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
 }
 
 fn positive(text: &str) -> Result<f64, String> {

@@ -55,8 +55,15 @@ impl From<CatalogError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let transient = error.is_transient();
-        let help = transient.then(|| "this may pass: run the command again".to_owned());
-        Self { reason: error.reason(), help, exit: if transient { TRANSIENT } else { STORE } }
+        let reason = error.reason();
+        let help = match reason.code.as_str() {
+            "disk_full" => {
+                "make room (`assets gc` shows what can go) and run the command again: what was finished is kept"
+            }
+            _ if transient => "this may pass: run the command again",
+            _ => "`assets doctor` looks at what the store stands on",
+        };
+        Self { reason, help: Some(help.to_owned()), exit: if transient { TRANSIENT } else { STORE } }
     }
 }
 

@@ -71,7 +71,11 @@ fn asked(_signal: i32) {
         }
         std::process::exit(i32::from(EXIT));
     }
-    let line = "finishing the steps that run; press Ctrl-C again to stop at once";
+    tell("finishing the steps that run; press Ctrl-C again to stop at once");
+}
+
+/// Says a line on stderr, beside whatever draws there.
+pub(crate) fn tell(line: &str) {
     match lock(&TELL).as_deref() {
         Some(tell) => tell(line),
         None => eprintln!("{line}"),

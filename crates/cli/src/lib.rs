@@ -11,6 +11,7 @@ mod out;
 mod progress;
 mod render;
 mod session;
+pub mod size;
 mod verbs;
 
 use crate::app::{App, Failure};
@@ -76,5 +77,7 @@ fn dispatch(app: &dyn App, out: &Out, cli: &Cli, args: &[OsString]) -> Result<u8
         Verb::Check(args) => verbs::check::run(app, out, global, args),
         Verb::Verify(args) => verbs::verify::run(app, out, global, args),
         Verb::Repair(args) => verbs::repair::run(app, out, global, args),
+        Verb::Gc(args) => verbs::gc::run(app, out, global, args),
+        Verb::Doctor => verbs::doctor::run(app, out, global),
     }
 }

@@ -5,6 +5,8 @@ use crate::key::Step;
 use crate::ledger::Ledger;
 use crate::reason::Reason;
 use crate::record::{AttemptRecord, Entry, StepRecord};
+use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 /// Why the catalog can't answer or commit.
@@ -24,6 +26,63 @@ pub enum Commit {
     Committed,
     /// Nothing of it: the step has a newer record than the one the batch replaces.
     Conflict(Step),
+}
+
+/// What one process does at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Makes or publishes a step.
+    Step(Step),
+    /// Writes files that many steps share.
+    Views,
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(step) => write!(f, "makes {step}"),
+            Self::Views => f.write_str("publishes"),
+        }
+    }
+}
+
+/// Another process that is at work on the store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// Its process id; 0 where it isn't known.
+    pub process: u32,
+    /// Its command line; empty where it isn't known.
+    pub command: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.process, self.command.as_str()) {
+            (0, _) => f.write_str("another process"),
+            (process, "") => write!(f, "process {process}"),
+            (process, command) => write!(f, "process {process} ({command})"),
+        }
+    }
+}
+
+/// A claim, for as long as this lives and its process does.
+pub struct Held {
+    _what: Box<dyn Any + Send>,
+}
+
+impl Held {
+    /// A claim that ends when `what` is dropped.
+    pub fn new(what: impl Any + Send) -> Self {
+        Self { _what: Box::new(what) }
+    }
+}
+
+/// What became of a claim.
+pub enum Claim {
+    /// The work is this process' to do.
+    Ours(Held),
+    /// Another one does it.
+    Theirs(Holder),
 }
 
 /// One thing that happened to a step, as `history` tells it.
@@ -56,9 +115,19 @@ pub trait Records: Send + Sync {
     fn with_reason(&self, code: &str) -> Result<Vec<Step>, CatalogError>;
 }
 
-/// Writing. A handle exists only while its process may write.
+/// Writing. A handle exists only while its process may write; several processes may at once, each with its own handle.
+///
+/// Whoever makes a step claims it, then looks at what is new, and only then decides: nobody else commits the step as
+/// long as the claim is held.
 pub trait Catalog: Records {
     /// Makes a batch true: all of it, durable, in order; or nothing, if a record in it does not replace the tip of
     /// its step (compare and swap by `StepRecord::replaces`).
     fn commit(&self, batch: Vec<Entry>) -> Result<Commit, CatalogError>;
+
+    /// Claims a piece of work, or says who has it. Never waits. A claim vanishes with its process.
+    fn claim(&self, work: &Work) -> Result<Claim, CatalogError>;
+
+    /// What other handles have committed since this was asked last; at first, since this one was opened. Entries may be
+    /// told that `ledger` holds already: folding them in again changes nothing.
+    fn news(&self) -> Result<Vec<Entry>, CatalogError>;
 }

@@ -1,5 +1,6 @@
 //! What is true now, folded from entries one by one: the newest record of every step, its latest failed attempt, the
-//! sources as last read, the builds. Every backend answers from such a fold, so that all give the same answers.
+//! sources as last read, the builds. Every backend answers from such a fold, so that all give the same answers, in
+//! whatever order it meets what several processes wrote at once.
 
 use crate::hash::RecordId;
 use crate::key::{AssetName, Partition, Step};
@@ -14,8 +15,8 @@ pub struct Tip {
     pub made: Option<(RecordId, Arc<StepRecord>)>,
     /// The latest attempt; history once a newer record exists.
     last_attempt: Option<AttemptRecord>,
-    /// The how-manyth step of its asset this was to get a record, from 0: packed tables are cut by it.
-    pub ordinal: u64,
+    /// Generation and end of the earliest record that was met: the first one, once all are.
+    first: Option<(u64, i64)>,
 }
 
 impl Tip {
@@ -39,7 +40,6 @@ impl Tip {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ledger {
     tips: HashMap<Step, Tip>,
-    recorded: HashMap<AssetName, u64>,
     sources: BTreeMap<String, SourceRecord>,
     builds: Vec<(BuildRecord, Option<BuildEnd>)>,
 }
@@ -49,7 +49,11 @@ impl Ledger {
     /// steps written by different processes.
     pub fn apply(&mut self, entry: Entry) {
         match entry {
-            Entry::Begin(build) => self.builds.push((build, None)),
+            Entry::Begin(build) => {
+                if !self.builds.iter().rev().any(|(known, _)| known.id == build.id) {
+                    self.builds.push((build, None));
+                }
+            }
             Entry::End(end) => {
                 if let Some((_, slot)) = self.builds.iter_mut().rev().find(|(build, _)| build.id == end.id) {
                     *slot = Some(end);
@@ -63,8 +67,11 @@ impl Ledger {
                 }
             }
             Entry::Attempt(attempt) => {
-                let step = attempt.step.clone();
-                self.tips.entry(step).or_default().last_attempt = Some(attempt);
+                let tip = self.tips.entry(attempt.step.clone()).or_default();
+                let place = |attempt: &AttemptRecord| (attempt.after_generation, attempt.span.end_us);
+                if tip.last_attempt.as_ref().is_none_or(|last| place(last) <= place(&attempt)) {
+                    tip.last_attempt = Some(attempt);
+                }
             }
             Entry::Step(record) => self.apply_step(*record),
         }
@@ -72,11 +79,8 @@ impl Ledger {
 
     fn apply_step(&mut self, record: StepRecord) {
         let tip = self.tips.entry(record.step.clone()).or_default();
-        if tip.made.is_none() {
-            let count = self.recorded.entry(record.step.asset.clone()).or_default();
-            tip.ordinal = *count;
-            *count += 1;
-        }
+        let place = (record.generation, record.span.end_us);
+        tip.first = Some(tip.first.map_or(place, |first| first.min(place)));
         if record.generation > tip.generation() {
             tip.made = Some((record.id(), Arc::new(record)));
         }
@@ -95,6 +99,21 @@ impl Ledger {
     /// Every step that was ever made or tried.
     pub fn steps(&self) -> impl Iterator<Item = (&Step, &Tip)> {
         self.tips.iter()
+    }
+
+    /// The how-manyth step of its asset each was to get a record, from 0, of the assets that are wanted: packed tables are
+    /// cut by it. Steps that two processes made at once stand by their ends: who reads them in which order changes nothing.
+    pub fn ordinals(&self, wanted: impl Fn(&AssetName) -> bool) -> HashMap<&Step, u64> {
+        let mut by_asset: HashMap<&AssetName, Vec<(i64, &Step)>> = HashMap::new();
+        for (step, tip) in self.tips.iter().filter(|(step, _)| wanted(&step.asset)) {
+            by_asset.entry(&step.asset).or_default().extend(tip.first.map(|(_, end_us)| (end_us, step)));
+        }
+        let mut ordinals = HashMap::new();
+        for mut steps in by_asset.into_values() {
+            steps.sort_unstable();
+            ordinals.extend((0..).zip(steps).map(|(ordinal, (_, step))| (step, ordinal)));
+        }
+        ordinals
     }
 
     /// The partitions of an asset that have a record.

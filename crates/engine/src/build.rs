@@ -1,6 +1,10 @@
 //! The build: takes steps as their inputs settle, judges each with what its inputs really hold, hands the stale ones
 //! to the executor, commits what comes back, publishes what was committed.
 
+mod asked;
+mod ending;
+mod sharing;
+
 use crate::EngineError;
 use crate::event::{Event, StepEvent};
 use crate::inputs::{self, Lookup, StepNow};
@@ -9,21 +13,21 @@ use crate::parts;
 use crate::plan::{self, Plan, PlannedPart, PlannedStep, Ready, World};
 use crate::pool::now_us;
 use crate::publish::Publisher;
-use crate::request;
 use crate::schedule::{Index, Schedule};
 use crate::scope::Scope;
 use crate::sound;
 use crate::told::{event, is_transient, told};
-use assets_core::catalog::{Catalog, Commit};
+use assets_core::catalog::{Catalog, Commit, Held};
 use assets_core::compute::Packer;
-use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
+use assets_core::executor::{Executor, StepOutcome, WITHDRAWN};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
-use assets_core::record::{AttemptRecord, BuildEnd, BuildRecord, Counts, Entry, Outcome, Span, StepRecord};
+use assets_core::record::{AttemptRecord, BuildRecord, Counts, Entry, Outcome, Span};
 use assets_core::source::Identified;
-use assets_core::table_store::TableStore;
+use assets_core::table_store::{TableStore, TableStoreError};
 use assets_core::{AssetName, Mapping, Reason, Step};
+use sharing::Others;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -41,6 +45,8 @@ pub struct Backends<'a> {
     pub executor: &'a dyn Executor,
     /// Who writes packed views.
     pub packer: &'a dyn Packer,
+    /// Says that all that is recorded, as far as the catalog knows now, is published.
+    pub mark_published: &'a dyn Fn() -> Result<(), TableStoreError>,
 }
 
 /// What a build is told besides its scope.
@@ -54,6 +60,8 @@ pub struct BuildOptions {
     pub version: String,
     /// Whether everything recorded is known to be published (then only what this build makes is).
     pub all_published: bool,
+    /// Whether to wait for steps that other processes make; else they are an error.
+    pub wait: bool,
     /// When a person began to wait: before sources were identified.
     pub since: Instant,
 }
@@ -88,6 +96,15 @@ struct Running {
     ready: Ready,
     because: Vec<Reason>,
     parts: Vec<PlannedPart>,
+    held: Held,
+}
+
+/// What a step has come to, not committed yet, with the claim on it.
+struct Pending {
+    at: Index,
+    entry: Entry,
+    event: StepEvent,
+    held: Held,
 }
 
 struct Build<'a> {
@@ -105,7 +122,10 @@ struct Build<'a> {
     /// Steps in the hands of workers.
     running: BTreeMap<Step, Running>,
     /// Committed together, then settled.
-    pending: Vec<(Index, Entry, StepEvent)>,
+    pending: Vec<Pending>,
+    others: Others,
+    /// What is asked for, without doing anything again that was done meanwhile.
+    unforced: Scope,
     counts: Counts,
     only_transient: bool,
     unpublished: usize,
@@ -136,6 +156,8 @@ pub fn materialize<'a>(
     let (planned, is_fresh) = (announce(&plan, events), plan.is_fresh());
     let schedule = Schedule::new(graph, plan.steps.iter().map(|step| step.step.clone()).collect());
     let publisher = Publisher::new(graph, tables, backends.packer);
+    let mut unforced = scope.clone();
+    unforced.force = false;
     let mut build = Build {
         backends,
         sources,
@@ -149,6 +171,8 @@ pub fn materialize<'a>(
         publisher,
         running: BTreeMap::new(),
         pending: Vec::new(),
+        others: Others::new(),
+        unforced,
         counts: Counts::default(),
         only_transient: true,
         unpublished: 0,
@@ -159,7 +183,10 @@ pub fn materialize<'a>(
     build.start(is_fresh)?;
     let interrupted = build.run(cancel)?;
     let seconds = options.since.elapsed().as_secs_f64();
-    build.finish(interrupted)?;
+    build.finish(interrupted, cancel)?;
+    if let Some((step, holder)) = build.others.busy.take() {
+        return Err(EngineError::Busy(step, holder));
+    }
     (build.events)(Event::Finished { counts: build.counts, seconds, interrupted });
     Ok(BuildSummary {
         counts: build.counts,
@@ -192,9 +219,11 @@ impl<'a> Build<'a> {
     /// do writes nothing at all.
     fn start(&mut self, nothing_to_make: bool) -> Result<(), EngineError> {
         if !self.options.all_published {
-            self.publisher.missing(&self.ledger)?;
+            let steps = self.publisher.missing(&self.ledger);
+            self.publish(steps)?;
         } else {
-            self.publisher.note_lost(&self.ledger)?;
+            let steps = self.publisher.lost(&self.ledger);
+            self.publish(steps)?;
         }
         // A source too young to trust its stat would be recorded at every look; one that moved has to be known before it
         // changes in its new place.
@@ -206,11 +235,13 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    /// The begin record goes before the first thing that a build writes.
-    fn commit(&mut self, mut entries: Vec<Entry>) -> Result<(), EngineError> {
+    /// The begin record goes before the first thing that a build writes. The step, if there is one, that another
+    /// process has recorded meanwhile: nothing is committed then.
+    fn commit(&mut self, mut entries: Vec<Entry>) -> Result<Option<Step>, EngineError> {
         if entries.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
+        let has_begun = self.begun;
         if !self.begun {
             self.begun = true;
             let begin = BuildRecord {
@@ -225,9 +256,12 @@ impl<'a> Build<'a> {
         }
         match self.backends.catalog.commit(entries.clone())? {
             Commit::Committed => entries.into_iter().for_each(|entry| self.ledger.apply(entry)),
-            Commit::Conflict(step) => return Err(EngineError::Conflict(step)),
+            Commit::Conflict(step) => {
+                self.begun = has_begun;
+                return Ok(Some(step));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn run(&mut self, cancel: &AtomicBool) -> Result<bool, EngineError> {
@@ -241,27 +275,52 @@ impl<'a> Build<'a> {
                 self.cancel_rest();
                 return Ok(true);
             }
-            let started = !cancelled && self.start_ready(&sender);
+            let before = self.counts.total();
+            let started = !cancelled && self.start_ready(&sender)?;
             self.collect(&outcomes, started || !self.pending.is_empty());
             self.land()?;
+            if !self.idle(self.counts.total() > before) {
+                self.cancel_rest();
+                return Ok(false);
+            }
         }
         Ok(false)
     }
 
     /// Judges steps whose inputs are settled and submits the stale ones, until the executor has its hands full.
-    fn start_ready(&mut self, sender: &Sender<StepOutcome>) -> bool {
+    fn start_ready(&mut self, sender: &Sender<StepOutcome>) -> Result<bool, EngineError> {
         let mut progressed = false;
+        for at in self.due() {
+            self.begin_step(at, sender, true)?;
+        }
         while self.running.len() < self.backends.executor.width() && self.pending.len() < 64 {
             let Some(at) = self.schedule.take() else { break };
             progressed = true;
-            self.begin_step(at, sender);
+            self.begin_step(at, sender, false)?;
         }
-        progressed
+        Ok(progressed)
     }
 
-    fn begin_step(&mut self, at: Index, sender: &Sender<StepOutcome>) {
+    /// `was_aside`: there was something to do when it was looked at last, but another process had it.
+    fn begin_step(&mut self, at: Index, sender: &Sender<StepOutcome>, was_aside: bool) -> Result<(), EngineError> {
         let step = self.schedule.step(at).clone();
-        let Some(mut planned) = self.planned_or_judged(&step) else { return self.schedule.settle(at) };
+        let mut claim = None;
+        if was_aside {
+            let Some(held) = self.claim(at, &step)? else { return Ok(()) };
+            claim = Some(held);
+            self.take_news()?;
+        }
+        let Some(mut planned) = self.planned_or_judged(&step) else {
+            self.schedule.settle(at);
+            return Ok(());
+        };
+        if claim.is_none() && planned.ready.is_some() && planned.verdict.state != State::Fresh {
+            let Some(held) = self.claim(at, &step)? else { return Ok(()) };
+            claim = Some(held);
+            if self.take_news()? {
+                planned = self.planned_or_judged(&step).unwrap_or(planned);
+            }
+        }
         for warning in planned.warnings() {
             (self.events)(Event::Warning(warning.clone()));
             if planned.verdict.state != State::Fresh {
@@ -269,19 +328,22 @@ impl<'a> Build<'a> {
                 planned.verdict.reasons.push(warning);
             }
         }
-        match (planned.verdict.state, planned.ready.take()) {
-            (State::Fresh, Some(_)) => self.settle(at, &step, Outcome::Fresh, Settled::Stands),
-            (State::Reusable, Some(ready)) if ready.older.is_some() => {
-                self.reuse(at, step, ready, planned.verdict.reasons)
+        match (planned.verdict.state, planned.ready.take(), claim) {
+            (State::Fresh, Some(_), _) => self.settle(at, &step, Outcome::Fresh, Settled::Stands),
+            (State::Reusable, Some(ready), Some(held)) if ready.older.is_some() => {
+                self.reuse(at, step, ready, planned.verdict.reasons, held);
             }
-            (State::Stale | State::Failed | State::Maybe | State::Reusable, Some(ready)) => {
+            (State::Stale | State::Failed | State::Maybe | State::Reusable, Some(ready), Some(held)) => {
+                if self.settle_as_failed_elsewhere(at, &step, &ready) {
+                    return Ok(());
+                }
                 let request = self.request(&step, &ready, &planned.parts);
                 (self.events)(Event::Started(step.clone()));
-                let running = Running { at, ready, because: planned.verdict.reasons, parts: planned.parts };
+                let running = Running { at, ready, because: planned.verdict.reasons, parts: planned.parts, held };
                 self.running.insert(step, running);
                 self.backends.executor.submit(request, sender.clone());
             }
-            (state, _) => {
+            (state, ..) => {
                 let (root, reason) = plan::root_cause(&planned);
                 let outcome = if state == State::Blocked { Outcome::Blocked } else { Outcome::Failed };
                 self.only_transient &= outcome == Outcome::Blocked || is_transient(&reason);
@@ -290,6 +352,7 @@ impl<'a> Build<'a> {
                 self.settle(at, &step, outcome, Settled::Bad(root, reason));
             }
         }
+        Ok(())
     }
 
     /// The plan's verdict where all inputs were known to it and still are what it saw; else a new one.
@@ -302,7 +365,7 @@ impl<'a> Build<'a> {
         let has_moved = own.any(|from| self.moved.contains(&from))
             || !over_all.is_empty() && self.moved.iter().any(|moved| over_all.contains(&moved.asset));
         match self.plan.get(step).filter(|planned| planned.ready.is_some()) {
-            Some(planned) if !has_moved => Some(planned.clone()),
+            Some(planned) if !has_moved && !self.has_arrived(step) => Some(planned.clone()),
             _ => self.judge(step),
         }
     }
@@ -325,34 +388,11 @@ impl<'a> Build<'a> {
         };
         let lookup = Lookup { world: &world, partitions: &self.plan.partitions, scope: self.scope, knows: &knows };
         let inputs = lookup.all(asset, &step.partition);
-        Some(plan::assess(&world, asset, step.clone(), inputs, self.scope))
+        let scope = if self.has_arrived(step) { &self.unforced } else { self.scope };
+        Some(plan::assess(&world, asset, step.clone(), inputs, scope))
     }
 
-    fn request(&self, step: &Step, ready: &Ready, parts: &[PlannedPart]) -> StepRequest {
-        let asset = self.backends.graph.asset(step.asset.as_str());
-        let columns = if asset.is_some_and(|asset| asset.by_column) { parts::tasks(parts) } else { Default::default() };
-        request::request(self.backends.graph, &self.ledger, step, ready, columns, &self.options.id)
-    }
-
-    /// A record that follows the newest one.
-    fn record(&self, step: &Step, ready: Ready, because: Vec<Reason>, span: Span) -> StepRecord {
-        let tip = self.ledger.tip(step);
-        StepRecord {
-            step: step.clone(),
-            generation: tip.map_or(0, |tip| tip.generation()) + 1,
-            replaces: tip.and_then(|tip| tip.made.as_ref()).map(|(id, _)| *id),
-            reuses: None,
-            fingerprint: ready.fingerprint,
-            recipe: ready.recipe,
-            outputs: Vec::new(),
-            checks: Vec::new(),
-            because,
-            span,
-            build: self.options.id.clone(),
-        }
-    }
-
-    fn reuse(&mut self, at: Index, step: Step, mut ready: Ready, because: Vec<Reason>) {
+    fn reuse(&mut self, at: Index, step: Step, mut ready: Ready, because: Vec<Reason>, held: Held) {
         let Some(older) = ready.older.take() else { return };
         let now = now_us();
         let span = Span { start_us: now, end_us: now, worker: "main".to_owned() };
@@ -364,14 +404,15 @@ impl<'a> Build<'a> {
         let mut event = told(&record, Outcome::Reused);
         event.reason = reason;
         std::mem::swap(&mut event.computed, &mut event.reused);
-        self.pending.push((at, Entry::Step(Box::new(record)), event));
+        self.pending.push(Pending { at, entry: Entry::Step(Box::new(record)), event, held });
     }
 
     /// Takes what workers have brought; waits for something where there is nothing else to do.
     fn collect(&mut self, outcomes: &Receiver<StepOutcome>, mut busy: bool) {
         while !self.running.is_empty() {
             let full = self.running.len() >= self.backends.executor.width();
-            let wait = if busy && !full { Duration::ZERO } else { Duration::from_millis(100) };
+            let longest = self.others.pause(Duration::from_millis(100));
+            let wait = if busy && !full { Duration::ZERO } else { longest };
             match outcomes.recv_timeout(wait) {
                 Ok(outcome) => {
                     self.take_outcome(outcome);
@@ -385,7 +426,7 @@ impl<'a> Build<'a> {
 
     fn take_outcome(&mut self, outcome: StepOutcome) {
         let StepOutcome { step, result, span } = outcome;
-        let Some(Running { at, ready, because, parts }) = self.running.remove(&step) else { return };
+        let Some(Running { at, ready, because, parts, held }) = self.running.remove(&step) else { return };
         if matches!(&result, Err(reason) if reason.code == WITHDRAWN) {
             return self.cancel(at, &step);
         }
@@ -402,7 +443,7 @@ impl<'a> Build<'a> {
                 let taken = product.taken.into_iter().filter(|(output, _)| Some(output) == first.as_ref());
                 event.reused = taken.map(|(_, id)| id.column).collect();
                 event.computed.retain(|column| !event.reused.contains(column));
-                self.pending.push((at, Entry::Step(Box::new(record)), event));
+                self.pending.push(Pending { at, entry: Entry::Step(Box::new(record)), event, held });
             }
             Err(reason) => {
                 self.only_transient &= is_transient(&reason);
@@ -413,7 +454,7 @@ impl<'a> Build<'a> {
                 let build = self.options.id.clone();
                 let fingerprint = ready.fingerprint;
                 let attempt = AttemptRecord { step, fingerprint, after_generation, reason, span, build };
-                self.pending.push((at, Entry::Attempt(attempt), event));
+                self.pending.push(Pending { at, entry: Entry::Attempt(attempt), event, held });
             }
         }
     }
@@ -423,19 +464,25 @@ impl<'a> Build<'a> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let pending = std::mem::take(&mut self.pending);
-        self.commit(pending.iter().map(|(_, entry, _)| entry.clone()).collect())?;
-        for (at, entry, event) in pending {
+        let mut pending = std::mem::take(&mut self.pending);
+        while let Some(step) = self.commit(pending.iter().map(|pending| pending.entry.clone()).collect())? {
+            // Nobody should have recorded what this build has claimed. If so it stands, and the step is judged again.
+            self.take_news()?;
+            let (refused, rest) = pending.into_iter().partition(|pending| pending.event.step == step);
+            pending = rest;
+            refused.into_iter().for_each(|refused: Pending| self.again(refused.at));
+        }
+        for Pending { at, entry, event, held } in pending {
             let settled = match entry {
                 Entry::Step(record) => {
-                    let ordinal = self.ledger.tip(&record.step).map_or(0, |tip| tip.ordinal);
-                    self.publisher.step(&record, ordinal)?;
+                    self.publisher.step(&record)?;
                     Settled::Stands
                 }
                 Entry::Attempt(attempt) => Settled::Bad(attempt.step, attempt.reason),
                 Entry::Begin(_) | Entry::Source(_) | Entry::End(_) => continue,
             };
             let (step, outcome) = (event.step.clone(), event.outcome);
+            drop(held);
             (self.events)(Event::Step(event));
             self.settle(at, &step, outcome, settled);
         }
@@ -449,40 +496,5 @@ impl<'a> Build<'a> {
         }
         self.settled.insert(step.clone(), settled);
         self.schedule.settle(at);
-    }
-
-    fn cancel_rest(&mut self) {
-        while let Some(at) = self.schedule.take() {
-            let step = self.schedule.step(at).clone();
-            self.cancel(at, &step);
-        }
-    }
-
-    /// A step that is not begun any more.
-    fn cancel(&mut self, at: Index, step: &Step) {
-        let fresh = self.judge(step).is_some_and(|planned| planned.verdict.state == State::Fresh);
-        let outcome = if fresh { Outcome::Fresh } else { Outcome::Cancelled };
-        if !fresh {
-            (self.events)(Event::Step(event(step, outcome)));
-        }
-        self.settle(at, step, outcome, Settled::Stands);
-    }
-
-    fn finish(&mut self, interrupted: bool) -> Result<(), EngineError> {
-        if self.publisher.pending() > 0 {
-            (self.events)(Event::Publishing { files: self.publisher.pending() });
-            let left = self.publisher.flush(&self.ledger)?;
-            self.unpublished = left.len();
-            left.into_iter().for_each(|reason| (self.events)(Event::Warning(reason)));
-        }
-        self.publisher.sweep(&self.ledger)?;
-        if self.begun {
-            for warning in self.publisher.undeclared(&self.ledger)? {
-                (self.events)(Event::Warning(warning));
-            }
-            let (id, counts) = (self.options.id.clone(), self.counts);
-            self.commit(vec![Entry::End(BuildEnd { id, end_us: now_us(), counts, interrupted })])?;
-        }
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! What a build tells while it goes on: one stream, in order, for bars, lines, JSON and tests alike.
 
+use assets_core::catalog::{Holder, Work};
 use assets_core::record::{Counts, Outcome, Unavailable};
 use assets_core::{AssetName, Reason, Step};
 
@@ -24,6 +25,13 @@ pub enum Event {
     },
     /// The plan stands: (asset, steps in all, steps that may be made).
     Planned(Vec<(AssetName, u64, u64)>),
+    /// Nothing is left to do here before another process has done something.
+    Waiting {
+        /// Who it is.
+        holder: Holder,
+        /// What it does.
+        work: Work,
+    },
     /// A step was handed to a worker.
     Started(Step),
     /// A step has ended.

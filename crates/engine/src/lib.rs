@@ -27,7 +27,7 @@ pub use plan::{Plan, PlannedStep, World};
 pub use scope::{Scope, ScopeError};
 
 use assets_core::Reason;
-use assets_core::catalog::CatalogError;
+use assets_core::catalog::{CatalogError, Holder};
 use assets_core::table_store::TableStoreError;
 
 /// Why a request could not be carried out at all. A failing step is no such error.
@@ -42,9 +42,9 @@ pub enum EngineError {
     /// The sources can't be listed, or a view can't be written.
     #[error("{}", .0.message)]
     Other(Reason),
-    /// Another process changed a step meanwhile.
-    #[error("another build made {0} at the same time: run the command again")]
-    Conflict(assets_core::Step),
+    /// Another process makes a step, and this build was not to wait for it.
+    #[error("{1} makes {0}, and this build was asked not to wait for it")]
+    Busy(assets_core::Step, Holder),
 }
 
 impl EngineError {
@@ -54,7 +54,10 @@ impl EngineError {
             Self::Catalog(error) => error.reason.clone(),
             Self::Tables(error) => error.reason.clone(),
             Self::Other(reason) => reason.clone(),
-            Self::Conflict(step) => Reason::new("conflict", self.to_string()).with("step", step.to_string()),
+            Self::Busy(step, holder) => Reason::new("store_busy", self.to_string())
+                .with("step", step.to_string())
+                .with("pid", u64::from(holder.process))
+                .with("command", holder.command.as_str()),
         }
     }
 
@@ -64,7 +67,7 @@ impl EngineError {
             Self::Catalog(error) => error.transient,
             Self::Tables(error) => error.transient,
             Self::Other(reason) => told::is_transient(reason),
-            Self::Conflict(_) => true,
+            Self::Busy(..) => true,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Publishing: one file a step, or views over many steps for packed outputs. Always after the commit, so that what is
-//! published is true; what a killed build left unpublished, the next one publishes first.
+//! published is true; what a killed build left unpublished, the next one publishes first. Whoever calls this holds the
+//! claim on what is published, and knows the newest records: nobody publishes an older table over a newer one.
 
 use crate::EngineError;
 use assets_core::compute::Packer;
@@ -8,65 +9,132 @@ use assets_core::ledger::Ledger;
 use assets_core::record::{OutputRecord, StepRecord, Stored};
 use assets_core::table_store::{TableFile, TableStore, is_shared};
 use assets_core::{AssetName, OutputDecl, Reason, Step};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A step of a view: its place, the step, its rows.
 pub(crate) type Row<'a> = (u64, &'a Step, &'a OutputRecord);
+
+/// Files to be written, each with the rows that belong into it.
+pub(crate) type Views<'a> = BTreeMap<TableFile, Vec<Row<'a>>>;
 
 /// What is to be published.
 pub(crate) struct Publisher<'a> {
     graph: &'a Graph,
     tables: &'a dyn TableStore,
     packer: &'a dyn Packer,
-    /// Views to be written.
-    dirty: BTreeSet<TableFile>,
+    /// Steps whose rows go into views, and whether they are new there.
+    noted: HashMap<Step, bool>,
+    /// Views to be written whatever changed.
+    lost: BTreeSet<TableFile>,
+    /// Whether every view is to be written.
+    everything: bool,
     /// Outputs of which something was published.
     touched: BTreeSet<AssetName>,
 }
 
 impl<'a> Publisher<'a> {
     pub(crate) fn new(graph: &'a Graph, tables: &'a dyn TableStore, packer: &'a dyn Packer) -> Self {
-        Self { graph, tables, packer, dirty: BTreeSet::new(), touched: BTreeSet::new() }
+        let (noted, lost, touched) = (HashMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { graph, tables, packer, noted, lost, everything: false, touched }
     }
 
-    /// Publishes a step's tables; packed ones are noted and written by `flush`.
-    pub(crate) fn step(&mut self, record: &StepRecord, ordinal: u64) -> Result<(), EngineError> {
+    /// Publishes a step's tables; packed ones are noted and written later, as views.
+    pub(crate) fn step(&mut self, record: &StepRecord) -> Result<(), EngineError> {
         for output in &record.outputs {
             let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
-            let file = TableFile::published(decl, &record.step.partition, ordinal);
             self.touched.insert(decl.name.clone());
             match &output.stored {
-                Stored::Object(object) if !decl.packed => self.tables.publish(&file, object)?,
-                _ => drop(self.dirty.insert(file)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Publishes whatever the ledger holds and the published tables lack.
-    pub(crate) fn missing(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
-        for (step, tip) in ledger.steps() {
-            let Some(record) = tip.record() else { continue };
-            if self.graph.has_step(step) && crate::plan::is_there(self.tables, record) {
-                self.step(record, tip.ordinal)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Publishes again what someone removed from the published tables.
-    pub(crate) fn note_lost(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
-        for (step, tip) in ledger.steps() {
-            let Some(record) = tip.record().filter(|_| self.graph.has_step(step)) else { continue };
-            for output in &record.outputs {
-                let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
-                let file = TableFile::published(decl, &step.partition, tip.ordinal);
-                if !self.tables.is_published(&file) && crate::plan::is_there(self.tables, record) {
-                    self.step(record, tip.ordinal)?;
-                    break;
+                Stored::Object(object) if !decl.packed => {
+                    self.tables.publish(&TableFile::of(&decl.name, &record.step.partition), object)?;
+                }
+                _ => {
+                    let is_new = self.noted.entry(record.step.clone()).or_default();
+                    *is_new |= record.generation == 1;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// The steps to be published where nobody knows what is: all that the ledger holds.
+    pub(crate) fn missing(&mut self, ledger: &Ledger) -> Vec<Step> {
+        self.everything = true;
+        let recorded = ledger.steps().filter(|(step, tip)| tip.record().is_some() && self.graph.has_step(step));
+        recorded.map(|(step, _)| step.clone()).collect()
+    }
+
+    /// The steps to be published again because someone removed their tables; views that were removed are noted.
+    pub(crate) fn lost(&mut self, ledger: &Ledger) -> Vec<Step> {
+        let places = ordinals(self.graph, ledger);
+        let (mut lost, mut known) = (Vec::new(), BTreeSet::new());
+        for (step, tip) in ledger.steps() {
+            let Some(record) = tip.record().filter(|_| self.graph.has_step(step)) else { continue };
+            let mut is_lost = false;
+            for decl in record.outputs.iter().filter_map(|output| self.graph.output(output.name.as_str())) {
+                let file = file(decl, step, &places);
+                if !decl.packed {
+                    is_lost |= !self.tables.is_published(&file);
+                } else if !known.contains(&file) {
+                    if !self.tables.is_published(&file) {
+                        self.lost.insert(file.clone());
+                        self.touched.insert(decl.name.clone());
+                    }
+                    known.insert(file);
+                }
+            }
+            lost.extend(is_lost.then(|| step.clone()));
+        }
+        lost
+    }
+
+    /// Whether there may be views to be written.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.everything || !self.noted.is_empty() || !self.lost.is_empty()
+    }
+
+    /// The views to be written, with what the ledger holds now. A step that is new moves those behind it, which another
+    /// process may have recorded meanwhile, to other places: all files from its own on are written.
+    pub(crate) fn views<'l>(&self, ledger: &'l Ledger) -> Views<'l> {
+        if !self.is_pending() {
+            return Views::new();
+        }
+        let places = ordinals(self.graph, ledger);
+        let (mut dirty, mut from) = (self.lost.clone(), HashMap::<&AssetName, String>::new());
+        for (step, is_new) in &self.noted {
+            let outputs = self.graph.asset(step.asset.as_str()).into_iter().flat_map(|asset| &asset.outputs);
+            for decl in outputs {
+                let file = file(decl, step, &places);
+                if *is_new && decl.packed {
+                    let first = from.entry(&decl.name).or_insert_with(|| file.stem.clone());
+                    *first = file.stem.clone().min(std::mem::take(first));
+                }
+                dirty.insert(file);
+            }
+        }
+        views(self.graph, ledger, &places, &|decl, file| {
+            let is_behind = from.get(&decl.name).is_some_and(|first| *first <= file.stem);
+            self.everything || is_behind && decl.packed || dirty.contains(file)
+        })
+    }
+
+    /// Writes views. One whose rows can't all be read stays as it was published before: the reasons are returned.
+    pub(crate) fn write(&self, views: Views<'_>) -> Result<Vec<Reason>, EngineError> {
+        let mut left = Vec::new();
+        for (file, steps) in views {
+            let Some(decl) = self.graph.output(file.output.as_str()) else { continue };
+            let rows: Vec<&OutputRecord> = steps.iter().map(|(_, _, output)| *output).collect();
+            match self.write_one(decl, &file, &rows) {
+                Err(EngineError::Other(reason)) if is_lost(&reason) => left.push(not_published(&file, &reason)),
+                done => done?,
+            }
+        }
+        Ok(left)
+    }
+
+    fn write_one(&self, decl: &OutputDecl, file: &TableFile, rows: &[&OutputRecord]) -> Result<(), EngineError> {
+        let mut staged = self.tables.stage()?;
+        self.packer.pack(decl, rows, staged.as_mut()).map_err(EngineError::Other)?;
+        staged.publish(file)?;
         Ok(())
     }
 
@@ -74,11 +142,12 @@ impl<'a> Publisher<'a> {
     /// own now, or the other way round, and files of steps that were cut by other dimensions. Nothing else goes: a table
     /// whose record was lost is still a table.
     pub(crate) fn sweep(&self, ledger: &Ledger) -> Result<(), EngineError> {
+        let places = if self.touched.is_empty() { HashMap::new() } else { ordinals(self.graph, ledger) };
         for decl in self.touched.iter().filter_map(|name| self.graph.output(name.as_str())) {
             let (mut now, mut before) = (BTreeSet::new(), BTreeSet::new());
             for (step, tip) in ledger.steps() {
                 if tip.record().is_some_and(|record| record.output(&decl.name).is_some()) {
-                    let file = TableFile::published(decl, &step.partition, tip.ordinal);
+                    let file = file(decl, step, &places);
                     if self.graph.has_step(step) {
                         now.insert(file.stem)
                     } else {
@@ -114,50 +183,36 @@ impl<'a> Publisher<'a> {
         };
         Ok(outputs.into_iter().map(warning).collect())
     }
-
-    /// How many files `flush` would write.
-    pub(crate) fn pending(&self) -> usize {
-        self.dirty.len()
-    }
-
-    /// Writes the views that were noted, from what the ledger holds now. One whose rows can't all be read stays as it was
-    /// published before: the reasons are returned.
-    pub(crate) fn flush(&mut self, ledger: &Ledger) -> Result<Vec<Reason>, EngineError> {
-        let mut left = Vec::new();
-        for (file, steps) in views(self.graph, ledger, Some(&self.dirty)) {
-            let Some(decl) = self.graph.output(file.output.as_str()) else { continue };
-            let rows = steps.iter().map(|(_, _, output)| *output).collect::<Vec<_>>();
-            match self.write(decl, &file, &rows) {
-                Err(EngineError::Other(reason)) if is_lost(&reason) => left.push(not_published(&file, &reason)),
-                done => done?,
-            }
-        }
-        self.dirty.clear();
-        Ok(left)
-    }
-
-    fn write(&self, decl: &OutputDecl, file: &TableFile, steps: &[&OutputRecord]) -> Result<(), EngineError> {
-        let mut staged = self.tables.stage()?;
-        self.packer.pack(decl, steps, staged.as_mut()).map_err(EngineError::Other)?;
-        staged.publish(file)?;
-        Ok(())
-    }
 }
 
-/// Published files of many steps, those of `wanted` or all, with the rows that belong into each, in their order.
+/// The places of the steps of packed assets, by which their files are cut.
+pub(crate) fn ordinals<'l>(graph: &Graph, ledger: &'l Ledger) -> HashMap<&'l Step, u64> {
+    let is_packed = |asset: &AssetName| {
+        graph.asset(asset.as_str()).is_some_and(|asset| asset.outputs.iter().any(|output| output.packed))
+    };
+    ledger.ordinals(is_packed)
+}
+
+/// The published file of an output of a step.
+pub(crate) fn file(decl: &OutputDecl, step: &Step, ordinals: &HashMap<&Step, u64>) -> TableFile {
+    TableFile::published(decl, &step.partition, ordinals.get(step).copied().unwrap_or(0))
+}
+
+/// Published files of many steps that are wanted, with the rows that belong into each, in their order.
 pub(crate) fn views<'l>(
     graph: &Graph,
     ledger: &'l Ledger,
-    wanted: Option<&BTreeSet<TableFile>>,
-) -> BTreeMap<TableFile, Vec<Row<'l>>> {
-    let mut views: BTreeMap<TableFile, Vec<Row<'l>>> = BTreeMap::new();
+    ordinals: &HashMap<&Step, u64>,
+    is_wanted: &dyn Fn(&OutputDecl, &TableFile) -> bool,
+) -> Views<'l> {
+    let mut views = Views::new();
     for (step, tip) in ledger.steps().filter(|(step, _)| graph.has_step(step)) {
         for output in tip.record().into_iter().flat_map(|record| &record.outputs) {
             let Some(decl) = graph.output(output.name.as_str()) else { continue };
-            let file = TableFile::published(decl, &step.partition, tip.ordinal);
             let is_view = decl.packed || matches!(output.stored, Stored::Inline(_));
-            if is_view && wanted.is_none_or(|wanted| wanted.contains(&file)) {
-                views.entry(file).or_default().push((tip.ordinal, step, output));
+            let file = file(decl, step, ordinals);
+            if is_view && is_wanted(decl, &file) {
+                views.entry(file).or_default().push((ordinals.get(step).copied().unwrap_or(0), step, output));
             }
         }
     }

@@ -34,9 +34,7 @@ pub fn publish(
     for (step, tip) in ledger.steps().filter(|(step, _)| graph.has_step(step)) {
         for output in tip.record().into_iter().flat_map(|record| &record.outputs) {
             let Some(decl) = graph.output(output.name.as_str()).filter(|decl| !decl.packed) else { continue };
-            let (Stored::Object(object), file) =
-                (&output.stored, TableFile::published(decl, &step.partition, tip.ordinal))
-            else {
+            let (Stored::Object(object), file) = (&output.stored, TableFile::of(&decl.name, &step.partition)) else {
                 continue;
             };
             if tables.check(object).is_ok() || !tables.is_published(&file) {
@@ -60,8 +58,12 @@ pub fn publish(
         }
     }
     let mut publisher = Publisher::new(graph, tables, packer);
-    publisher.missing(ledger)?;
-    repaired.left = publisher.flush(ledger)?;
+    for step in publisher.missing(ledger) {
+        if let Some(record) = ledger.newest(&step).filter(|record| is_there(tables, record)) {
+            publisher.step(record)?;
+        }
+    }
+    repaired.left = publisher.write(publisher.views(ledger))?;
     publisher.sweep(ledger)?;
     let whole = ledger.steps().filter(|(step, _)| graph.has_step(step)).filter_map(|(_, tip)| tip.record());
     let lost = whole.filter(|record| !is_there(tables, record));

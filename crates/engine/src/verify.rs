@@ -59,13 +59,14 @@ impl Verification<'_> {
                 verified.tables += 1;
                 let Some(decl) = self.graph.output(output.name.as_str()).filter(|decl| !decl.packed) else { continue };
                 if let Stored::Object(object) = &output.stored {
-                    let file = TableFile::published(decl, &step.partition, tip.ordinal);
+                    let file = TableFile::of(&decl.name, &step.partition);
                     verified.findings.extend(self.published(step, &file, object));
                     verified.published += 1;
                 }
             }
         }
-        for (file, rows) in publish::views(self.graph, self.ledger, None) {
+        let ordinals = publish::ordinals(self.graph, self.ledger);
+        for (file, rows) in publish::views(self.graph, self.ledger, &ordinals, &|_, _| true) {
             let Some(decl) = self.graph.output(file.output.as_str()) else { continue };
             let rows: Vec<&OutputRecord> = rows.into_iter().map(|(_, _, output)| output).collect();
             verified.findings.extend(self.view(decl, &file, &rows));

@@ -10,7 +10,7 @@ use polars_io::prelude::SerReader;
 use polars_parquet::write::{
     CompressedPage, DynIter, DynStreamingIterator, FileWriter, ParquetType, fallible_streaming_iterator,
 };
-use std::io::{Cursor, Write};
+use std::io::{Cursor, ErrorKind, Write};
 
 /// Rows in a row group: large enough to compress, small enough to read a part of a long run.
 pub const ROW_GROUP_ROWS: usize = 1 << 18;
@@ -60,13 +60,23 @@ impl<W: Write> TableWriter<W> {
 }
 
 pub(crate) fn write_error(error: &PolarsError) -> Reason {
-    match error {
-        PolarsError::IO { error, .. } if error.kind() == std::io::ErrorKind::StorageFull => {
-            Reason::new("disk_full", format!("the table can't be written: {error}"))
-        }
-        PolarsError::IO { error, .. } => Reason::new("io_error", format!("the table can't be written: {error}")),
-        other => frame_error("the table can't be written", other),
+    let message = || format!("the table can't be written: {error}");
+    match io_kind(error) {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Reason::new("disk_full", message()),
+        Some(_) => Reason::new("io_error", message()),
+        None => frame_error("the table can't be written", error),
     }
+}
+
+/// What the system said, if it was the system. The format's own errors keep no more of that than its text.
+fn io_kind(error: &PolarsError) -> Option<ErrorKind> {
+    if let PolarsError::IO { error, .. } = error {
+        return Some(error.kind());
+    }
+    let text = error.to_string();
+    let (_, number) = text.rsplit_once("(os error ")?;
+    let number = number.split_once(')')?.0.parse().ok()?;
+    Some(std::io::Error::from_raw_os_error(number).kind())
 }
 
 /// Writes a whole frame to a staged place.
@@ -149,4 +159,31 @@ pub fn as_text(column: &Column) -> PolarsResult<Vec<Option<String>>> {
             cast.str()?.iter().map(|text| text.map(str::to_owned)).collect()
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_table_that_makes_no_sense() {
+        struct Full(i32);
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::from_raw_os_error(self.0))
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let frame = df!("x" => [1_i64, 2, 3]).expect("a frame");
+        let code = |errno| {
+            let written = TableWriter::new(Full(errno), frame.schema()).and_then(|mut writer| {
+                writer.write(&frame)?;
+                writer.finish()
+            });
+            written.expect_err("it is full").code
+        };
+        assert_eq!((code(28), code(122), code(5)), ("disk_full".into(), "disk_full".into(), "io_error".into()));
+    }
 }

@@ -1,7 +1,7 @@
 //! One suite for each seam that keeps something: whatever stands behind it, in memory or on disk, gives these answers.
 //! Plain asserts; call them from a `#[test]`.
 
-use assets_core::catalog::{Catalog, Commit, Past, Records};
+use assets_core::catalog::{Catalog, Claim, Commit, Past, Records, Work};
 use assets_core::hash::{ContentHash, Fingerprint, Hasher, ObjectId, RecordId};
 use assets_core::key::{AssetName, Partition, Step};
 use assets_core::ledger::Ledger;
@@ -245,7 +245,8 @@ fn records_replace_one_another(catalog: &dyn Catalog) {
     commit(catalog, vec![made(&record(&a, Some(&two), "3", "b3")), made(&twice)]);
     let now = ledger(catalog);
     assert_eq!(now.newest(&a).map(|r| r.generation), Some(3));
-    assert_eq!((now.tip(&a).map(|t| t.ordinal), now.tip(&b).map(|t| t.ordinal)), (Some(0), Some(1)));
+    let ordinals = now.ordinals(|asset| asset.as_str() == "wide");
+    assert_eq!((ordinals.get(&a), ordinals.get(&b)), (Some(&0), Some(&1)));
 }
 
 fn attempts_count_until_a_newer_record(catalog: &dyn Catalog) {
@@ -308,6 +309,44 @@ fn sources_and_builds_are_kept(catalog: &dyn Catalog) {
     assert_eq!(builds, [("b1", true), ("b2", false)], "a build that was killed has no end");
     commit(catalog, vec![Entry::Source(gone), Entry::Source(source("in/b.csv"))]);
     assert_eq!(ledger(catalog).sources().keys().collect::<Vec<_>>(), ["in/b.csv"]);
+}
+
+/// What every catalog does that several processes write. `make` gives two handles on an empty one each time.
+pub fn shared_catalog(make: &dyn Fn() -> (Box<dyn Catalog>, Box<dyn Catalog>)) {
+    let (one, two) = make();
+    let (a, b) = (step("wide", "a"), step("wide", "b"));
+    let work = |step: &Step| Work::Step(step.clone());
+    let ours = |claim| if let Claim::Ours(held) = claim { Some(held) } else { None };
+    let claim = |catalog: &dyn Catalog, work| ours(catalog.claim(work).expect("answers"));
+    for (first, other) in [(work(&a), work(&b)), (Work::Views, work(&a))] {
+        let held = claim(&*one, &first).expect("it is free");
+        let Claim::Theirs(holder) = two.claim(&first).expect("answers") else { panic!("it is claimed already") };
+        assert!(holder.process > 0, "it is known by whom");
+        let second = claim(&*two, &other).expect("other work is free");
+        assert!(claim(&*one, &other).is_none());
+        drop(held);
+        assert!(claim(&*two, &first).is_some(), "it was given back");
+        drop(second);
+    }
+
+    assert!(one.news().expect("answers").is_empty());
+    let record_a = record(&a, None, "1", "b1");
+    commit(&*one, vec![begin("b1"), made(&record_a)]);
+    assert!(one.news().expect("answers").is_empty(), "one's own is no news");
+    // What is new is known to be the newest before it was asked for.
+    let late = record(&a, None, "2", "b2");
+    assert_eq!(two.commit(vec![begin("b2"), made(&late)]).expect("answers"), Commit::Conflict(a.clone()));
+    assert_eq!(two.news().expect("answers"), [begin("b1"), made(&record_a)]);
+    assert!(two.news().expect("answers").is_empty());
+    let (second, failed) = (record(&a, Some(&record_a), "2", "b2"), attempt(&b, 0, "boom", "b2"));
+    commit(&*two, vec![begin("b2"), made(&second), Entry::Attempt(failed)]);
+    commit(&*one, vec![end("b1")]);
+    assert_eq!(one.news().expect("answers").len(), 3);
+    let third = record(&a, Some(&second), "3", "b1");
+    commit(&*one, vec![made(&third), made(&record(&b, None, "1", "b1"))]);
+    two.news().expect("answers");
+    records(&*one, &*two);
+    records(&*two, &*one);
 }
 
 /// Puts bytes; gives the object.

@@ -127,6 +127,7 @@ impl Workbench {
             trigger: "test".into(),
             version: "test".into(),
             all_published: true,
+            wait: true,
             since: std::time::Instant::now(),
         };
         let backends = Backends {
@@ -135,6 +136,7 @@ impl Workbench {
             tables: self.tables.as_ref(),
             executor: &executor,
             packer: &NoPacker,
+            mark_published: &|| Ok(()),
         };
         let mut log = Log::default();
         let mut watch = |event: Event| match event {

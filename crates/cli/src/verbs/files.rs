@@ -46,12 +46,14 @@ fn published(session: &Session, scope: &Scope) -> Vec<Published> {
     let mut steps: Vec<_> =
         session.ledger.steps().filter(|(step, _)| scope.selects(step) && graph.has_step(step)).collect();
     steps.sort_by_key(|(step, _)| &step.partition);
+    let ordinals = session.ledger.ordinals(|_| true);
     let mut files = Vec::new();
     for asset in graph.assets() {
         for output in &asset.outputs {
             for (step, tip) in steps.iter().filter(|(step, _)| step.asset == asset.name) {
                 let Some(record) = tip.record().and_then(|record| record.output(&output.name)) else { continue };
-                if let Some(path) = place(session.reader.tables().as_ref(), output, &step.partition, tip.ordinal) {
+                let ordinal = ordinals.get(step).copied().unwrap_or(0);
+                if let Some(path) = place(session.reader.tables().as_ref(), output, &step.partition, ordinal) {
                     let (partition, rows, bytes) = (step.partition.clone(), record.rows, record.bytes);
                     files.push(Published { output: output.name.to_string(), partition, path, rows, bytes });
                 }

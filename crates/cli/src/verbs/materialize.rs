@@ -12,7 +12,7 @@ use crate::verbs::plan::saved::{self, Saved};
 use assets_core::source::Identified;
 use assets_engine::build::Backends;
 use assets_engine::pool::{Pool, now_us};
-use assets_engine::{BuildOptions, BuildSummary, Scope, World, materialize};
+use assets_engine::{BuildOptions, BuildSummary, Event, Scope, World, materialize};
 use std::ffi::OsString;
 use std::time::Instant;
 
@@ -67,10 +67,7 @@ pub(crate) fn make(
     let args = request.args;
     // What is named wrongly should not wait for another build.
     let mut scope = Scope::new(project.graph(), &args.scope.select, args.only)?;
-    let store = project.writer(!args.no_wait, &mut |holder| {
-        let since = time::moment(holder.since_us);
-        out.error(&format!("waiting for process {} ({}), which builds since {since}", holder.process, holder.command));
-    })?;
+    let store = project.writer(!args.no_wait, &mut |holder| out.error(&format!("waiting for {holder}")))?;
     let since = Instant::now();
     let ledger = store.catalog().ledger()?;
     let reading = progress::reading(out);
@@ -91,6 +88,7 @@ pub(crate) fn make(
         trigger: request.trigger.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         all_published: store.all_published(),
+        wait: !args.no_wait,
         since,
     };
     build(out, project, store.as_ref(), &sources, &scope, args, &options)
@@ -122,17 +120,18 @@ fn build(
         tables: tables.as_ref(),
         executor: &pool,
         packer: packer.as_ref(),
+        mark_published: &|| store.mark_published(),
     };
     let mut tally = Tally::default();
     let mut watcher = progress::choose(out);
     let requests = Requests::listen(project.ender());
     let summary = materialize(backends, sources, scope, options, requests.cancel(), &mut |event| {
+        if let Event::Waiting { holder, work } = &event {
+            interrupt::tell(&format!("waiting for {holder}, which {work}"));
+        }
         tally.event(&event);
         watcher.event(&event);
     })?;
-    if summary.unpublished == 0 && (summary.counts.made + summary.counts.reused > 0 || !store.all_published()) {
-        store.mark_published()?;
-    }
     Ok((summary, tally))
 }
 

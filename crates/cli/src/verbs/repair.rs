@@ -5,9 +5,12 @@ use crate::args::{Global, RepairArgs};
 use crate::out::Out;
 use crate::render::words;
 use crate::verbs::verify::{self, finding_json, line, reasons_json};
+use assets_core::catalog::{Claim, Work};
 use assets_core::finding::Finding;
+use assets_engine::EngineError;
 use assets_engine::repair;
 use serde_json::json;
+use std::time::Duration;
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &RepairArgs) -> Result<u8, Failure> {
     let project = app.open(&crate::session::open_options(global))?;
@@ -15,16 +18,24 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &RepairArgs) 
         return dry_run(out, &verify::look(project.as_ref())?.findings);
     }
     let mut done = project.repair(!args.no_wait, &mut |holder| {
-        out.error(&format!("waiting for process {} ({})", holder.process, holder.command));
+        out.error(&format!("waiting for {holder}"));
     })?;
     let store = project.writer(!args.no_wait, &mut |_| ())?;
     let (catalog, tables) = (store.catalog(), store.tables());
     let ledger = catalog.ledger()?;
     let packer = project.packer(store.tables());
+    // A build that publishes just now is done with it soon.
+    let held = loop {
+        match catalog.claim(&Work::Views)? {
+            Claim::Ours(held) => break held,
+            Claim::Theirs(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
     let published = repair::publish(project.graph(), &ledger, catalog, tables.as_ref(), packer.as_ref())?;
     if !published.left.iter().any(|reason| reason.code == "not_published") {
-        store.mark_published()?;
+        store.mark_published().map_err(EngineError::Tables)?;
     }
+    drop(held);
     // Asked for anything that was, the index is folded again now, and not when a build waits for it.
     catalog.of_build("")?;
     drop(store);

@@ -78,7 +78,9 @@ pub(super) fn glance(all: &[Patterns]) -> Option<Digest<16>> {
             return None;
         }
         hasher.text(&file.name).text(&file.path.to_string_lossy()).number(file.readers.len() as u64);
-        file.readers.iter().for_each(|reader| drop(hasher.number(*reader as u64)));
+        for reader in &file.readers {
+            hasher.number(*reader as u64);
+        }
         hasher.number(stat.device).number(stat.inode).number(stat.bytes);
         hasher.number(stat.mtime_ns.cast_unsigned()).number(stat.ctime_ns.cast_unsigned());
     }

@@ -1,0 +1,181 @@
+//! `gc`, `doctor`, and stores that can't be used as they are.
+
+use crate::harness::{HEADER, Output, Project, run_rows};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn project() -> Project {
+    let project = Project::new();
+    project.source("a.csv", &format!("{HEADER}{}{}", run_rows("r1", 0.4), run_rows("r2", 0.4)));
+    assert_eq!(project.build(&[]).code, 0);
+    project
+}
+
+const NOW: [&str; 3] = ["--older-than", "0s", "--json"];
+
+/// How many files of each kind.
+fn kinds(output: &Output) -> BTreeMap<String, u64> {
+    assert_eq!(output.code, 0, "{output:?}");
+    let answer = output.json();
+    let kinds = answer["kinds"].as_object().unwrap();
+    kinds.iter().map(|(kind, of)| (kind.clone(), of["files"].as_u64().unwrap())).collect()
+}
+
+fn expected(kinds: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    kinds.iter().map(|(kind, files)| ((*kind).to_owned(), *files)).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+fn method(project: &Project, method: &str) {
+    project.settings(&format!("[wide]\nmethod = \"{method}\"\n"));
+    assert_eq!(project.build(&[]).code, 0);
+}
+
+#[test]
+fn gc_shows_what_goes_and_removes_it_only_when_told_to() {
+    let project = project();
+    for other in ["previous", "grid", "merge"] {
+        method(&project, other);
+    }
+    let before = project.hashes();
+    let objects = files(&project.path("warehouse/objects"));
+    assert_eq!(kinds(&project.run(&["gc", "--json"])), expected(&[]), "all of it is young");
+    // Four versions of wide and features of two runs; three of each stay.
+    let shown = project.run(&[&["gc"][..], &NOW].concat());
+    assert_eq!(kinds(&shown), expected(&[("old_version", 4)]));
+    assert_eq!(shown.json()["garbage"][0]["run"].as_str().map(|run| run.starts_with('r')), Some(true));
+    assert_eq!(files(&project.path("warehouse/objects")), objects, "nothing was removed");
+    let gone = project.run(&[&["gc", "--yes", "--keep", "1"][..], &NOW].concat());
+    assert_eq!(kinds(&gone), expected(&[("old_version", 12)]));
+    assert_eq!(files(&project.path("warehouse/objects")).len(), objects.len() - 12);
+    assert_eq!(project.hashes(), before);
+    assert_eq!(project.build(&[]).log(), Default::default());
+    assert_eq!(project.sql("select count(distinct run_uuid) n from features")[0]["n"], 2);
+    // What went is a miss: it is made again.
+    project.settings("[wide]\nmethod = \"previous\"\n");
+    let again = project.build(&[]);
+    assert_eq!((again.code, again.log().keys().any(|outcome| outcome == "made")), (0, true), "{again:?}");
+    assert_eq!(project.run(&["history", "wide", "--run", "r1"]).code, 0);
+}
+
+#[test]
+fn gc_clears_what_the_dead_left_and_nothing_else() {
+    let project = project();
+    let store = project.path("warehouse");
+    let orphan = store.join("objects/ab");
+    fs::create_dir_all(&orphan).unwrap();
+    fs::write(orphan.join(format!("{}.parquet", "c".repeat(62))), "an object").unwrap();
+    fs::write(orphan.join("notes.txt"), "not ours").unwrap();
+    fs::write(store.join("tmp/99999999-0.tmp"), "half a table").unwrap();
+    fs::create_dir_all(store.join("tmp/command-x/inner")).unwrap();
+    fs::create_dir_all(store.join("logs/gone")).unwrap();
+    fs::write(store.join("logs/gone/r1.log"), "it said").unwrap();
+    fs::create_dir_all(store.join("tables/mine")).unwrap();
+    fs::write(store.join("tables/mine/r1.parquet"), "a person's own").unwrap();
+    assert_eq!(kinds(&project.run(&["gc", "--json"])), expected(&[("temp", 2)]), "a young orphan may be anyone's");
+    let gone = project.run(&[&["gc", "--yes"][..], &NOW].concat());
+    assert_eq!(kinds(&gone), expected(&[("orphan", 1), ("temp", 2), ("log", 1)]));
+    assert!(orphan.join("notes.txt").exists() && store.join("tables/mine/r1.parquet").exists());
+    assert!(files(&store.join("tmp")).is_empty() && !store.join("logs/gone").exists());
+    assert_eq!(kinds(&project.run(&[&["gc"][..], &NOW].concat())), expected(&[]));
+    assert_eq!(project.build(&[]).log(), Default::default());
+}
+
+#[test]
+fn tables_that_nothing_declares_go_only_when_asked() {
+    let project = Project::new();
+    project.source("a.csv", &format!("{HEADER}{}", run_rows("r1", 0.4)));
+    project.settings("[assets.quick]\nsql = \"select time, v1 from features\"\n");
+    project.build(&[]);
+    project.settings("");
+    let left = project.run(&[&["gc"][..], &NOW].concat());
+    assert_eq!((kinds(&left), &left.json()["undeclared"]), (expected(&[]), &serde_json::json!(["quick"])));
+    let gone = project.run(&[&["gc", "--undeclared", "--yes"][..], &NOW].concat());
+    assert_eq!(kinds(&gone), expected(&[("old_version", 1), ("undeclared", 1)]));
+    assert!(!project.path("warehouse/tables/quick").exists());
+    project.settings("[assets.quick]\nsql = \"select time, v1 from features\"\n");
+    let again = project.build(&[]);
+    assert_eq!((again.code, again.log()["made"].len()), (0, 1));
+}
+
+#[test]
+fn a_store_is_kept_below_its_largest_size_but_for_what_is_published() {
+    let project = project();
+    method(&project, "previous");
+    method(&project, "grid");
+    project.settings("store_max = \"1kB\"\n[wide]\nmethod = \"grid\"\n");
+    let before = project.hashes();
+    let gone = project.run(&["gc", "--yes", "--json"]);
+    assert_eq!(kinds(&gone), expected(&[("over_size", 8)]), "young or not");
+    assert_eq!(gone.json()["too_large"], true);
+    assert_eq!(project.hashes(), before);
+    let doctor = project.run(&["doctor", "--json"]).json();
+    let size = doctor["checks"].as_array().unwrap().iter().find(|check| check["check"] == "size").unwrap().clone();
+    assert_eq!(size["level"], "warn");
+    project.settings("store_max = \"much\"\n");
+    let wrong = project.run(&["gc", "--json"]);
+    assert_eq!((wrong.code, wrong.json()["message"].as_str().unwrap().contains("is not a size")), (2, true));
+}
+
+fn levels(output: &Output) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let checks = output.json()["checks"].as_array().unwrap().clone();
+    checks.iter().map(|check| (text(&check["check"]), text(&check["level"]))).collect()
+}
+
+#[test]
+fn doctor_looks_at_the_surroundings_and_writes_nothing() {
+    let empty = Project::new();
+    let first = empty.run(&["doctor", "--json"]);
+    assert!(!empty.path("warehouse").exists());
+    assert_eq!(levels(&first)["sources"], "warn", "no file is there");
+    let project = project();
+    let before = files(project.dir.path());
+    let well = project.run(&["doctor", "--json"]);
+    let told = levels(&well);
+    for check in ["program", "store", "locks", "rights", "clock", "index", "builds", "sources"] {
+        assert_eq!(told.get(check).map(String::as_str), Some("ok"), "{check}: {well:?}");
+    }
+    assert_eq!((well.code, well.json()["ok"].as_bool()), (0, Some(true)));
+    assert_eq!(files(project.dir.path()), before);
+    project.source("b.csv", "rubbish\n1\n");
+    fs::write(project.path("warehouse/format"), "assets store 9\n").unwrap();
+    let ill = project.run(&["doctor", "--json"]);
+    let told = levels(&ill);
+    assert_eq!((ill.code, told["store"].as_str(), told["sources"].as_str()), (1, "bad", "ok"));
+    let text = project.run(&["doctor"]).stdout;
+    assert!(text.contains("bad") && text.contains("assets store 9"), "{text}");
+}
+
+#[test]
+fn a_store_of_another_version_and_one_with_links_are_refused_and_left_alone() {
+    let project = project();
+    let format = project.path("warehouse/format");
+    fs::write(&format, "assets store 9\n").unwrap();
+    let before = files(&project.path("warehouse"));
+    for verb in [&["materialize", "--json"][..], &["status", "--json"], &["gc", "--json"], &["gc", "--yes", "--json"]] {
+        let refused = project.run(verb);
+        assert_eq!((refused.code, &refused.json()["code"]), (3, &"store_format".into()), "{verb:?}");
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("assets store 9") && message.contains("use the version that wrote"), "{message}");
+    }
+    assert_eq!(files(&project.path("warehouse")), before);
+    fs::write(&format, "assets store 1\n").unwrap();
+    fs::rename(project.path("warehouse/objects"), project.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(project.path("elsewhere"), project.path("warehouse/objects")).unwrap();
+    for verb in [&["materialize", "--json"][..], &["status", "--json"], &["gc", "--yes", "--json"]] {
+        let refused = project.run(verb);
+        assert_eq!((refused.code, &refused.json()["code"]), (3, &"store_link".into()), "{verb:?}");
+    }
+}
