@@ -29,6 +29,7 @@ use assets_frames::examine::FrameExaminer;
 use assets_frames::expression::Function;
 use assets_frames::worker::{FramePacker, read_output};
 use assets_frames::{FrameWorker, parquet, small, sql};
+use assets_store::seal::{self, Seal};
 use assets_store::{FolderLogs, FolderTables, Reader, Store, StoreError, Wait, Writer};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -217,6 +218,30 @@ impl Project for Opened {
 
     fn examiner(&self, tables: Arc<dyn TableStore>) -> Box<dyn Examiner> {
         Box::new(FrameExaminer::new(tables))
+    }
+
+    fn glance(&self) -> Option<Digest<16>> {
+        let program = std::fs::metadata(std::env::current_exe().ok()?).ok()?;
+        let mut hasher = Hasher::new("assets.world.1");
+        hasher.number(program.len()).text(&format!("{:?}", program.modified().ok()?));
+        let settings = self.config.as_ref().map(std::fs::read_to_string).transpose().ok()?;
+        hasher.optional(settings.as_deref());
+        for asset in self.pipeline.graph.assets() {
+            // All of it, whatever it is: a label too many costs a look, a field too few a lie.
+            hasher.text(&format!("{asset:?}"));
+        }
+        hasher.bytes(self.pipeline.intake.glance()?.as_bytes());
+        hasher.bytes(seal::glance(&self.store)?.as_bytes());
+        Some(hasher.finish())
+    }
+
+    fn sealed(&self, world: &Digest<16>) -> Option<u64> {
+        Seal::read(&self.store).filter(|seal| seal.world == *world).map(|seal| seal.steps)
+    }
+
+    fn seal(&self, world: Digest<16>, steps: u64) {
+        // A store that can't be written to has to be looked at again.
+        let _ = Seal { world, steps }.write(&self.store);
     }
 
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker> {

@@ -54,7 +54,8 @@ pub(crate) fn open(root: &Path) -> Box<dyn Project> {
 pub(crate) fn build(root: &Path, tell: &mut dyn FnMut(&dyn Project, &Event)) -> Result<BuildSummary, Failure> {
     let project = open(root);
     let project = project.as_ref();
-    let store = project.writer(false, &mut |_| ())?;
+    // A test beside this one that starts a program lends it every open file for a moment, the lock among them.
+    let store = project.writer(true, &mut |_| ())?;
     let (catalog, tables) = (store.catalog(), store.tables());
     let ledger = catalog.ledger()?;
     let sources = project.source().identify(&ledger, false).unwrap();
@@ -107,12 +108,14 @@ pub(crate) fn verify(root: &Path) -> Vec<Finding> {
     let reader = project.reader().unwrap();
     let ledger = reader.records().ledger().unwrap();
     let examiner = project.examiner(Arc::clone(reader.tables()));
+    let packer = project.packer(Arc::clone(reader.tables()));
     let verification = Verification {
         graph: project.graph(),
         ledger: &ledger,
         records: reader.records(),
         tables: reader.tables().as_ref(),
         examiner: examiner.as_ref(),
+        packer: packer.as_ref(),
         all_published: reader.all_published(),
     };
     findings.extend(verification.run().findings);
@@ -126,8 +129,8 @@ pub(crate) fn problems(findings: &[Finding]) -> Vec<&Finding> {
 /// As the verb does it.
 pub(crate) fn repair_store(root: &Path) -> Result<(), Failure> {
     let project = open(root);
-    project.repair(false, &mut |_| ())?;
-    let store = project.writer(false, &mut |_| ())?;
+    project.repair(true, &mut |_| ())?;
+    let store = project.writer(true, &mut |_| ())?;
     let (catalog, tables, packer) = (store.catalog(), store.tables(), project.packer(store.tables()));
     let ledger = catalog.ledger()?;
     let done = repair::publish(project.graph(), &ledger, catalog, tables.as_ref(), packer.as_ref())?;

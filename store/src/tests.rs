@@ -179,7 +179,7 @@ fn an_index_hurt_in_the_middle_of_a_build_fails_nothing() {
         let open = writer(folder.path());
         conformance::records(&twin, &open);
         harm(&folder.path().join("catalog"));
-        for run in 0..200 {
+        for run in 0..40 {
             let more = Entry::Step(Box::new(record(&step("wide", &format!("more {run}")), None, "n", "b9")));
             for catalog in [&open as &dyn Catalog, &twin] {
                 assert_eq!(catalog.commit(vec![more.clone()]).unwrap(), Commit::Committed);

@@ -5,6 +5,7 @@ use assets_core::catalog::{Catalog, Holder, Records};
 use assets_core::compute::{Examiner, Packer, Worker};
 use assets_core::finding::Finding;
 use assets_core::graph::Graph;
+use assets_core::hash::Digest;
 use assets_core::ledger::Ledger;
 use assets_core::logs::Logs;
 use assets_core::record::OutputRecord;
@@ -244,6 +245,13 @@ pub trait Project: Send + Sync {
     fn repair(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Vec<Reason>, Failure>;
     /// Who looks into tables.
     fn examiner(&self, tables: Arc<dyn TableStore>) -> Box<dyn Examiner>;
+    /// All that verdicts follow from, looked at from outside, as one hash: while it stays equal, so do the verdicts.
+    /// `None` where that can't be told without reading.
+    fn glance(&self) -> Option<Digest<16>>;
+    /// How many steps there were when everything was found fresh in that world, if it ever was.
+    fn sealed(&self, world: &Digest<16>) -> Option<u64>;
+    /// Remembers that everything is fresh in that world. Where it can't be written, it is found out again.
+    fn seal(&self, world: Digest<16>, steps: u64);
     /// Who makes steps.
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker>;
     /// Who writes packed views.

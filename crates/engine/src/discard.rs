@@ -21,10 +21,18 @@ fn refused() -> TableStoreError {
     TableStoreError { reason, transient: false, missing: false }
 }
 
+/// Counts and hashes what is written.
 #[derive(Default)]
-struct Counted {
+pub(crate) struct Counted {
     hasher: ByteHasher,
     bytes: u64,
+}
+
+impl Counted {
+    /// The name of an object of these bytes.
+    pub(crate) fn object(&self) -> ObjectId {
+        self.hasher.finish()
+    }
 }
 
 impl Write for Counted {
@@ -41,7 +49,7 @@ impl Write for Counted {
 
 impl Staged for Counted {
     fn put(self: Box<Self>) -> Result<(ObjectId, u64), TableStoreError> {
-        Ok((self.hasher.finish(), self.bytes))
+        Ok((self.object(), self.bytes))
     }
 
     fn publish(self: Box<Self>, _: &TableFile) -> Result<u64, TableStoreError> {

@@ -2,12 +2,12 @@
 //!
 //! Not here: files, frames of the journal, hashes of bytes: the backend of the store looks at these.
 
-use crate::discard::Discard;
+use crate::discard::{Counted, Discard};
 use crate::plan::{self, Plan, PlannedStep, World};
 use crate::publish;
 use crate::request;
 use assets_core::catalog::{Past, Records};
-use assets_core::compute::{Examiner, Worker};
+use assets_core::compute::{Examiner, Packer, Worker};
 use assets_core::executor::PartTask;
 use assets_core::finding::Finding;
 use assets_core::freshness::State;
@@ -31,6 +31,8 @@ pub struct Verification<'a> {
     pub tables: &'a dyn TableStore,
     /// Who looks into tables.
     pub examiner: &'a dyn Examiner,
+    /// Who writes views over many steps.
+    pub packer: &'a dyn Packer,
     /// Whether all that is recorded should be published: no build was interrupted.
     pub all_published: bool,
 }
@@ -124,12 +126,20 @@ impl Verification<'_> {
         if !self.tables.is_published(file) {
             return Some(self.not_published(file));
         }
+        let mut written = Counted::default();
+        if self.packer.pack(decl, rows, &mut written).is_ok()
+            && self.tables.is_published_as(file, &written.object()).unwrap_or(false)
+        {
+            return None;
+        }
         let view = match self.tables.open_published(file) {
             Ok(view) => view,
             Err(error) => return Some(Finding::problem(error.reason)),
         };
         match self.examiner.holds(view, decl, rows) {
-            Ok(true) => None,
+            Ok(true) => {
+                Some(self.damaged(file, "its rows are right, its bytes are not those that are written of them"))
+            }
             Ok(false) if !self.all_published => Some(self.outdated(file)),
             Ok(false) => Some(self.damaged(file, "it has other rows than are recorded")),
             // What it is made from is told by itself.

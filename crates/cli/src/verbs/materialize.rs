@@ -9,6 +9,7 @@ use crate::progress::{self, tally::Tally};
 use crate::render::{number, time, words};
 use crate::session;
 use crate::verbs::plan::saved::{self, Saved};
+use assets_core::record::Counts;
 use assets_core::source::Identified;
 use assets_engine::build::Backends;
 use assets_engine::pool::{Pool, now_us};
@@ -67,8 +68,14 @@ pub(crate) fn make(
     let args = request.args;
     // What is named wrongly should not wait for another build.
     let mut scope = Scope::new(project.graph(), &args.scope.select, args.only)?;
-    let store = project.writer(!args.no_wait, &mut |holder| out.error(&format!("waiting for {holder}")))?;
     let since = Instant::now();
+    // Looked at before anything is read: what changes meanwhile makes it another world.
+    let is_all = args.scope.select.is_empty() && args.scope.runs.is_empty() && !args.force && request.saved.is_none();
+    let world = if is_all && !rehash { project.glance() } else { None };
+    if let Some(steps) = world.as_ref().and_then(|world| project.sealed(world)) {
+        return Ok(all_fresh(out, steps, since));
+    }
+    let store = project.writer(!args.no_wait, &mut |holder| out.error(&format!("waiting for {holder}")))?;
     let ledger = store.catalog().ledger()?;
     let reading = progress::reading(out);
     let sources = project.source().identify(&ledger, rehash).map_err(edge::unlisted)?;
@@ -91,7 +98,22 @@ pub(crate) fn make(
         wait: !args.no_wait,
         since,
     };
-    build(out, project, store.as_ref(), &sources, &scope, args, &options)
+    let (summary, tally) = build(out, project, store.as_ref(), &sources, &scope, args, &options)?;
+    let is_calm = summary.source_problems == 0 && !tally.warned && tally.files > 0;
+    if let Some(world) = world.filter(|_| is_calm && summary.counts.fresh == summary.counts.total()) {
+        project.seal(world, summary.counts.fresh);
+    }
+    Ok((summary, tally))
+}
+
+/// What a build tells that finds the world as it was when everything was fresh.
+fn all_fresh(out: &Out, steps: u64, since: Instant) -> (BuildSummary, Tally) {
+    let counts = Counts { fresh: steps, ..Counts::default() };
+    let seconds = since.elapsed().as_secs_f64();
+    progress::choose(out).event(&Event::Finished { counts, seconds, interrupted: false });
+    let summary =
+        BuildSummary { counts, seconds, interrupted: false, source_problems: 0, only_transient: true, unpublished: 0 };
+    (summary, Tally { files: 1, ..Tally::default() })
 }
 
 fn build_id() -> String {

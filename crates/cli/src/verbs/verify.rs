@@ -64,12 +64,14 @@ pub(crate) fn look(project: &dyn Project) -> Result<Report, Failure> {
     let reader = project.reader()?;
     let ledger = reader.records().ledger()?;
     let examiner = project.examiner(Arc::clone(reader.tables()));
+    let packer = project.packer(Arc::clone(reader.tables()));
     let verification = Verification {
         graph: project.graph(),
         ledger: &ledger,
         records: reader.records(),
         tables: reader.tables().as_ref(),
         examiner: examiner.as_ref(),
+        packer: packer.as_ref(),
         all_published: reader.all_published(),
     };
     let verified = verification.run();
