@@ -139,8 +139,10 @@ fn of_a_stopped_build_only_the_step_it_makes_is_waited_for() {
     let busy = project.run(&["gc", "--yes", "--no-wait", "--json"]);
     assert_eq!((busy.code, &busy.json()["code"]), (4, &"store_busy".into()));
     // Ctrl-C ends the waiting.
-    let three = spawn(&project, &["materialize", "--json"]);
-    std::thread::sleep(Duration::from_millis(700));
+    let mut three = spawn(&project, &["materialize", "--json"]);
+    let mut line = String::new();
+    BufReader::new(three.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("waiting for process"), "{line}");
     signal(&three, "-INT");
     assert_eq!(told(three).0, 130);
     signal(&one, "-CONT");

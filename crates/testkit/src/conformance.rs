@@ -1,7 +1,7 @@
 //! One suite for each seam that keeps something: whatever stands behind it, in memory or on disk, gives these answers.
 //! Plain asserts; call them from a `#[test]`.
 
-use assets_core::catalog::{Catalog, Claim, Commit, Past, Records, Work};
+use assets_core::catalog::{Catalog, Claim, Commit, Held, Past, Records, Work};
 use assets_core::hash::{ContentHash, Fingerprint, Hasher, ObjectId, RecordId};
 use assets_core::key::{AssetName, Partition, Step};
 use assets_core::ledger::Ledger;
@@ -311,13 +311,18 @@ fn sources_and_builds_are_kept(catalog: &dyn Catalog) {
     assert_eq!(ledger(catalog).sources().keys().collect::<Vec<_>>(), ["in/b.csv"]);
 }
 
+fn claim(catalog: &dyn Catalog, work: &Work) -> Option<Held> {
+    match catalog.claim(work).expect("answers") {
+        Claim::Ours(held) => Some(held),
+        Claim::Theirs(_) => None,
+    }
+}
+
 /// What every catalog does that several processes write. `make` gives two handles on an empty one each time.
 pub fn shared_catalog(make: &dyn Fn() -> (Box<dyn Catalog>, Box<dyn Catalog>)) {
     let (one, two) = make();
     let (a, b) = (step("wide", "a"), step("wide", "b"));
     let work = |step: &Step| Work::Step(step.clone());
-    let ours = |claim| if let Claim::Ours(held) = claim { Some(held) } else { None };
-    let claim = |catalog: &dyn Catalog, work| ours(catalog.claim(work).expect("answers"));
     for (first, other) in [(work(&a), work(&b)), (Work::Views, work(&a))] {
         let held = claim(&*one, &first).expect("it is free");
         let Claim::Theirs(holder) = two.claim(&first).expect("answers") else { panic!("it is claimed already") };
