@@ -71,8 +71,8 @@ pub(crate) fn make(
     let since = Instant::now();
     // Looked at before anything is read: what changes meanwhile makes it another world.
     let is_all = args.scope.select.is_empty() && args.scope.runs.is_empty() && !args.force && request.saved.is_none();
-    let world = if is_all && !rehash { project.glance() } else { None };
-    if let Some(steps) = world.as_ref().and_then(|world| project.sealed(world)) {
+    let before = if is_all && !rehash { project.glance() } else { None };
+    if let Some(steps) = before.as_ref().and_then(|world| project.sealed(world)) {
         return Ok(all_fresh(out, steps, since));
     }
     let store = project.writer(!args.no_wait, &mut |holder| out.error(&format!("waiting for {holder}")))?;
@@ -100,7 +100,7 @@ pub(crate) fn make(
     };
     let (summary, tally) = build(out, project, store.as_ref(), &sources, &scope, args, &options)?;
     let is_calm = summary.source_problems == 0 && !tally.warned && tally.files > 0;
-    if let Some(world) = world.filter(|_| is_calm && summary.counts.fresh == summary.counts.total()) {
+    if let Some(world) = before.filter(|_| is_calm && summary.counts.fresh == summary.counts.total()) {
         project.seal(world, summary.counts.fresh);
     }
     Ok((summary, tally))
