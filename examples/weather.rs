@@ -98,6 +98,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             trigger: "example".into(),
             version: "1".into(),
             all_published: true,
+            wait: true,
             since: std::time::Instant::now(),
         };
         let backends = Backends {
@@ -106,6 +107,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             tables: tables.as_ref(),
             executor: &executor,
             packer: &packer,
+            mark_published: &|| Ok(()),
         };
         let mut tell = |event: Event| {
             if let Event::Finished { counts, .. } = event {
