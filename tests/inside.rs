@@ -6,6 +6,7 @@ use assets_cli::app::{App, Failure, OpenOptions, Project};
 use assets_core::Step;
 use assets_core::finding::{Finding, Harm};
 use assets_core::hash::ByteHasher;
+use assets_engine::EngineError;
 use assets_engine::build::Backends;
 use assets_engine::pool::Pool;
 use assets_engine::verify::Verification;
@@ -64,20 +65,23 @@ pub(crate) fn build(root: &Path, tell: &mut dyn FnMut(&dyn Project, &Event)) -> 
     scope.settle(&World { graph, ledger: &ledger, sources: &sources, records: catalog, tables: &*tables });
     let pool = Pool::new(1, project.worker(store.tables())).unwrap();
     let packer = project.packer(store.tables());
-    let backends = Backends { graph, catalog, tables: tables.as_ref(), executor: &pool, packer: packer.as_ref() };
+    let backends = Backends {
+        graph,
+        catalog,
+        tables: tables.as_ref(),
+        executor: &pool,
+        packer: packer.as_ref(),
+        mark_published: &|| store.mark_published(),
+    };
     let cancel = AtomicBool::new(false);
-    let summary = materialize(backends, &sources, &scope, &options, &cancel, &mut |event| tell(project, &event))?;
-    if summary.unpublished == 0 && (summary.counts.made + summary.counts.reused > 0 || !store.all_published()) {
-        store.mark_published()?;
-    }
-    Ok(summary)
+    Ok(materialize(backends, &sources, &scope, &options, &cancel, &mut |event| tell(project, &event))?)
 }
 
 fn options(all_published: bool) -> BuildOptions {
     static BUILDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let number = BUILDS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let (trigger, version) = ("test".to_owned(), "test".to_owned());
-    BuildOptions { id: format!("b{number}"), trigger, version, all_published, since: Instant::now() }
+    BuildOptions { id: format!("b{number}"), trigger, version, all_published, wait: true, since: Instant::now() }
 }
 
 /// A build that has to succeed.
@@ -135,7 +139,7 @@ pub(crate) fn repair_store(root: &Path) -> Result<(), Failure> {
     let ledger = catalog.ledger()?;
     let done = repair::publish(project.graph(), &ledger, catalog, tables.as_ref(), packer.as_ref())?;
     if !done.left.iter().any(|reason| reason.code == "not_published") {
-        store.mark_published()?;
+        store.mark_published().map_err(EngineError::Tables)?;
     }
     Ok(())
 }
