@@ -19,6 +19,7 @@ mod over_all;
 mod pipeline;
 mod plan;
 mod power;
+mod seal;
 mod selection;
 mod sharing;
 mod simulate;

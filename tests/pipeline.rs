@@ -246,7 +246,8 @@ fn killed_at_any_moment_the_next_build_finishes_the_job() {
     }
     assert_eq!(project.build(&[]).code, 0);
     assert_eq!(project.hashes(), expected);
-    std::fs::remove_dir_all(project.path("warehouse/catalog")).unwrap();
+    // None is there where killed builds have done it all.
+    let _ = std::fs::remove_dir_all(project.path("warehouse/catalog"));
     assert_eq!(project.build(&[]).log(), log(&[]));
     project.settings("[wide]\nmethod = \"previous\"\n");
     project.build(&[]);

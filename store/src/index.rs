@@ -124,14 +124,9 @@ impl Index {
         self.broken.store(true, Ordering::Relaxed);
     }
 
-    /// Folds in one committed batch, whose frame ends at `end` of `segment`.
-    pub(crate) fn fold(&self, batch: &[Entry], segment: &str, end: End) -> Result<()> {
-        guarded(|| {
-            let trees = self.trees();
-            let mut pending = Pending::new(trees.count()?);
-            batch.iter().for_each(|entry| pending.add(entry));
-            pending.apply(trees, segment, end)
-        })
+    /// Folds in what it lacks of the journal, which is whole up to `ends`.
+    pub(crate) fn catch_up(&self, root: &Path, ends: &Ends) -> Result<()> {
+        guarded(|| self.trees().catch_up(&root.join("journal"), ends))
     }
 
     /// As `Records::by_fingerprint`.

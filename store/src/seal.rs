@@ -49,31 +49,28 @@ pub fn glance(root: &Path) -> Option<Digest<16>> {
     let mut hasher = Hasher::new("assets.glance.store.1");
     add(&mut hasher, "format", &fs::metadata(root.join("format")).ok()?)?;
     for folder in ["journal", "objects", "tables"] {
-        entries(&mut hasher, &root.join(folder)).ok()??;
+        entries(&mut hasher, &root.join(folder), folder == "journal").ok()??;
     }
     Some(hasher.finish())
 }
 
-/// A folder and what is directly in it.
-fn entries(hasher: &mut Hasher, folder: &Path) -> io::Result<Option<()>> {
-    let own = match fs::metadata(folder) {
+/// What is directly in a folder; of the journal its segments, as locks lie beside them.
+fn entries(hasher: &mut Hasher, folder: &Path, segments: bool) -> io::Result<Option<()>> {
+    let listed = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(())),
-        own => own?,
+        listed => listed?,
     };
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
+    for entry in listed {
         let entry = entry?;
-        found.push((entry.file_name(), entry.metadata()?));
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !segments || name.ends_with(".log") {
+            found.push((name, entry.metadata()?));
+        }
     }
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
     hasher.number(found.len() as u64);
-    let all = std::iter::once(("".as_ref(), &own)).chain(found.iter().map(|(name, found)| (name.as_os_str(), found)));
-    for (name, metadata) in all {
-        if add(hasher, &name.to_string_lossy(), metadata).is_none() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(()))
+    Ok(found.iter().try_for_each(|(name, metadata)| add(hasher, name, metadata)))
 }
 
 /// Two changes within one tick of the file system's clock look like one.

@@ -415,6 +415,7 @@ fn a_store_whose_writer_was_killed_goes_on() {
         alive.commit(more(&run.to_string())).unwrap();
         twin.commit(more(&run.to_string())).unwrap();
         if run % 10 == 9 {
+            alive.of_build("b9").unwrap();
             let killed = tempfile::tempdir().unwrap();
             copy(folder.path(), killed.path());
             assert!(fs::read_to_string(killed.path().join("catalog/state")).unwrap().contains("\nopen "));

@@ -17,6 +17,7 @@ use assets_core::ledger::Ledger;
 use assets_core::record::{Entry, StepRecord};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// The right to write a store, and all that is known of it. Dropped, it gives the right back, once the tables it gave
@@ -25,6 +26,9 @@ pub struct Writer {
     root: PathBuf,
     /// Before the lock: the index closes while nobody else can open it.
     index: Mutex<Slot>,
+    /// Entries that the index may lack: it is folded when it is asked, not at every commit, which costs sled a
+    /// millisecond each.
+    unfolded: AtomicUsize,
     journaling: Mutex<Journaling>,
     ledger: RwLock<Ledger>,
     claims: Claims,
@@ -41,6 +45,12 @@ struct Journaling {
     /// What others committed and nobody has asked for yet.
     news: Vec<Entry>,
 }
+
+/// Entries without which a question would have to wait noticeably.
+const FOLD_AT_CLOSE: usize = 1000;
+
+/// Of a store with fewer steps for each entry the index is quick to open.
+const FOLD_SHARE: usize = 100;
 
 /// The index is opened when it is first needed, so that having nothing to do costs nothing.
 enum Slot {
@@ -68,6 +78,7 @@ impl Writer {
         Ok(Self {
             root: root.to_owned(),
             index: Mutex::new(Slot::Unopened),
+            unfolded: AtomicUsize::new(0),
             journaling: Mutex::new(Journaling { appender, tail, news: Vec::new() }),
             ledger: RwLock::new(ledger),
             claims: Claims::open(root)?,
@@ -85,23 +96,12 @@ impl Writer {
         tail.advance(&own, &mut |name, entries, end| frames.push((name.to_owned(), entries, end)))?;
         for (segment, entries, end) in frames {
             appender.note(&segment, end);
-            self.fold(&entries, &segment, end);
+            self.unfolded.fetch_add(entries.len(), Ordering::Relaxed);
             let mut ledger = self.ledger.write().unwrap_or_else(PoisonError::into_inner);
             entries.iter().cloned().for_each(|entry| ledger.apply(entry));
             news.extend(entries);
         }
         Ok(())
-    }
-
-    /// Folds a frame into the index, where that is open. The frame is true: nothing here fails it.
-    fn fold(&self, entries: &[Entry], segment: &str, end: crate::journal::End) {
-        let mut slot = lock(&self.index);
-        if let Slot::Open { index, .. } = &*slot
-            && index.fold(entries, segment, end).is_err()
-        {
-            index.give_up();
-            *slot = Slot::Broken;
-        }
     }
 
     /// Its objects and published tables. They keep the right to write for as long as they live.
@@ -140,21 +140,20 @@ impl Writer {
         files::replace(&self.journal.mark(), &temp, format!("{position}\n").as_bytes())
     }
 
-    /// The index, opened if need be; `None` where it is out of order.
+    /// The index with all that is committed, opened if need be; `None` where it is out of order.
     fn index(&self) -> Option<Arc<Index>> {
-        {
-            let slot = lock(&self.index);
-            match &*slot {
-                Slot::Open { index, .. } => return Some(Arc::clone(index)),
-                Slot::Broken => return None,
-                Slot::Unopened => {}
-            }
-        }
-        // Always the journal first, then the index, as a commit does.
+        // Always the journal first, then the index.
         let journaling = lock(&self.journaling);
         let mut slot = lock(&self.index);
-        if matches!(*slot, Slot::Unopened) {
-            *slot = self.open_index(&journaling.appender);
+        let ends = journaling.appender.ends();
+        let is_behind = self.unfolded.swap(0, Ordering::Relaxed) > 0;
+        match &*slot {
+            Slot::Unopened => *slot = self.open_index(&journaling.appender),
+            Slot::Open { index, .. } if is_behind && index.catch_up(&self.root, ends).is_err() => {
+                index.give_up();
+                *slot = Slot::Broken;
+            }
+            Slot::Open { .. } | Slot::Broken => {}
         }
         match &*slot {
             Slot::Open { index, .. } => Some(Arc::clone(index)),
@@ -221,6 +220,18 @@ pub(crate) fn clear(folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+impl Drop for Writer {
+    /// Many entries are folded now, so that the next question does not wait for them. Few are not worth opening the index
+    /// of a large store, which takes the longer the larger it is.
+    fn drop(&mut self) {
+        let (unfolded, all) = (self.unfolded.load(Ordering::Relaxed), self.ledger.get_mut());
+        let steps = all.unwrap_or_else(PoisonError::into_inner).steps().len();
+        if unfolded >= FOLD_AT_CLOSE || unfolded * FOLD_SHARE > steps {
+            self.index();
+        }
+    }
+}
+
 impl Catalog for Writer {
     fn commit(&self, batch: Vec<Entry>) -> Result<Commit, CatalogError> {
         if batch.is_empty() {
@@ -236,15 +247,8 @@ impl Catalog for Writer {
             return Ok(Commit::Conflict(step));
         }
         drop(known);
-        let (segment, end) = journaling.appender.append(&batch)?;
-        let mut slot = lock(&self.index);
-        if matches!(*slot, Slot::Unopened) {
-            *slot = self.open_index(&journaling.appender);
-            drop(slot);
-        } else {
-            drop(slot);
-            self.fold(&batch, &segment, end);
-        }
+        journaling.appender.append(&batch)?;
+        self.unfolded.fetch_add(batch.len(), Ordering::Relaxed);
         let mut ledger = self.ledger.write().unwrap_or_else(PoisonError::into_inner);
         batch.into_iter().for_each(|entry| ledger.apply(entry));
         Ok(Commit::Committed)

@@ -97,7 +97,7 @@ impl Ledger {
     }
 
     /// Every step that was ever made or tried.
-    pub fn steps(&self) -> impl Iterator<Item = (&Step, &Tip)> {
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = (&Step, &Tip)> {
         self.tips.iter()
     }
 

@@ -1,0 +1,79 @@
+//! What was fresh in a world that has not changed is not looked at again: and whatever changes, it is.
+
+use crate::harness::{HEADER, Project, run_rows};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn project() -> Project {
+    let project = Project::new();
+    for run in ["a", "b"] {
+        project.source(&format!("{run}.csv"), &(HEADER.to_owned() + &run_rows(run, 1.0)));
+    }
+    project
+}
+
+fn seal(project: &Project) -> Option<String> {
+    fs::read_to_string(project.path("warehouse/seal")).ok()
+}
+
+/// The number of steps that a build finds fresh, which makes nothing.
+fn fresh(project: &Project) -> u64 {
+    let build = project.build(&[]);
+    assert_eq!((build.code, build.log()), (0, Default::default()), "{build:?}");
+    build.lines().last().unwrap()["fresh"].as_u64().unwrap()
+}
+
+/// Finds everything fresh, and remembers it: neither sources nor store were touched just now.
+fn sealed(project: &Project) -> u64 {
+    // The first look at a source that was too young to be trusted is recorded, which changes the journal.
+    fresh(project);
+    std::thread::sleep(Duration::from_millis(60));
+    let steps = fresh(project);
+    let world = seal(project).unwrap();
+    assert!(world.trim_end().ends_with(&format!(" {steps}")), "{world}");
+    steps
+}
+
+/// One file somewhere below a folder.
+fn some_file(folder: PathBuf) -> PathBuf {
+    let first = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    if first.is_dir() { some_file(first) } else { first }
+}
+
+#[test]
+fn what_was_fresh_is_not_looked_at_again_until_something_changes() {
+    let project = project();
+    assert_eq!(project.build(&[]).code, 0);
+    assert_eq!(seal(&project), None, "a build that makes something does not say what is fresh");
+    assert!(fresh(&project) > 0 && seal(&project).is_none(), "files just written may change unseen");
+    std::thread::sleep(Duration::from_secs(2));
+    let steps = sealed(&project);
+    // It is believed: a number that only the seal says is told.
+    let forged = seal(&project).unwrap().replace(&format!(" {steps}\n"), " 777\n");
+    fs::write(project.path("warehouse/seal"), forged).unwrap();
+    assert_eq!(fresh(&project), 777);
+    assert_eq!(project.build(&["--rehash"]).lines().last().unwrap()["fresh"], steps, "not where it is not asked for");
+    assert!(project.build(&["stats", "--force"]).log().contains_key("made"));
+
+    let changes: [(&str, &dyn Fn()); 4] = [
+        ("an object is gone", &|| fs::remove_file(some_file(project.path("warehouse/objects"))).unwrap()),
+        ("a published table is gone", &|| {
+            fs::remove_file(some_file(project.path("warehouse/tables/wide"))).unwrap();
+        }),
+        ("a setting", &|| project.settings("[derivative]\nwindow_ms = 300\n")),
+        ("a source is gone", &|| fs::remove_file(project.path("data/b.csv")).unwrap()),
+    ];
+    for (what, change) in changes {
+        sealed(&project);
+        change();
+        let build = project.build(&[]);
+        let fresh = build.lines().last().unwrap()["fresh"].as_u64().unwrap();
+        assert!(build.code == 0 && fresh <= steps, "{what}: {build:?}");
+        assert!(project.path("warehouse/tables/wide/a.parquet").exists(), "{what}");
+        // The full way finds nothing that was left out.
+        let _ = fs::remove_file(project.path("warehouse/seal"));
+        let full = project.build(&[]);
+        assert_eq!((full.code, full.log()), (0, Default::default()), "{what}");
+    }
+}
