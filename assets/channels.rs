@@ -3,7 +3,8 @@
 
 use crate::kernels::interpolate;
 use assets_core::Reason;
-use assets_frames::{Inputs, columns};
+use assets_frames::codes::Codes;
+use assets_frames::{DataFrame, Inputs, columns};
 
 /// Raised whenever what this file reads of a run can differ.
 pub const VERSION: u32 = 1;
@@ -71,14 +72,45 @@ pub fn load_cell(robot: usize) -> [usize; 3] {
     encoder(robot).map(|channel| channel + 3)
 }
 
-/// The index of a channel, if robot, sensor and field name one.
-pub fn index(robot: i64, sensor: &str, field: &str) -> Option<usize> {
-    CHANNELS.iter().position(|c| c.robot == robot && c.sensor == sensor && c.field == field)
+/// Which channel each row of a table belongs to: its texts are looked at once each, and not in every row.
+pub struct Places<'a> {
+    sensors: Codes<'a>,
+    fields: Codes<'a>,
+    /// By code: the sensor among a robot's two.
+    sensor: Vec<Option<usize>>,
+    /// By code: the field among a robot's six.
+    field: Vec<Option<usize>>,
 }
 
-/// The sensor that a field belongs to.
-pub fn sensor_of(field: &str) -> Option<&'static str> {
-    CHANNELS.iter().find(|c| c.field == field).map(|c| c.sensor)
+impl<'a> Places<'a> {
+    /// Of a table with the columns `sensor_type` and `field`.
+    pub fn of(frame: &'a DataFrame) -> Result<Self, Reason> {
+        let (sensors, fields) = (columns::to_codes(frame, "sensor_type")?, columns::to_codes(frame, "field")?);
+        let of_robot = &CHANNELS[..COUNT / 2];
+        let place = |text: &Option<&str>, get: fn(&Channel) -> &'static str| {
+            of_robot.iter().position(|channel| Some(get(channel)) == *text)
+        };
+        let sensor = sensors.texts.iter().map(|text| place(text, |c| c.sensor).map(|first| first / 3)).collect();
+        let field = fields.texts.iter().map(|text| place(text, |c| c.field)).collect();
+        Ok(Self { sensors, fields, sensor, field })
+    }
+
+    /// Whether a row's field is one of a sensor.
+    pub fn is_field(&self, row: usize) -> bool {
+        self.field[self.fields.codes[row] as usize].is_some()
+    }
+
+    /// The channel of a row, if robot, sensor and field name one.
+    pub fn channel(&self, robot: i64, row: usize) -> Option<usize> {
+        let field = self.field[self.fields.codes[row] as usize]?;
+        let sensor = self.sensor[self.sensors.codes[row] as usize]?;
+        let first = match robot {
+            1 => 0,
+            2 => COUNT / 2,
+            _ => return None,
+        };
+        (field / 3 == sensor).then_some(first + field)
+    }
 }
 
 /// Samples of one channel: times in µs, strictly increasing, and their values.
@@ -96,18 +128,16 @@ pub const SAMPLE_COLUMNS: [&str; 5] = ["time", "robot_id", "sensor_type", "field
 /// Reads a run's samples from `clean`.
 pub fn read(inputs: &Inputs<'_>) -> Result<Vec<Samples>, Reason> {
     let frame = inputs.read("clean", &SAMPLE_COLUMNS)?;
-    let times = columns::to_times(&frame, "time")?;
-    let robots = columns::to_ints(&frame, "robot_id")?;
-    let sensors = columns::to_texts(&frame, "sensor_type")?;
-    let fields = columns::to_texts(&frame, "field")?;
-    let values = columns::to_floats(&frame, "value")?;
+    let places = Places::of(&frame)?;
+    let times = columns::iter_times(&frame, "time")?;
+    let robots = columns::iter_ints(&frame, "robot_id")?;
+    let values = columns::iter_floats(&frame, "value")?;
     let mut samples = vec![Samples::default(); COUNT];
-    for row in 0..frame.height() {
-        let (Some(time), Some(robot)) = (times[row], robots[row]) else { continue };
-        let (sensor, field) = (sensors[row].unwrap_or_default(), fields[row].unwrap_or_default());
-        if let Some(channel) = index(robot, sensor, field) {
+    for (row, ((time, robot), value)) in times.zip(robots).zip(values).enumerate() {
+        let (Some(time), Some(robot)) = (time, robot) else { continue };
+        if let Some(channel) = places.channel(robot, row) {
             samples[channel].ts.push(time);
-            samples[channel].vs.push(values[row]);
+            samples[channel].vs.push(value.unwrap_or(f64::NAN));
         }
     }
     Ok(samples)

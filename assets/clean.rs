@@ -4,7 +4,7 @@
 //! Rejection does not depend on the order of rows: of equal duplicates one is kept, and where values of one channel
 //! differ at one time all of them are left out.
 
-use crate::channels::{self, CHANNELS, COUNT, Channel, Samples};
+use crate::channels::{CHANNELS, COUNT, Channel, Places, Samples};
 use crate::columns::{self as names, RUN};
 use crate::kernels::hampel;
 use crate::sessions;
@@ -13,7 +13,7 @@ use crate::simulate::time_text;
 use crate::versions;
 use assets_core::hash::Hasher;
 use assets_core::{AssetName, ColumnDecl, Fact, PartCode, PartId, PartRead, Reason};
-use assets_frames::polars::prelude::SortMultipleOptions;
+use assets_frames::polars::prelude::{SortMultipleOptions, StringChunked};
 use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,9 +92,9 @@ impl FrameAsset for Clean {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
         let raw = inputs.read("raw", &READS)?;
         let (mut rows, delivered, mut codes) = classify(&raw)?;
-        let texts = ["time_text", "value_text", "robot_id_text"].map(|name| columns::to_texts(&raw, name));
-        let [times, values, robots] = texts;
-        let texts = [times?, values?, robots?];
+        let wrong = |error| frame_error("raw", &error);
+        let texts = |name: &str| raw.column(name).and_then(Column::str).map_err(wrong);
+        let texts = [texts("time_text")?, texts("value_text")?, texts("robot_id_text")?];
         for (channel, rows) in rows.iter_mut().enumerate() {
             self.reject_within(channel, rows, &texts, &mut codes);
         }
@@ -125,31 +125,29 @@ fn code(name: &str) -> u8 {
 }
 
 fn classify(raw: &DataFrame) -> Result<Classified, Reason> {
-    let times = columns::to_times(raw, "time")?;
-    let robots = columns::to_ints(raw, "robot_id")?;
-    let fields = columns::to_texts(raw, "field")?;
-    let sensors = columns::to_texts(raw, "sensor_type")?;
-    let values = raw.column("value").and_then(|c| c.f64()).map_err(|error| frame_error("value", &error))?;
-    let value_texts = columns::to_texts(raw, "value_text")?;
+    let places = Places::of(raw)?;
+    let times = columns::iter_times(raw, "time")?;
+    let robots = columns::iter_ints(raw, "robot_id")?;
+    let values = columns::iter_floats(raw, "value")?;
+    let value_texts = raw.column("value_text").and_then(Column::str).map_err(|e| frame_error("value_text", &e))?;
     let mut rows: [Vec<Row>; COUNT] = Default::default();
     let mut delivered = [0; COUNT];
     let mut codes = vec![None; raw.height()];
-    for (at, value) in values.iter().enumerate() {
-        let (field, sensor) = (fields[at].unwrap_or(""), sensors[at].unwrap_or(""));
-        let robot = robots[at].filter(|robot| matches!(robot, 1 | 2));
-        let channel = robot.and_then(|robot| channels::index(robot, sensor, field));
+    for (at, ((time, robot), value)) in times.zip(robots).zip(values).enumerate() {
+        let robot = robot.filter(|robot| matches!(robot, 1 | 2));
+        let channel = robot.and_then(|robot| places.channel(robot, at));
         if let Some(channel) = channel {
             delivered[channel] += 1;
         }
-        codes[at] = Some(match (times[at], robot, channels::sensor_of(field), channel, value) {
+        codes[at] = Some(match (time, robot, channel, value) {
             (None, ..) => code("bad_time"),
             (_, None, ..) => code("unknown_robot"),
-            (_, _, None, ..) => code("unknown_field"),
-            (_, _, _, None, _) => code("field_sensor_mismatch"),
-            (.., None) if value_texts[at].is_some() => code("bad_value"),
+            (_, _, None, _) if !places.is_field(at) => code("unknown_field"),
+            (_, _, None, _) => code("field_sensor_mismatch"),
+            (.., None) if value_texts.get(at).is_some() => code("bad_value"),
             (.., None) => code("null_value"),
             (.., Some(value)) if !value.is_finite() => code("not_finite"),
-            (Some(time), _, _, Some(channel), Some(value)) => {
+            (Some(time), _, Some(channel), Some(value)) => {
                 rows[channel].push(Row { time, value, at });
                 codes[at] = None;
                 continue;
@@ -180,32 +178,16 @@ impl Clean {
         &self,
         channel: usize,
         rows: &mut Vec<Row>,
-        texts: &[Vec<Option<&str>>; 3],
+        texts: &[&StringChunked; 3],
         codes: &mut [Option<u8>],
     ) {
-        // Which of equal duplicates is kept must not depend on which came first: zeros of either sign are equal, and
-        // so are two spellings of a number.
-        let spelling = |row: &Row| texts.each_ref().map(|texts| texts[row.at]);
-        rows.sort_by(|a, b| {
-            let order = a.time.cmp(&b.time).then(a.value.total_cmp(&b.value));
-            order.then_with(|| spelling(a).cmp(&spelling(b))).then(a.at.cmp(&b.at))
-        });
-        let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
-        let mut conflicts = Vec::new();
-        for row in rows.drain(..) {
-            match kept.last() {
-                Some(last) if last.time == row.time && last.value == row.value => {
-                    codes[row.at] = Some(code("duplicate"))
-                }
-                Some(last) if last.time == row.time => {
-                    conflicts.push(row.time);
-                    kept.push(row);
-                }
-                _ => kept.push(row),
-            }
-        }
+        let conflicts = if rows.is_sorted_by(|a, b| a.time < b.time) {
+            Vec::new()
+        } else {
+            take_out_duplicates(rows, texts, codes)
+        };
         let [low, high] = self.limits.get(&CHANNELS[channel].column()).copied().unwrap_or([f64::MIN, f64::MAX]);
-        kept.retain(|row| {
+        rows.retain(|row| {
             if conflicts.binary_search(&row.time).is_ok() {
                 codes[row.at] = Some(code("conflict"));
             } else if row.value < low || row.value > high {
@@ -214,9 +196,8 @@ impl Clean {
             codes[row.at].is_none()
         });
         if let Some((window_ms, k)) = self.settings.hampel(&CHANNELS[channel].column()) {
-            self.reject_outliers(channel, (window_ms, k), &mut kept, codes);
+            self.reject_outliers(channel, (window_ms, k), rows, codes);
         }
-        *rows = kept;
     }
 
     fn reject_outliers(
@@ -280,6 +261,31 @@ impl Clean {
     }
 }
 
+/// Sorts a channel's rows and takes out all but one of equal ones; the times at which values differ.
+fn take_out_duplicates(rows: &mut Vec<Row>, texts: &[&StringChunked; 3], codes: &mut [Option<u8>]) -> Vec<i64> {
+    // Which of equal duplicates is kept must not depend on which came first: zeros of either sign are equal, and so are
+    // two spellings of a number.
+    let spelling = |row: &Row| texts.map(|texts| texts.get(row.at));
+    rows.sort_by(|a, b| {
+        let order = a.time.cmp(&b.time).then(a.value.total_cmp(&b.value));
+        order.then_with(|| spelling(a).cmp(&spelling(b))).then(a.at.cmp(&b.at))
+    });
+    let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
+    let mut conflicts = Vec::new();
+    for row in rows.drain(..) {
+        match kept.last() {
+            Some(last) if last.time == row.time && last.value == row.value => codes[row.at] = Some(code("duplicate")),
+            Some(last) if last.time == row.time => {
+                conflicts.push(row.time);
+                kept.push(row);
+            }
+            _ => kept.push(row),
+        }
+    }
+    *rows = kept;
+    conflicts
+}
+
 /// Channels without a valid row, and why.
 fn unavailable(rows: &[Vec<Row>; COUNT], delivered: &[u64; COUNT]) -> Vec<(usize, Reason)> {
     let absent = |channel: usize| delivered[channel] == 0;
@@ -307,15 +313,18 @@ fn clean_frame(run: &str, rows: &[Vec<Row>; COUNT]) -> Result<DataFrame, Reason>
     for (channel, rows) in (0..).zip(rows) {
         order.extend((0..).zip(rows).map(|(i, row)| (row.time, channel, i)));
     }
-    // Channels are numbered by robot, sensor, field: the declared order within one time.
-    order.sort_unstable();
-    let about = |(_, channel, _): &(i64, u8, u32)| CHANNELS[usize::from(*channel)];
+    // Channels are numbered by robot, sensor, field: the declared order within one time. A sort that keeps equal ones in
+    // place finds that each channel is sorted already.
+    order.sort();
+    let codes = || order.iter().map(|(_, channel, _)| u32::from(*channel)).collect();
+    let sensors = CHANNELS.map(|channel| Some(channel.sensor));
+    let fields = CHANNELS.map(|channel| Some(channel.field));
     columns::frame(vec![
         columns::constant_text(RUN, run, order.len()),
         columns::times("time", order.iter().map(|(time, ..)| *time).collect()),
-        columns::ints("robot_id", order.iter().map(|o| Some(about(o).robot))),
-        columns::texts("sensor_type", order.iter().map(|o| Some(about(o).sensor))),
-        columns::texts("field", order.iter().map(|o| Some(about(o).field))),
+        columns::whole_ints("robot_id", order.iter().map(|(_, c, _)| CHANNELS[usize::from(*c)].robot).collect()),
+        columns::coded_texts("sensor_type", &sensors, codes())?,
+        columns::coded_texts("field", &fields, codes())?,
         columns::floats("value", order.iter().map(|(_, c, i)| rows[usize::from(*c)][*i as usize].value).collect()),
     ])
 }

@@ -61,7 +61,8 @@ pub fn split(samples: &[Samples], settings: &Settings) -> Vec<Session> {
 
 fn all_times(samples: &[Samples]) -> Vec<i64> {
     let mut times: Vec<i64> = samples.iter().flat_map(|samples| samples.ts.iter().copied()).collect();
-    times.sort_unstable();
+    // Finds that each channel is sorted already, which an unstable sort doesn't.
+    times.sort();
     times.dedup();
     times
 }

@@ -251,8 +251,9 @@ fn rates(_: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
     let mut row = Group::new();
     for robot in [1, 2] {
         for (sensor, channels) in [("encoder", channels::encoder(robot)), ("load_cell", channels::load_cell(robot))] {
-            let times: BTreeSet<i64> = channels.iter().flat_map(|c| samples[*c].ts.iter().copied()).collect();
-            let times: Vec<i64> = times.into_iter().collect();
+            let mut times: Vec<i64> = channels.iter().flat_map(|c| samples[*c].ts.iter().copied()).collect();
+            times.sort();
+            times.dedup();
             let rate = interpolate::median_period(&times).map(|period| 1e6 / period as f64);
             row.insert(format!("{sensor}_{robot}_samples"), Cell::Int(Some(times.len() as i64)));
             row.insert(format!("{sensor}_{robot}_rate_hz"), Cell::Float(rate));
@@ -318,7 +319,7 @@ fn attributes(stats: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
     let raw = inputs.read("raw", &wanted)?;
     let mut row = Group::new();
     for name in &stats.attributes {
-        let distinct: BTreeSet<&str> = columns::to_texts(&raw, name)?.into_iter().flatten().collect();
+        let distinct: BTreeSet<&str> = columns::to_codes(&raw, name)?.texts.into_iter().flatten().collect();
         let joined = distinct.into_iter().collect::<Vec<_>>().join(",");
         row.insert(name.clone(), Cell::Text(Some(joined).filter(|text| !text.is_empty())));
     }

@@ -13,6 +13,9 @@ use std::path::Path;
 /// The columns that every source has to have.
 pub const REQUIRED: [&str; 6] = ["time", "value", "field", "robot_id", "run_uuid", "sensor_type"];
 
+/// Rows of a frame whose cells are held at once.
+const STRETCH_ROWS: usize = 1 << 14;
+
 /// Reads a file: Parquet by its first bytes, delimited text otherwise.
 pub fn read(
     path: &Path,
@@ -80,7 +83,11 @@ fn read_parquet(path: &Path, name: &str, reading: &Reading, gather: &mut Gather<
     let attributes: Vec<&String> = reading.attributes.iter().filter(|a| there.contains(&a.as_str())).collect();
     let wanted: Vec<String> = REQUIRED.iter().map(ToString::to_string).chain(attributes.into_iter().cloned()).collect();
     let frame = parquet::read_foreign_columns(path, &wanted).map_err(unreadable)?;
-    push_frame(&frame, reading, gather).map_err(unreadable)
+    // A stretch at a time: the cells of all rows at once would be twice the frame.
+    for start in (0..frame.height()).step_by(STRETCH_ROWS) {
+        push_frame(&frame.slice(start as i64, STRETCH_ROWS), reading, gather).map_err(unreadable)?;
+    }
+    Ok(())
 }
 
 fn push_frame(frame: &DataFrame, reading: &Reading, gather: &mut Gather<'_>) -> PolarsResult<()> {

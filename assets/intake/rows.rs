@@ -42,11 +42,17 @@ struct Codes {
     last: u32,
 }
 
+/// Texts that are compared one by one before they are looked up.
+const FEW: usize = 8;
+
 impl Codes {
     fn push(&mut self, text: &str) {
         if self.texts.get(self.last as usize).is_none_or(|last| last != text) {
-            let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-            self.last = *self.known.entry(text.to_owned()).or_insert_with(|| {
+            let few = self.texts.iter().take(FEW).position(|known| known == text);
+            let known = few.map(|at| at as u32).or_else(|| self.known.get(text).copied());
+            self.last = known.unwrap_or_else(|| {
+                let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+                self.known.insert(text.to_owned(), next);
                 self.texts.push(text.to_owned());
                 next
             });
@@ -55,9 +61,10 @@ impl Codes {
     }
 
     /// As a column; empty text is null where the cell was.
-    fn column(&self, name: &str) -> assets_frames::Column {
-        let text = |code: &u32| self.texts[*code as usize].as_str();
-        columns::texts(name, self.codes.iter().map(|code| Some(text(code)).filter(|text| !text.is_empty())))
+    fn column(self, name: &str) -> Result<assets_frames::Column, Reason> {
+        let texts: Vec<Option<&str>> =
+            self.texts.iter().map(|text| Some(text.as_str()).filter(|text| !text.is_empty())).collect();
+        columns::coded_texts(name, &texts, self.codes)
     }
 }
 
@@ -73,21 +80,53 @@ impl Rare {
     }
 
     fn column(&self, name: &str, rows: usize) -> assets_frames::Column {
+        if self.0.is_empty() {
+            return columns::null_texts(name, rows);
+        }
         let mut next = self.0.iter().peekable();
         let texts = (0..rows).map(move |row| next.next_if(|(at, _)| *at == row).map(|(_, text)| text.as_str()));
         columns::texts(name, texts)
     }
 }
 
+/// Numbers that are nearly always there: where one is not, its place is kept.
+#[derive(Default)]
+struct Numbers<T> {
+    values: Vec<T>,
+    absent: Vec<usize>,
+}
+
+impl<T: Copy + Default> Numbers<T> {
+    fn push(&mut self, value: Option<T>) {
+        if value.is_none() {
+            self.absent.push(self.values.len());
+        }
+        self.values.push(value.unwrap_or_default());
+    }
+
+    fn column(
+        self,
+        whole: impl Fn(Vec<T>) -> assets_frames::Column,
+        maybe: impl Fn(&mut dyn Iterator<Item = Option<T>>) -> assets_frames::Column,
+    ) -> assets_frames::Column {
+        if self.absent.is_empty() {
+            return whole(self.values);
+        }
+        let mut absent = self.absent.iter().peekable();
+        let cells = self.values.iter().enumerate();
+        maybe(&mut cells.map(|(row, value)| absent.next_if(|at| **at == row).map_or(Some(*value), |_| None)))
+    }
+}
+
 /// The rows of one run.
 #[derive(Default)]
 struct Run {
-    time: Vec<Option<i64>>,
+    time: Numbers<i64>,
     time_text: Rare,
-    value: Vec<Option<f64>>,
+    value: Numbers<f64>,
     value_text: Rare,
     field: Codes,
-    robot: Vec<Option<i64>>,
+    robot: Numbers<i64>,
     robot_text: Rare,
     sensor: Codes,
     attributes: Vec<Codes>,
@@ -102,6 +141,8 @@ pub(super) struct Gather<'a> {
     by_id: HashMap<String, usize>,
     last: Option<(String, usize)>,
     parser: Parser,
+    /// The text of the last usual time, and that time: a sensor's fields share theirs.
+    last_time: (String, i64),
     no_zone: bool,
     imprecise: BTreeMap<String, u64>,
     rows: u64,
@@ -115,6 +156,7 @@ impl<'a> Gather<'a> {
             by_id: HashMap::new(),
             last: None,
             parser: Parser::default(),
+            last_time: Default::default(),
             no_zone: false,
             imprecise: BTreeMap::new(),
             rows: 0,
@@ -163,7 +205,7 @@ impl<'a> Gather<'a> {
         let at = self.run_of(row.run);
         let (time, time_text) = self.time(row.time);
         let (id, run) = &mut self.runs[at];
-        let number = run.time.len();
+        let number = run.time.values.len();
         run.time.push(time);
         run.time_text.push(number, time_text);
         let (value, value_text) = delivered::value(row.value);
@@ -186,11 +228,19 @@ impl<'a> Gather<'a> {
             Delivered::Time(us) if time::in_calendar(us) => return (Some(us), None),
             Delivered::Local(us) if time::in_calendar(us) => time::in_zone(us, zone).unwrap_or(time::Parsed::Bad),
             Delivered::Text("") | Delivered::Null => return (None, None),
+            Delivered::Text(text) if text == self.last_time.0 => return (Some(self.last_time.1), None),
             Delivered::Text(text) => self.parser.parse(text, zone),
             _ => time::Parsed::Bad,
         };
         match parsed {
-            time::Parsed::Time { us, usual: true } => (Some(us), None),
+            time::Parsed::Time { us, usual: true } => {
+                if let Delivered::Text(text) = cell {
+                    self.last_time.0.clear();
+                    self.last_time.0.push_str(text);
+                    self.last_time.1 = us;
+                }
+                (Some(us), None)
+            }
             time::Parsed::Time { us, .. } if time::in_calendar(us) => (Some(us), cell.text()),
             time::Parsed::Time { .. } | time::Parsed::Bad => (None, cell.text()),
             time::Parsed::NoZone => {
@@ -224,20 +274,24 @@ impl<'a> Gather<'a> {
 
 impl Gather<'_> {
     /// One slice a run, several runs at a time.
-    fn cut(&self, raw: &AssetName, rejects: &AssetName) -> Result<Vec<(SliceRecord, DataFrame)>, Reason> {
-        let one = &|(id, run): &(Option<String>, Run)| match id {
-            Some(id) => slice(raw, run_partition(id), run.raw_frame(id, &self.reading.attributes)?, &[RUN]),
+    fn cut(self, raw: &AssetName, rejects: &AssetName) -> Result<Vec<(SliceRecord, DataFrame)>, Reason> {
+        let attributes = &self.reading.attributes;
+        let one = &|(id, run): (Option<String>, Run)| match id {
+            Some(id) => slice(raw, run_partition(&id), run.raw_frame(&id, attributes)?, &[RUN]),
             None => slice(rejects, Partition::none(), run.rejects_frame()?, &[]),
         };
         let width = std::thread::available_parallelism().map_or(1, usize::from);
         let share = self.runs.len().div_ceil(width).max(1);
+        let mut left = self.runs.into_iter();
+        let shares = std::iter::from_fn(|| {
+            let share: Vec<_> = left.by_ref().take(share).collect();
+            (!share.is_empty()).then_some(share)
+        });
         std::thread::scope(|scope| {
-            let threads: Vec<_> = self
-                .runs
-                .chunks(share)
-                .map(|runs| scope.spawn(move || runs.iter().map(one).collect::<Result<Vec<_>, _>>()))
+            let threads: Vec<_> = shares
+                .map(|runs| scope.spawn(move || runs.into_iter().map(one).collect::<Result<Vec<_>, _>>()))
                 .collect();
-            let mut all = Vec::with_capacity(self.runs.len());
+            let mut all = Vec::new();
             for thread in threads {
                 // A panic goes on where it would have without threads.
                 all.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
@@ -249,17 +303,20 @@ impl Gather<'_> {
 
 impl Run {
     /// The rows as `raw` has them, without the column that names the source.
-    fn raw_frame(&self, id: &str, attributes: &[String]) -> Result<DataFrame, Reason> {
-        let rows = self.time.len();
+    fn raw_frame(self, id: &str, attributes: &[String]) -> Result<DataFrame, Reason> {
+        let rows = self.time.values.len();
+        let maybe_times = |cells: &mut dyn Iterator<Item = Option<i64>>| columns::maybe_times("time", cells);
         let mut all = vec![
             columns::constant_text(RUN, id, rows),
-            columns::maybe_times("time", self.time.iter().copied()),
-            columns::maybe_floats("value", self.value.iter().copied()),
-            self.field.column("field"),
-            columns::ints("robot_id", self.robot.iter().copied()),
-            self.sensor.column("sensor_type"),
+            self.time.column(|us| columns::times("time", us), maybe_times),
+            self.value.column(|v| columns::floats("value", v), |cells| columns::maybe_floats("value", cells)),
+            self.field.column("field")?,
+            self.robot.column(|n| columns::whole_ints("robot_id", n), |cells| columns::ints("robot_id", cells)),
+            self.sensor.column("sensor_type")?,
         ];
-        all.extend(attributes.iter().zip(&self.attributes).map(|(name, codes)| codes.column(name)));
+        for (name, codes) in attributes.iter().zip(self.attributes) {
+            all.push(codes.column(name)?);
+        }
         all.push(self.time_text.column("time_text", rows));
         all.push(self.value_text.column("value_text", rows));
         all.push(self.robot_text.column("robot_id_text", rows));
@@ -267,13 +324,13 @@ impl Run {
     }
 
     /// The rows as `intake_rejects` has them.
-    fn rejects_frame(&self) -> Result<DataFrame, Reason> {
-        let rows = self.time.len();
+    fn rejects_frame(mut self) -> Result<DataFrame, Reason> {
+        let ids = std::mem::take(&mut self.ids);
         let raw = self.raw_frame("", &[])?;
         let delivered = crate::clean::delivered_texts(&raw)?;
-        let mut all = vec![columns::texts(RUN, self.ids.iter().map(Option::as_deref))];
+        let mut all = vec![columns::texts(RUN, ids.iter().map(Option::as_deref))];
         all.extend(delivered);
-        all.push(columns::constant_text("code", "bad_run_id", rows));
+        all.push(columns::constant_text("code", "bad_run_id", ids.len()));
         debug_assert_eq!(all.len(), names::rejects().len(), "the columns of `rejects`");
         columns::frame(all)
     }

@@ -152,6 +152,13 @@ impl Hasher {
     }
 
     fn add(&mut self, bytes: &[u8]) {
+        if bytes.len() >= WAITING {
+            // Many at once need not wait, nor be copied for it.
+            self.hasher.update(&self.waiting);
+            self.waiting.clear();
+            self.hasher.update(bytes);
+            return;
+        }
         self.waiting.extend_from_slice(bytes);
         if self.waiting.len() >= WAITING {
             self.hasher.update(&self.waiting);

@@ -1,5 +1,6 @@
 //! Columns in and out of frames: vectors of plain values, nulls as `None` or NaN, times in microseconds UTC.
 
+use crate::codes::Codes;
 use crate::frame_error;
 use assets_core::{ColumnDecl, Kind, Reason};
 use polars::prelude::*;
@@ -59,7 +60,11 @@ pub fn floats(name: &str, values: Vec<f64>) -> Column {
 
 /// A column of floats where NaN is null: kernels say NaN for unknown, tables say null.
 pub fn floats_nan_null(name: &str, values: Vec<f64>) -> Column {
-    if values.iter().any(|value| value.is_nan()) {
+    let unknown = values.iter().filter(|value| value.is_nan()).count();
+    if unknown == values.len() {
+        return Float64Chunked::full_null(name.into(), values.len()).into_column();
+    }
+    if unknown > 0 {
         let values = values.into_iter().map(|value| (!value.is_nan()).then_some(value));
         Float64Chunked::from_iter_options(name.into(), values).into_column()
     } else {
@@ -77,9 +82,33 @@ pub fn ints(name: &str, values: impl Iterator<Item = Option<i64>>) -> Column {
     Int64Chunked::from_iter_options(name.into(), values).into_column()
 }
 
+/// A column of integers without nulls.
+pub fn whole_ints(name: &str, values: Vec<i64>) -> Column {
+    Int64Chunked::from_vec(name.into(), values).into_column()
+}
+
 /// A column of text.
 pub fn texts<'a>(name: &str, values: impl Iterator<Item = Option<&'a str>>) -> Column {
     StringChunked::from_iter_options(name.into(), values).into_column()
+}
+
+/// A column of texts that repeat, by each row's place in `texts`.
+pub fn coded_texts(name: &str, texts: &[Option<&str>], codes: Vec<u32>) -> Result<Column, Reason> {
+    let wrong = |error| frame_error(&format!("the column {name}"), &error);
+    match texts {
+        [] | [None] => Ok(null_texts(name, codes.len())),
+        [Some(text)] => Ok(constant_text(name, text, codes.len())),
+        texts => {
+            let texts = StringChunked::from_iter_options(name.into(), texts.iter().copied());
+            let codes = IdxCa::from_vec("code".into(), codes);
+            Ok(texts.take(&codes).map_err(wrong)?.into_column())
+        }
+    }
+}
+
+/// No text in any row.
+pub fn null_texts(name: &str, rows: usize) -> Column {
+    StringChunked::full_null(name.into(), rows).into_column()
 }
 
 /// The same text in every row.
@@ -123,12 +152,24 @@ where
 /// Floats of a column, NaN where null.
 pub fn to_floats(frame: &DataFrame, name: &str) -> Result<Vec<f64>, Reason> {
     let values = typed(frame, name, Column::f64)?;
-    Ok(values.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+    let mut all = Vec::with_capacity(values.len());
+    for chunk in values.downcast_iter() {
+        match chunk.validity() {
+            None => all.extend_from_slice(chunk.values()),
+            Some(_) => all.extend(chunk.iter().map(|value| value.copied().unwrap_or(f64::NAN))),
+        }
+    }
+    Ok(all)
 }
 
 /// Integers of a column.
 pub fn to_ints(frame: &DataFrame, name: &str) -> Result<Vec<Option<i64>>, Reason> {
     Ok(typed(frame, name, Column::i64)?.iter().collect())
+}
+
+/// Texts of a column that repeat, as small numbers.
+pub fn to_codes<'a>(frame: &'a DataFrame, name: &str) -> Result<Codes<'a>, Reason> {
+    Ok(Codes::of(typed(frame, name, Column::str)?))
 }
 
 /// Texts of a column.
@@ -141,4 +182,24 @@ pub fn to_times(frame: &DataFrame, name: &str) -> Result<Vec<Option<i64>>, Reaso
     let column = frame.column(name).and_then(Column::datetime);
     let column = column.map_err(|error| frame_error(&format!("the column {name}"), &error))?;
     Ok(column.physical().iter().collect())
+}
+
+/// Times of a column in microseconds, one after the other.
+pub fn iter_times<'a>(frame: &'a DataFrame, name: &str) -> Result<impl Iterator<Item = Option<i64>> + use<'a>, Reason> {
+    let column = frame.column(name).and_then(Column::datetime);
+    let column = column.map_err(|error| frame_error(&format!("the column {name}"), &error))?;
+    Ok(column.physical().iter())
+}
+
+/// Integers of a column, one after the other.
+pub fn iter_ints<'a>(frame: &'a DataFrame, name: &str) -> Result<impl Iterator<Item = Option<i64>> + use<'a>, Reason> {
+    Ok(typed(frame, name, Column::i64)?.iter())
+}
+
+/// Floats of a column, one after the other.
+pub fn iter_floats<'a>(
+    frame: &'a DataFrame,
+    name: &str,
+) -> Result<impl Iterator<Item = Option<f64>> + use<'a>, Reason> {
+    Ok(typed(frame, name, Column::f64)?.iter())
 }

@@ -5,7 +5,9 @@
 
 pub mod aligned;
 mod assemble;
+pub mod codes;
 pub mod columns;
+mod decode;
 pub mod defined;
 pub mod derive;
 mod encode;

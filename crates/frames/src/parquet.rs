@@ -1,5 +1,6 @@
 //! Tables in Parquet files, written in batches and read by column.
 
+use crate::splice::Source;
 use crate::{encode, frame_error};
 use assets_core::Reason;
 use assets_core::table_store::{Object, Staged};
@@ -101,9 +102,10 @@ pub fn write_file(frame: &DataFrame, path: &std::path::Path) -> Result<(), Reaso
 
 /// Reads an object; only `columns` where given.
 pub fn read(object: Object, columns: Option<&[&str]>, rows: Option<usize>) -> PolarsResult<DataFrame> {
-    match object {
-        Object::File(file) => read_from(file, columns, rows),
-        Object::Bytes(bytes) => read_from(Cursor::new(bytes), columns, rows),
+    match (object, rows) {
+        (object, None) => Source::map(object)?.read(columns),
+        (Object::File(file), _) => read_from(file, columns, rows),
+        (Object::Bytes(bytes), _) => read_from(Cursor::new(bytes), columns, rows),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Content hashes of frames, part by part, as batches come by: a column, or a column of one slice where the output
 //! declares a slice key. The partition's own columns are no parts: the step says them.
 
+use crate::codes::Codes;
 use crate::frame_error;
 use assets_core::content::{ColumnHasher, Tag};
 use assets_core::record::{Part, PartId};
 use assets_core::{Kind, OutputDecl, Reason};
 use polars::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Hashes an output's batches.
 pub struct PartsHasher {
@@ -63,35 +64,25 @@ impl PartsHasher {
 
     /// Row numbers of each slice, in order.
     fn rows_of_slices(&self, batch: &DataFrame) -> Result<BTreeMap<String, Vec<usize>>, Reason> {
-        let mut keys: Vec<Vec<String>> = Vec::new();
-        for name in &self.slice_key {
+        // A row's slice as a number: its place among all there could be, of each column's texts one.
+        let mut places: Vec<usize> = vec![0; batch.height()];
+        let mut names: Vec<String> = vec![String::new()];
+        for (at, name) in self.slice_key.iter().enumerate() {
             let column = batch.column(name).map_err(|error| frame_error("slice key", &error))?;
-            keys.push(match column.dtype() {
-                DataType::Int64 => {
-                    let ints = column.i64().map_err(|error| frame_error("slice key", &error))?;
-                    ints.iter().map(|v| v.map_or_else(String::new, |v| v.to_string())).collect()
-                }
-                _ => {
-                    let texts = column.str().map_err(|error| frame_error("slice key", &error))?;
-                    texts.iter().map(|v| v.unwrap_or_default().to_owned()).collect()
-                }
-            });
+            let (texts, codes) = key_codes(column).map_err(|error| frame_error("slice key", &error))?;
+            let join = if at > 0 { "/" } else { "" };
+            let further = |name: &String| texts.iter().map(|text| format!("{name}{join}{text}")).collect::<Vec<_>>();
+            names = names.iter().flat_map(further).collect();
+            places.iter_mut().zip(&codes).for_each(|(place, code)| *place = *place * texts.len() + *code as usize);
         }
+        let mut rows: Vec<Vec<usize>> = vec![Vec::new(); names.len()];
+        places.iter().enumerate().for_each(|(row, place)| rows[*place].push(row));
         let mut slices: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        let mut name = String::new();
-        for row in 0..batch.height() {
-            name.clear();
-            for (i, key) in keys.iter().enumerate() {
-                if i > 0 {
-                    name.push('/');
-                }
-                name.push_str(&key[row]);
-            }
-            match slices.get_mut(&name) {
-                Some(rows) => rows.push(row),
-                None => drop(slices.insert(name.clone(), vec![row])),
-            }
+        for (name, rows) in names.into_iter().zip(rows).filter(|(_, rows)| !rows.is_empty()) {
+            slices.entry(name).or_default().extend(rows);
         }
+        // Null and empty text are called alike.
+        slices.values_mut().filter(|rows| !rows.is_sorted()).for_each(|rows| rows.sort_unstable());
         Ok(slices)
     }
 
@@ -109,19 +100,37 @@ impl PartsHasher {
     }
 }
 
+/// What the column says of a row's slice: the texts, and which of them each row has.
+fn key_codes(column: &Column) -> PolarsResult<(Vec<String>, Vec<u32>)> {
+    if column.dtype() != &DataType::Int64 {
+        let codes = Codes::of(column.str()?);
+        return Ok((codes.texts.iter().map(|text| text.unwrap_or_default().to_owned()).collect(), codes.codes));
+    }
+    let mut distinct: Vec<Option<i64>> = Vec::new();
+    let mut known: HashMap<Option<i64>, u32> = HashMap::new();
+    let mut last = None;
+    let codes = column.i64()?.iter().map(|value| match last {
+        Some((same, code)) if same == value => code,
+        _ => {
+            let code = *known.entry(value).or_insert_with(|| {
+                distinct.push(value);
+                (distinct.len() - 1) as u32
+            });
+            last = Some((value, code));
+            code
+        }
+    });
+    let codes = codes.collect();
+    Ok((distinct.iter().map(|value| value.map_or_else(String::new, |value| value.to_string())).collect(), codes))
+}
+
 fn add(hasher: &mut ColumnHasher, batch: &DataFrame, name: &str, rows: Option<&[usize]>) -> Result<(), Reason> {
     let wrong = |error: PolarsError| frame_error(&format!("hashing the column {name}"), &error);
     let column = batch.column(name).map_err(wrong)?;
     match column.dtype() {
         DataType::Float64 => {
             let values = column.f64().map_err(wrong)?;
-            match rows {
-                None => values.downcast_iter().for_each(|chunk| match chunk.validity() {
-                    None => hasher.floats(chunk.values()),
-                    Some(_) => chunk.iter().for_each(|value| hasher.float(value.copied())),
-                }),
-                Some(rows) => rows.iter().for_each(|row| hasher.float(values.get(*row))),
-            }
+            add_numbers(hasher, values, rows, ColumnHasher::floats, ColumnHasher::maybe_floats);
         }
         DataType::Int64 => add_ints(hasher, column.i64().map_err(wrong)?, rows),
         DataType::Datetime(..) => add_ints(hasher, column.datetime().map_err(wrong)?.physical(), rows),
@@ -134,9 +143,11 @@ fn add(hasher: &mut ColumnHasher, batch: &DataFrame, name: &str, rows: Option<&[
         }
         _ => {
             let values = column.str().map_err(wrong)?;
-            match rows {
-                None => values.iter().for_each(|value| hasher.text(value)),
-                Some(rows) => rows.iter().for_each(|row| hasher.text(values.get(*row))),
+            match (rows, Codes::up_to(values, values.len() / 4)) {
+                (None, _) if values.null_count() == values.len() => hasher.nulls(values.len()),
+                (None, Some(codes)) => hasher.coded_texts(&codes.texts, codes.codes.iter().copied()),
+                (None, None) => values.iter().for_each(|value| hasher.text(value)),
+                (Some(rows), _) => rows.iter().for_each(|row| hasher.text(values.get(*row))),
             }
         }
     }
@@ -144,12 +155,38 @@ fn add(hasher: &mut ColumnHasher, batch: &DataFrame, name: &str, rows: Option<&[
 }
 
 fn add_ints(hasher: &mut ColumnHasher, values: &Int64Chunked, rows: Option<&[usize]>) {
-    match rows {
-        None => values.downcast_iter().for_each(|chunk| match chunk.validity() {
-            None => hasher.ints(chunk.values()),
-            Some(_) => chunk.iter().for_each(|value| hasher.int(value.copied())),
-        }),
-        Some(rows) => rows.iter().for_each(|row| hasher.int(values.get(*row))),
+    add_numbers(hasher, values, rows, ColumnHasher::ints, ColumnHasher::maybe_ints);
+}
+
+/// Rows of a slice that are gathered at once.
+const GATHERED: usize = 1024;
+
+fn add_numbers<T: PolarsNumericType>(
+    hasher: &mut ColumnHasher,
+    values: &ChunkedArray<T>,
+    rows: Option<&[usize]>,
+    add: impl Fn(&mut ColumnHasher, &[T::Native]),
+    add_maybe: impl Fn(&mut ColumnHasher, &[T::Native], &dyn Fn(usize) -> bool),
+) {
+    let Some(rows) = rows else {
+        for chunk in values.downcast_iter() {
+            match chunk.validity().filter(|validity| validity.unset_bits() > 0) {
+                None => add(hasher, chunk.values()),
+                Some(validity) => add_maybe(hasher, chunk.values(), &|row| validity.get_bit(row)),
+            }
+        }
+        return;
+    };
+    let values = values.rechunk();
+    let Some(chunk) = values.downcast_iter().next() else { return };
+    let mut gathered = Vec::with_capacity(GATHERED.min(rows.len()));
+    for rows in rows.chunks(GATHERED) {
+        gathered.clear();
+        gathered.extend(rows.iter().map(|row| chunk.values()[*row]));
+        match chunk.validity() {
+            None => add(hasher, &gathered),
+            Some(validity) => add_maybe(hasher, &gathered, &|at| validity.get_bit(rows[at])),
+        }
     }
 }
 

@@ -40,20 +40,23 @@ impl SplicedColumn {
 
 /// An earlier table. Its bytes are mapped, not read: most of them go from the page cache into the new file.
 pub struct Source {
-    bytes: Buffer<u8>,
-    metadata: FileMetadata,
+    pub(crate) bytes: Buffer<u8>,
+    pub(crate) metadata: FileMetadata,
 }
 
 impl Source {
     /// Reads its footer.
     pub fn open(object: Object) -> Result<Self, Reason> {
-        let failed = |error: &PolarsError| frame_error("an earlier table can't be read", error);
+        Self::map(object).map_err(|error| frame_error("an earlier table can't be read", &error))
+    }
+
+    pub(crate) fn map(object: Object) -> PolarsResult<Self> {
         let bytes = match object {
             // Nothing ever writes into an object.
-            Object::File(file) => Buffer::from_owner(MMapSemaphore::new_from_file(&file).map_err(|e| failed(&e))?),
+            Object::File(file) => Buffer::from_owner(MMapSemaphore::new_from_file(&file)?),
             Object::Bytes(bytes) => Buffer::from_owner(bytes),
         };
-        let metadata = read_metadata(&mut Cursor::new(bytes.as_slice())).map_err(|error| failed(&error))?;
+        let metadata = read_metadata(&mut Cursor::new(bytes.as_slice()))?;
         Ok(Self { bytes, metadata })
     }
 
@@ -68,15 +71,19 @@ impl Source {
         })
     }
 
+    /// The bytes of a column chunk; `None` where the table ends before they do.
+    pub(crate) fn chunk_bytes(&self, chunk: &ColumnChunkMetadata) -> Option<Buffer<u8>> {
+        let range = chunk.byte_range();
+        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+        (start <= end && end <= self.bytes.len()).then(|| self.bytes.clone().sliced(start..end))
+    }
+
     /// The encoded pages of a column chunk.
     fn pages(&self, group: usize, column: &str) -> Result<Vec<CompressedPage>, Reason> {
         let chunk = self.chunk(group, column)?;
-        let range = chunk.byte_range();
-        let end = usize::try_from(range.end).ok().filter(|end| *end <= self.bytes.len());
-        let (Ok(start), Some(end)) = (usize::try_from(range.start), end) else {
-            return Err(Reason::new("io_error", "an earlier table ends before its column does").with("column", column));
-        };
-        let bytes = self.bytes.clone().sliced(start..end);
+        let bytes = self.chunk_bytes(chunk).ok_or_else(|| {
+            Reason::new("io_error", "an earlier table ends before its column does").with("column", column)
+        })?;
         let size = bytes.len();
         let pages = PageReader::new(Cursor::new(bytes), chunk, Vec::new(), size.max(1 << 30));
         let pages = pages.map(|page| {

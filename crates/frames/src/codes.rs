@@ -1,0 +1,134 @@
+//! Texts that repeat as small numbers: whoever goes by a column of few distinct texts looks at each of them once, and not
+//! at every row's.
+
+use polars::prelude::*;
+use std::collections::HashMap;
+
+/// A column of texts: which there are, and which of them each row has.
+#[derive(Debug, Default, PartialEq)]
+pub struct Codes<'a> {
+    /// The distinct texts, and null where there is one, in the order in which they come.
+    pub texts: Vec<Option<&'a str>>,
+    /// Each row's place in `texts`.
+    pub codes: Vec<u32>,
+}
+
+/// Texts that are remembered by how they are stored: more than there are in most columns.
+const RECENT: usize = 8;
+
+/// The codes of what was seen last. Text of up to 12 bytes is stored in a row's own 16 bytes, longer text elsewhere, once
+/// or more often: of one chunk equal bytes are equal text, and others may be.
+#[derive(Default)]
+struct Recent {
+    seen: [(u128, u32); RECENT],
+    filled: usize,
+    oldest: usize,
+}
+
+impl Recent {
+    fn find(&self, stored: u128) -> Option<u32> {
+        self.seen[..self.filled].iter().find(|(known, _)| *known == stored).map(|(_, code)| *code)
+    }
+
+    fn push(&mut self, stored: u128, code: u32) -> u32 {
+        self.seen[self.oldest] = (stored, code);
+        self.oldest = (self.oldest + 1) % RECENT;
+        self.filled = (self.filled + 1).min(RECENT);
+        code
+    }
+}
+
+/// All texts by what they say.
+#[derive(Default)]
+struct Distinct<'a> {
+    texts: Vec<Option<&'a str>>,
+    codes: HashMap<Option<&'a str>, u32>,
+}
+
+impl<'a> Distinct<'a> {
+    fn code(&mut self, text: Option<&'a str>) -> u32 {
+        *self.codes.entry(text).or_insert_with(|| {
+            self.texts.push(text);
+            // polars counts rows in 32 bits, and there are no more texts than rows.
+            (self.texts.len() - 1) as u32
+        })
+    }
+}
+
+impl<'a> Codes<'a> {
+    /// The codes of a column.
+    pub fn of(values: &'a StringChunked) -> Self {
+        Self::up_to(values, usize::MAX).unwrap_or_default()
+    }
+
+    /// The codes of a column that has at most so many distinct texts.
+    pub fn up_to(values: &'a StringChunked, most: usize) -> Option<Self> {
+        let mut codes: Vec<u32> = Vec::with_capacity(values.len());
+        let mut distinct = Distinct::default();
+        for (chunk, array) in values.downcast_iter().zip(values.chunks()) {
+            let validity = array.validity();
+            let mut recent = Recent::default();
+            let mut null = None;
+            for (row, view) in chunk.views().iter().enumerate() {
+                let is_null = validity.is_some_and(|validity| !validity.get_bit(row));
+                let stored = view.as_u128();
+                let known = if is_null { null } else { recent.find(stored) };
+                let code = match known {
+                    Some(code) => code,
+                    None if is_null => *null.insert(distinct.code(None)),
+                    None => recent.push(stored, distinct.code(Some(chunk.value(row)))),
+                };
+                codes.push(code);
+                if distinct.texts.len() > most {
+                    return None;
+                }
+            }
+        }
+        Some(Self { texts: distinct.texts, codes })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.codes.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.codes.is_empty()
+    }
+
+    /// The text of a row.
+    pub fn get(&self, row: usize) -> Option<&'a str> {
+        self.texts[self.codes[row] as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns;
+
+    #[test]
+    fn equal_texts_have_one_code_however_they_are_stored() {
+        let long = "longer than twelve bytes";
+        let cells = [Some("x"), None, Some(long), Some("y"), Some(long), Some("x"), None, Some("")];
+        let column = columns::texts("t", cells.into_iter());
+        let mut values = column.str().expect("texts").clone();
+        values.append(&values.clone()).expect("appended");
+        let codes = Codes::of(&values);
+        assert_eq!(codes.texts, [Some("x"), None, Some(long), Some("y"), Some("")]);
+        assert_eq!(codes.codes[..8], [0, 1, 2, 3, 2, 0, 1, 4]);
+        assert_eq!(codes.codes[..8], codes.codes[8..]);
+        assert_eq!(codes.get(12), Some(long));
+        assert!(Codes::up_to(&values, 4).is_none());
+    }
+
+    #[test]
+    fn more_texts_than_are_remembered() {
+        let texts: Vec<String> = (0..100).map(|n| format!("{}", n % 23)).collect();
+        let column = columns::texts("t", texts.iter().map(|text| Some(text.as_str())));
+        let codes = Codes::of(column.str().expect("texts"));
+        assert_eq!(codes.texts.len(), 23);
+        assert!((0..100).all(|row| codes.get(row) == Some(texts[row].as_str())));
+    }
+}
