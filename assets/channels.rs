@@ -3,8 +3,8 @@
 
 use crate::kernels::interpolate;
 use assets_core::Reason;
-use assets_frames::codes::Codes;
-use assets_frames::{DataFrame, Inputs, columns};
+use assets_frames::codes::OwnedCodes;
+use assets_frames::{Inputs, columns};
 
 /// Raised whenever what this file reads of a run can differ.
 pub const VERSION: u32 = 1;
@@ -73,37 +73,36 @@ pub fn load_cell(robot: usize) -> [usize; 3] {
 }
 
 /// Which channel each row of a table belongs to: its texts are looked at once each, and not in every row.
-pub struct Places<'a> {
-    sensors: Codes<'a>,
-    fields: Codes<'a>,
+pub struct Places {
+    sensors: Vec<u32>,
+    fields: Vec<u32>,
     /// By code: the sensor among a robot's two.
     sensor: Vec<Option<usize>>,
     /// By code: the field among a robot's six.
     field: Vec<Option<usize>>,
 }
 
-impl<'a> Places<'a> {
-    /// Of a table with the columns `sensor_type` and `field`.
-    pub fn of(frame: &'a DataFrame) -> Result<Self, Reason> {
-        let (sensors, fields) = (columns::to_codes(frame, "sensor_type")?, columns::to_codes(frame, "field")?);
+impl Places {
+    /// Of the columns `sensor_type` and `field`.
+    pub fn new(sensors: OwnedCodes, fields: OwnedCodes) -> Self {
         let of_robot = &CHANNELS[..COUNT / 2];
-        let place = |text: &Option<&str>, get: fn(&Channel) -> &'static str| {
-            of_robot.iter().position(|channel| Some(get(channel)) == *text)
+        let place = |text: &Option<String>, get: fn(&Channel) -> &'static str| {
+            of_robot.iter().position(|channel| Some(get(channel)) == text.as_deref())
         };
         let sensor = sensors.texts.iter().map(|text| place(text, |c| c.sensor).map(|first| first / 3)).collect();
         let field = fields.texts.iter().map(|text| place(text, |c| c.field)).collect();
-        Ok(Self { sensors, fields, sensor, field })
+        Self { sensors: sensors.codes, fields: fields.codes, sensor, field }
     }
 
     /// Whether a row's field is one of a sensor.
     pub fn is_field(&self, row: usize) -> bool {
-        self.field[self.fields.codes[row] as usize].is_some()
+        self.field[self.fields[row] as usize].is_some()
     }
 
     /// The channel of a row, if robot, sensor and field name one.
     pub fn channel(&self, robot: i64, row: usize) -> Option<usize> {
-        let field = self.field[self.fields.codes[row] as usize]?;
-        let sensor = self.sensor[self.sensors.codes[row] as usize]?;
+        let field = self.field[self.fields[row] as usize]?;
+        let sensor = self.sensor[self.sensors[row] as usize]?;
         let first = match robot {
             1 => 0,
             2 => COUNT / 2,
@@ -127,8 +126,8 @@ pub const SAMPLE_COLUMNS: [&str; 5] = ["time", "robot_id", "sensor_type", "field
 
 /// Reads a run's samples from `clean`.
 pub fn read(inputs: &Inputs<'_>) -> Result<Vec<Samples>, Reason> {
-    let frame = inputs.read("clean", &SAMPLE_COLUMNS)?;
-    let places = Places::of(&frame)?;
+    let places = Places::new(inputs.codes("clean", "sensor_type")?, inputs.codes("clean", "field")?);
+    let frame = inputs.read("clean", &["time", "robot_id", "value"])?;
     let times = columns::iter_times(&frame, "time")?;
     let robots = columns::iter_ints(&frame, "robot_id")?;
     let values = columns::iter_floats(&frame, "value")?;

@@ -125,7 +125,8 @@ fn code(name: &str) -> u8 {
 }
 
 fn classify(raw: &DataFrame) -> Result<Classified, Reason> {
-    let places = Places::of(raw)?;
+    let codes = |name: &str| columns::to_codes(raw, name);
+    let places = Places::new(codes("sensor_type")?.into(), codes("field")?.into());
     let times = columns::iter_times(raw, "time")?;
     let robots = columns::iter_ints(raw, "robot_id")?;
     let values = columns::iter_floats(raw, "value")?;

@@ -60,7 +60,19 @@ pub fn split(samples: &[Samples], settings: &Settings) -> Vec<Session> {
 }
 
 fn all_times(samples: &[Samples]) -> Vec<i64> {
-    let mut times: Vec<i64> = samples.iter().flat_map(|samples| samples.ts.iter().copied()).collect();
+    let all: Vec<&[i64]> = samples.iter().map(|samples| samples.ts.as_slice()).collect();
+    union(&all)
+}
+
+/// All times of some channels, sorted.
+pub fn union(channels: &[&[i64]]) -> Vec<i64> {
+    let mut times = Vec::new();
+    for (at, ts) in channels.iter().enumerate() {
+        // A sensor's fields mostly share their times.
+        if at == 0 || channels[at - 1] != *ts {
+            times.extend_from_slice(ts);
+        }
+    }
     // Finds that each channel is sorted already, which an unstable sort doesn't.
     times.sort();
     times.dedup();

@@ -251,9 +251,7 @@ fn rates(_: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
     let mut row = Group::new();
     for robot in [1, 2] {
         for (sensor, channels) in [("encoder", channels::encoder(robot)), ("load_cell", channels::load_cell(robot))] {
-            let mut times: Vec<i64> = channels.iter().flat_map(|c| samples[*c].ts.iter().copied()).collect();
-            times.sort();
-            times.dedup();
+            let times = sessions::union(&channels.map(|channel| samples[channel].ts.as_slice()));
             let rate = interpolate::median_period(&times).map(|period| 1e6 / period as f64);
             row.insert(format!("{sensor}_{robot}_samples"), Cell::Int(Some(times.len() as i64)));
             row.insert(format!("{sensor}_{robot}_rate_hz"), Cell::Float(rate));

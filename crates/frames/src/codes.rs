@@ -69,6 +69,17 @@ impl<'a> Codes<'a> {
             let validity = array.validity();
             let mut recent = Recent::default();
             let mut null = None;
+            let rows = chunk.views().len();
+            // Most columns of text say the same in every row.
+            if array.null_count() == rows {
+                codes.resize(codes.len() + rows, if rows > 0 { distinct.code(None) } else { 0 });
+                continue;
+            }
+            let first = chunk.views()[0].as_u128();
+            if array.null_count() == 0 && chunk.views().iter().all(|view| view.as_u128() == first) {
+                codes.resize(codes.len() + rows, distinct.code(Some(chunk.value(0))));
+                continue;
+            }
             for (row, view) in chunk.views().iter().enumerate() {
                 let is_null = validity.is_some_and(|validity| !validity.get_bit(row));
                 let stored = view.as_u128();
@@ -84,7 +95,7 @@ impl<'a> Codes<'a> {
                 }
             }
         }
-        Some(Self { texts: distinct.texts, codes })
+        (distinct.texts.len() <= most).then_some(Self { texts: distinct.texts, codes })
     }
 
     /// Number of rows.
@@ -100,6 +111,42 @@ impl<'a> Codes<'a> {
     /// The text of a row.
     pub fn get(&self, row: usize) -> Option<&'a str> {
         self.texts[self.codes[row] as usize]
+    }
+}
+
+/// Codes with texts of their own.
+#[derive(Debug, Default, PartialEq)]
+pub struct OwnedCodes {
+    /// The distinct texts, and null where there is one.
+    pub texts: Vec<Option<String>>,
+    /// Each row's place in `texts`.
+    pub codes: Vec<u32>,
+}
+
+impl From<Codes<'_>> for OwnedCodes {
+    fn from(codes: Codes<'_>) -> Self {
+        let texts = codes.texts.into_iter().map(|text| text.map(str::to_owned)).collect();
+        Self { texts, codes: codes.codes }
+    }
+}
+
+impl OwnedCodes {
+    /// Adds rows, whose codes are places in `texts`.
+    pub(crate) fn extend(&mut self, texts: Vec<String>, codes: &[u32]) -> Option<()> {
+        let place = |text: String| {
+            let known = self.texts.iter().position(|known| known.as_ref() == Some(&text));
+            let place = known.unwrap_or_else(|| {
+                self.texts.push(Some(text));
+                self.texts.len() - 1
+            });
+            place as u32
+        };
+        let places: Vec<u32> = texts.into_iter().map(place).collect();
+        self.codes.reserve(codes.len());
+        for code in codes {
+            self.codes.push(*places.get(*code as usize)?);
+        }
+        Some(())
     }
 }
 

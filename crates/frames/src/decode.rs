@@ -1,15 +1,20 @@
 //! Columns of our own tables as values, one column after the other and chunk by chunk: tables are read by steps, and those
 //! run on several threads anyway.
 
+use crate::codes::OwnedCodes;
 use crate::encode;
 use crate::splice::Source;
 use polars::prelude::*;
 use polars_buffer::Buffer;
 use polars_parquet::parquet::compression::DecompressionContext;
+use polars_parquet::parquet::encoding::hybrid_rle::HybridRleDecoder;
 use polars_parquet::parquet::metadata::ColumnChunkMetadata;
-use polars_parquet::parquet::page::{FormatEncoding, split_buffer};
+use polars_parquet::parquet::page::{DataPage, DataPageHeader, FormatEncoding, split_buffer};
 use polars_parquet::read::{BasicDecompressor, Page, PageReader, column_iter_to_arrays, decompress, infer_schema};
 use std::io::Cursor;
+
+/// Texts of a column that are read as codes: each row group's are looked up among all.
+const TEXTS_MAX: usize = 256;
 
 /// No page of ours is larger.
 const PAGE_BYTES_MAX: usize = 1 << 30;
@@ -80,5 +85,96 @@ impl Source {
             }
         }
         Ok(Some(values))
+    }
+
+    /// A column of texts that repeat, as its pages hold it; `None` where it is stored otherwise, or has nulls.
+    pub(crate) fn codes(&self, column: &str) -> PolarsResult<Option<OwnedCodes>> {
+        let mut all = OwnedCodes::default();
+        let (mut scratch, mut context) = (Vec::new(), DecompressionContext::Unset);
+        for chunk in self.chunks(column) {
+            let (chunk, bytes) = chunk?;
+            let mut texts = None;
+            for page in PageReader::new(Cursor::new(bytes), chunk, Vec::new(), PAGE_BYTES_MAX) {
+                match decompress(page?, &mut scratch, &mut context)? {
+                    Page::Dict(page) => texts = dictionary(&page.buffer, page.num_values),
+                    Page::Data(page) => {
+                        let codes = if has_no_null(&page) { places(&page)? } else { None };
+                        let (Some(texts), Some(codes)) = (texts.clone(), codes) else { return Ok(None) };
+                        if all.extend(texts, &codes).is_none() {
+                            return Ok(None);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Some(all))
+    }
+}
+
+/// Texts one after the other, each behind its length.
+fn dictionary(mut bytes: &[u8], count: usize) -> Option<Vec<String>> {
+    let mut texts = Vec::new();
+    for _ in 0..count.min(TEXTS_MAX + 1) {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        texts.push(std::str::from_utf8(text).ok()?.to_owned());
+        bytes = rest;
+    }
+    (texts.len() <= TEXTS_MAX).then_some(texts)
+}
+
+/// Whether a page says of itself that it holds no null.
+fn has_no_null(page: &DataPage) -> bool {
+    match page.header() {
+        DataPageHeader::V1(header) => header.statistics.as_ref().and_then(|s| s.null_count) == Some(0),
+        DataPageHeader::V2(header) => header.num_nulls == 0,
+    }
+}
+
+/// Each row's place in the dictionary.
+fn places(page: &DataPage) -> PolarsResult<Option<Vec<u32>>> {
+    let rows = page.num_values();
+    Ok(match (page.header().encoding(), split_buffer(page)?.values.split_first()) {
+        (FormatEncoding::RLE_DICTIONARY, Some((0, _))) => Some(vec![0; rows]),
+        (FormatEncoding::RLE_DICTIONARY, Some((width, keys))) => {
+            let codes = HybridRleDecoder::new(keys, u32::from(*width), rows).collect()?;
+            (codes.len() == rows).then_some(codes)
+        }
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::Codes;
+    use crate::{columns, parquet};
+    use assets_core::table_store::Object;
+    use std::sync::Arc;
+
+    #[test]
+    fn codes_are_read_as_they_would_be_found() {
+        let rows = parquet::ROW_GROUP_ROWS + 77;
+        let known = ["b", "a", "a text of more than twelve bytes"];
+        let frame = columns::frame(vec![
+            columns::texts("t", (0..rows).map(|row| Some(known[row / 5 % 3]))),
+            columns::constant_text("c", "same", rows),
+            columns::texts("n", (0..rows).map(|row| Some("x").filter(|_| row != 9))),
+            columns::null_texts("0", rows),
+        ])
+        .expect("a table");
+        let mut bytes = Vec::new();
+        let mut writer = parquet::TableWriter::new(&mut bytes, frame.schema()).expect("a writer");
+        writer.write(&frame).expect("written");
+        writer.finish().expect("finished");
+        let source = Source::open(Object::Bytes(Arc::from(bytes))).expect("a table");
+        assert!(source.read(None).expect("readable").equals_missing(&frame));
+        for name in ["t", "c"] {
+            let found = Codes::of(frame.column(name).and_then(Column::str).expect("texts"));
+            // Not printed where they differ: there are too many.
+            assert!(source.codes(name).expect("readable") == Some(found.into()), "{name}");
+        }
+        assert_eq!(source.codes("n").expect("readable"), None, "nulls");
+        assert_eq!(source.codes("0").expect("readable"), None, "nulls alone");
     }
 }

@@ -2,6 +2,7 @@
 //! declarations, stores what comes out.
 
 use crate::assemble::{Assembly, Piece};
+use crate::codes::OwnedCodes;
 use crate::sink::{self, Sink};
 use crate::splice::{self, SplicedColumn};
 use crate::{columns, frame_error, parquet};
@@ -150,6 +151,21 @@ impl Inputs<'_> {
             (Mapping::All, Some(decl)) => stack(self.tables, decl, &self.tables_of(name)?, Some(wanted), None),
             _ => read_output(self.tables, self.output(name)?, Some(wanted), None),
         }
+    }
+
+    /// A column of texts that repeat, as small numbers.
+    pub fn codes(&self, name: &str, column: &str) -> Result<OwnedCodes, Reason> {
+        let input = self.declared(name)?;
+        let is_one = !matches!(input.mapping, Mapping::All) && input.reads.includes(column);
+        if is_one && let Stored::Object(object) = &self.output(name)?.stored {
+            let table = splice::Source::open(self.tables.open(object).map_err(sink::store_reason)?)?;
+            let codes = table.codes(column);
+            if let Some(codes) = codes.map_err(|error| frame_error(&format!("the column {column}"), &error))? {
+                return Ok(codes);
+            }
+        }
+        let frame = self.read(name, &[column])?;
+        Ok(columns::to_codes(&frame, column)?.into())
     }
 
     /// The columns of an input that the step reads, in the order of its table.
