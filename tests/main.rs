@@ -10,6 +10,7 @@ mod faults;
 mod features;
 mod fields;
 mod fleet;
+mod fuzz;
 mod harness;
 mod inside;
 mod kernels;

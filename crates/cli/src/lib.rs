@@ -18,6 +18,7 @@ use crate::app::{App, Failure};
 use crate::args::{Cli, Verb};
 use crate::out::Out;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 const STACK_BYTES: usize = 64 << 20;
@@ -50,6 +51,13 @@ pub fn run(app: &(dyn App + Sync), args: impl IntoIterator<Item = OsString>) -> 
             ExitCode::from(edge::TRANSIENT)
         }
     }
+}
+
+/// The selections and the runs that a saved plan asks for; for tests that write anything into one.
+#[doc(hidden)]
+pub fn asked_by_saved_plan(path: &Path) -> Result<[Vec<String>; 2], Failure> {
+    let (_, asked) = verbs::plan::saved::read(path, &args::MaterializeArgs::default())?;
+    Ok([asked.scope.select, asked.scope.runs])
 }
 
 /// The whole program.
