@@ -31,8 +31,10 @@ struct Subject {
     /// Words that mean something in them.
     words: Vec<String>,
     /// Tries one: whether it was accepted, or what went wrong that is no panic.
-    attempt: Box<dyn FnMut(&[u8]) -> Result<bool, String>>,
+    attempt: Box<Attempt>,
 }
+
+type Attempt = dyn FnMut(&[u8]) -> Result<bool, String>;
 
 impl Subject {
     fn try_one(&mut self, input: &[u8]) -> Result<bool, String> {

@@ -60,6 +60,7 @@ fn mistakes_are_told_with_their_place() {
             "  from wide where time > 'noon'\n                         ^",
         ),
         ("select 1 from wide order time", "found: order", "  select 1 from wide order time\n                     ^"),
+        ("select time + interval '1 moon' from wide", "unit: 'moon' not supported", "^"),
         ("select nope from stats", "there is no column `nope`", "  select nope from stats\n         ^"),
         ("select * from read_csv('x')", "`read_csv`", "  select * from read_csv('x')\n                ^"),
         (

@@ -185,7 +185,7 @@ pub(super) fn selections() -> Subject {
     );
     let attempt = move |input: &[u8]| {
         let _held = &project;
-        let scope = Scope::new(opened.graph(), &[text(input)], input.len() % 2 == 0);
+        let scope = Scope::new(opened.graph(), &[text(input)], input.len().is_multiple_of(2));
         let Ok(mut scope) = scope.map_err(|error| (error.to_string(), error.code())) else { return Ok(false) };
         let (ledger, reader) = (Ledger::default(), opened.reader().unwrap());
         let sources = Default::default();

@@ -14,6 +14,7 @@ mod encode;
 pub mod examine;
 pub mod expression;
 pub mod files;
+mod guard;
 pub mod intake;
 pub mod parquet;
 pub mod parts;

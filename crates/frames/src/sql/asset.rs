@@ -9,6 +9,7 @@ use super::wrong;
 use crate::aligned::reason_in;
 use crate::defined::{Declared, Definition, dimensions};
 use crate::derive::{self, Derived, LeafPart};
+use crate::guard::guarded;
 use crate::worker::{FrameAsset, Inputs, Outputs};
 use crate::{columns, frame_error};
 use assets_core::graph::Graph;
@@ -72,7 +73,7 @@ fn plan(sql: &str, leaves: Vec<(String, LazyFrame)>) -> PolarsResult<LazyFrame> 
     for (name, leaf) in leaves {
         context.register(&name, leaf);
     }
-    context.execute(sql)
+    guarded(|| context.execute(sql))
 }
 
 /// What all columns compute together.
@@ -103,13 +104,13 @@ fn one(
     let frame = plan(&sql, empty).map_err(|error| wrong(graph, parsed, &error))?;
     let settled = ties::settled(&frame).map_err(|reason| {
         // polars resolves names late: what it misses then is the query's fault as well.
-        frame.clone().collect_schema().err().map_or(reason, |error| wrong(graph, parsed, &error))
+        guarded(|| frame.clone().collect_schema()).err().map_or(reason, |error| wrong(graph, parsed, &error))
     })?;
     let Some((ties, frame, derived)) = settled else {
         let message = "which rows or values come out depends on an order that the query leaves open: add `order by`";
         return Err(Reason::new("unsettled_query", message));
     };
-    let answer = frame.with_check_order(false).collect().map_err(|error| wrong(graph, parsed, &error))?;
+    let answer = guarded(|| frame.with_check_order(false).collect()).map_err(|error| wrong(graph, parsed, &error))?;
     let leaves = leaves(&derived, graph);
     if leaves.is_empty() {
         return Err(Reason::new("bad_definition", "the query reads no table: it would be the same for every run"));

@@ -11,6 +11,7 @@ mod wildcards;
 
 pub use asset::TableByQuery;
 
+use crate::guard::guarded;
 use crate::worker;
 use crate::{columns, small};
 use assets_core::graph::Graph;
@@ -82,8 +83,7 @@ pub fn query(graph: &Graph, ledger: &Ledger, tables: &Arc<dyn TableStore>, query
         let frame = LazyFrame::anonymous_scan(Arc::new(scan), args).map_err(|error| wrong(&error))?;
         context.register(decl.name.as_str(), frame);
     }
-    let frame = context.execute(parsed.text()).map_err(|error| wrong(&error))?;
-    let answer = frame.collect().map_err(|error| {
+    let answer = guarded(|| context.execute(parsed.text())?.collect()).map_err(|error| {
         let unread = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         unread.unwrap_or_else(|| wrong(&error))
     });

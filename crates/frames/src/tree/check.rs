@@ -2,6 +2,7 @@
 
 use super::walk::{self, Flow, Look};
 use crate::derive;
+use crate::guard::guarded;
 use polars::prelude::{self as frame, DataType, SchemaRef};
 use sqlparser::ast::{Expr, Spanned, Visit};
 use sqlparser::dialect::GenericDialect;
@@ -21,11 +22,11 @@ pub(crate) enum Refused {
 /// What polars makes of an expression over columns, and the type of its values.
 pub(crate) fn typed(text: &str, schema: &SchemaRef) -> Result<(frame::Expr, DataType), Refused> {
     let first_line = |error: frame::PolarsError| derive::first_line(&error.to_string()).to_owned();
-    let expr = polars::sql::sql_expr(text).map_err(|error| Refused::NoExpression(first_line(error)))?;
+    let expr = guarded(|| polars::sql::sql_expr(text)).map_err(|error| Refused::NoExpression(first_line(error)))?;
     let leaf =
         derive::empty_leaf("types", SchemaRef::clone(schema)).map_err(|reason| Refused::Types(reason.message))?;
     // Resolving finds most misfits; a dry run over no rows finds the others.
-    let found = leaf.select([expr.clone().alias("value")]).with_check_order(false).collect();
+    let found = guarded(|| leaf.select([expr.clone().alias("value")]).with_check_order(false).collect());
     let dtype = found.and_then(|frame| frame.column("value").map(|column| column.dtype().clone()));
     Ok((expr, dtype.map_err(|error| Refused::Types(first_line(error)))?))
 }
