@@ -127,14 +127,13 @@ fn rest(mut errors: BufReader<std::process::ChildStderr>) -> String {
 fn of_a_stopped_build_only_the_step_it_makes_is_waited_for() {
     let project = slow_project();
     let (one, two, errors) = one_waits(&project, |one| signal(one, "-STOP"));
-    // All else is there, and can be asked for.
+    // What the other build can make is there, and can be asked for.
     let status = project.run(&["status", "--json"]).json();
-    let states = status["runs"].as_array().unwrap().iter().flat_map(|run| run["assets"].as_object().unwrap());
-    let open: Vec<&str> =
-        states.filter(|(_, cell)| cell["state"] != "fresh").map(|(asset, _)| asset.as_str()).collect();
-    // It may have claimed one step more, which waits for its only worker; `fleet` would wait for that.
-    assert!(open.contains(&"slow") && open.iter().filter(|asset| **asset != "fleet").count() <= 2, "{open:?}");
-    assert!(project.sql("select count(*) n from stats")[0]["n"].as_u64() >= Some(2));
+    let is_fresh = |run: &&Value| run["assets"].as_object().unwrap().values().all(|cell| cell["state"] == "fresh");
+    let fresh = status["runs"].as_array().unwrap().iter().filter(|run| !run["run"].is_null()).filter(is_fresh).count();
+    // Of three runs one is stopped; the stopped build may have claimed one step more, which waits for its only worker.
+    assert!((1..=2).contains(&fresh), "{status}");
+    assert!(project.sql("select count(*) n from stats")[0]["n"].as_u64() >= Some(1));
     let busy = project.run(&["materialize", "--no-wait", "--json"]);
     assert_eq!((busy.code, busy.stdout.contains("\"store_busy\"")), (4, true), "{busy:?}");
     let busy = project.run(&["gc", "--yes", "--no-wait", "--json"]);

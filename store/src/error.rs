@@ -67,6 +67,17 @@ pub enum StoreError {
         /// The link.
         path: PathBuf,
     },
+    /// A folder that is no store, and holds something else.
+    #[error(
+        "`{}` is no store, and holds `{}`: a store needs a folder of its own; set `store` to a new one",
+        .path.display(), .found.display()
+    )]
+    NotFree {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        found: PathBuf,
+    },
     /// Opened for reading, asked to write.
     #[error("the store `{}` is open for reading only", .path.display())]
     ReadOnly {
@@ -150,6 +161,7 @@ impl StoreError {
             Self::Busy { .. } => "store_busy",
             Self::NoLocks { .. } => "store_without_locks",
             Self::Link { .. } => "store_link",
+            Self::NotFree { .. } => "store_not_free",
             Self::ReadOnly { .. } => "store_read_only",
             Self::Malformed { .. } => "journal_malformed",
             Self::TooLarge { .. } => "batch_too_large",
@@ -182,6 +194,7 @@ impl StoreError {
             | Self::TooLarge { path, .. }
             | Self::Broken { path } => with_path(path),
             Self::Malformed { path, offset, .. } => with_path(path).with("offset", *offset),
+            Self::NotFree { path, found } => with_path(path).with("found", found.display().to_string()),
             Self::Format { path, found, .. } => with_path(path).with("found", found.as_str()),
             Self::Busy { path, holder } => {
                 with_path(path).with("pid", u64::from(holder.process)).with("command", holder.command.as_str())

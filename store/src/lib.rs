@@ -65,7 +65,9 @@ impl Store {
     pub fn open_writer(path: &Path, wait: Wait, on_wait: &mut dyn FnMut(&Holder)) -> Result<Writer, StoreError> {
         // Before anything is written: this may be no store, or a later version's.
         check_links(path)?;
-        check_format(path)?;
+        if !check_format(path)? {
+            check_free(path)?;
+        }
         files::create_folder(&path.join("journal"))?;
         let lock = WriterLock::share(path, wait, on_wait, |alone| {
             if alone {
@@ -98,6 +100,24 @@ fn check_links(root: &Path) -> Result<(), StoreError> {
     let mut paths = own.iter().map(|name| root.join(name));
     match paths.find(|path| std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())) {
         Some(path) => Err(StoreError::Link { path }),
+        None => Ok(()),
+    }
+}
+
+/// What a store begun by a killed process may hold, besides what a fresh file system does.
+const BEGUN: [&str; 5] = ["journal", "objects", "tables", "tmp", "lost+found"];
+
+/// A folder that is to become a store must hold nothing of anybody else's: a store empties its own `tmp`.
+fn check_free(root: &Path) -> Result<(), StoreError> {
+    let foreign = |folder: &Path, own: &dyn Fn(&str) -> bool| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.find(|name| !own(name)).map(|name| folder.join(name))
+    };
+    let found = foreign(root, &|name| BEGUN.contains(&name))
+        .or_else(|| foreign(&root.join("tmp"), &|name| name.ends_with(".tmp")));
+    match found {
+        Some(found) => Err(StoreError::NotFree { path: root.to_owned(), found }),
         None => Ok(()),
     }
 }

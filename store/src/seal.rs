@@ -3,8 +3,8 @@
 //! sources, the journal, and which files there are.
 //!
 //! Here is the store's share of the hash, by stats of its folders and segments: a file that comes, goes or is replaced
-//! changes its folder, and what is written changes its segment. What a stat can't tell (bytes that rot) the full way does
-//! not see either: `verify` does.
+//! changes its folder, and what is written changes its segment. What that can't tell (an object changed in place, bytes
+//! that rot) is found by whoever reads it next, and by `verify`.
 
 use crate::error::StoreError;
 use crate::files;
@@ -39,7 +39,8 @@ impl Seal {
     /// What can't be written. The store is none the worse.
     pub fn write(&self, root: &Path) -> Result<(), StoreError> {
         let text = format!("{VERSION}\n{} {}\n", self.world, self.steps);
-        files::replace(&root.join("seal"), &root.join("seal.tmp"), text.as_bytes())
+        let temp = root.join(format!("tmp/seal-{}.tmp", std::process::id()));
+        files::replace(&root.join("seal"), &temp, text.as_bytes())
     }
 }
 
@@ -65,7 +66,7 @@ fn entries(hasher: &mut Hasher, folder: &Path, segments: bool) -> io::Result<Opt
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if !segments || name.ends_with(".log") {
-            found.push((name, entry.metadata()?));
+            found.push((name, fs::metadata(entry.path())?));
         }
     }
     found.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -444,3 +444,22 @@ fn commits_of_many_threads_are_all_there() {
     assert_eq!(writer.of_build("b1").unwrap().len(), 40);
     conformance::records(&writer, &reader(folder.path()));
 }
+
+#[test]
+fn a_folder_of_something_else_does_not_become_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let tmp = folder.path().join("tmp");
+    fs::create_dir_all(tmp.join("mine")).unwrap();
+    fs::write(tmp.join("mine/thesis.txt"), "years").unwrap();
+    let open = || Store::open_writer(folder.path(), Wait::No, &mut |_| ()).map(drop);
+    assert_eq!(open().unwrap_err().code(), "store_not_free");
+    assert!(tmp.join("mine/thesis.txt").exists());
+    fs::remove_dir_all(&tmp).unwrap();
+    fs::write(folder.path().join("assets.toml"), "").unwrap();
+    assert_eq!(open().unwrap_err().code(), "store_not_free");
+    fs::remove_file(folder.path().join("assets.toml")).unwrap();
+    // What a killed process had begun.
+    fs::create_dir(&tmp).unwrap();
+    fs::write(tmp.join("format.tmp"), "as").unwrap();
+    open().unwrap();
+}
