@@ -15,14 +15,13 @@ use crate::trust;
 use assets_core::catalog::Past;
 use assets_core::hash::{Digest, Fingerprint, ObjectId, RecordId};
 use assets_core::key::Step;
+use assets_core::panics::caught;
 use assets_core::record::{Entry, StepRecord};
 use serde::Serialize;
 use sled::{Batch, Db, Tree};
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
 
 const CACHE_BYTES: u64 = 64 << 20;
 /// Entries folded at once: enough that sled's cost per batch vanishes, few enough for memory.
@@ -46,26 +45,9 @@ pub(crate) enum IndexError {
 
 type Result<T> = std::result::Result<T, IndexError>;
 
-thread_local! {
-    /// Whether this thread is inside of sled.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs something in sled, which panics on some damage. The journal answers then; nobody needs to read of a panic.
+/// Runs something in sled, which panics on some damage: the journal answers then.
 fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let told = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !GUARDED.get() {
-                told(panic);
-            }
-        }));
-    });
-    let before = GUARDED.replace(true);
-    let done = catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(IndexError::Panicked));
-    GUARDED.set(before);
-    done
+    caught(run).unwrap_or(Err(IndexError::Panicked))
 }
 
 /// The open index.

@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod lineage;
 pub mod logs;
 pub mod over_all;
+pub mod panics;
 pub mod part;
 pub mod reason;
 pub mod record;

@@ -3,6 +3,7 @@
 use assets_core::Reason;
 use assets_core::compute::Worker;
 use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
+use assets_core::panics;
 use assets_core::record::Span;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -127,8 +128,7 @@ fn perform_apart(worker: Arc<dyn Worker>, request: StepRequest) -> StepOutcome {
 pub fn perform(worker: &dyn Worker, request: StepRequest) -> StepOutcome {
     let start_us = now_us();
     let result = catch_unwind(AssertUnwindSafe(|| worker.make(&request))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let text = panics::text(panic.as_ref());
         let message = format!("the code of {} panicked: {text}", request.step.asset);
         Err(Reason::new("panic", message).with("panic", text))
     });

@@ -1,33 +1,12 @@
-//! polars panics on some queries and expressions that it should refuse (`interval '1 moon'`): here that is an error like
-//! any other, and nobody needs to read of a panic.
+//! polars panics on some queries and expressions that it should refuse (`interval '1 moon'`), and on some damaged files:
+//! here that is an error like any other.
 
+use assets_core::panics::caught;
 use polars::prelude::{PolarsError, PolarsResult};
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
 
-thread_local! {
-    /// Whether this thread is inside of polars.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs something in polars that a person's text decides.
+/// Runs something in polars that a person's text or a file's bytes decide.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let told = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !GUARDED.get() {
-                told(panic);
-            }
-        }));
-    });
-    let before = GUARDED.replace(true);
-    let done = catch_unwind(AssertUnwindSafe(run));
-    GUARDED.set(before);
-    done.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    caught(run).unwrap_or_else(|text| {
         Err(PolarsError::ComputeError(format!("it can't be computed: {}", without_wrapping(&text)).into()))
     })
 }

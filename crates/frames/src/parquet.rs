@@ -1,5 +1,6 @@
 //! Tables in Parquet files, written in batches and read by column.
 
+use crate::guard::guarded;
 use crate::splice::Source;
 use crate::{encode, frame_error};
 use assets_core::Reason;
@@ -105,7 +106,7 @@ pub fn write_file(frame: &DataFrame, path: &std::path::Path) -> Result<(), Reaso
 /// Reads an object; only `columns` where given.
 pub fn read(object: Object, columns: Option<&[&str]>, rows: Option<usize>) -> PolarsResult<DataFrame> {
     match (object, rows) {
-        (object, None) => Source::map(object)?.read(columns),
+        (object, None) => guarded(|| Source::map(object)?.read(columns)),
         (Object::File(file), _) => read_from(file, columns, rows),
         (Object::Bytes(bytes), _) => read_from(Cursor::new(bytes), columns, rows),
     }
@@ -117,14 +118,10 @@ pub(crate) fn read_from<R: MmapBytesReader>(
     rows: Option<usize>,
 ) -> PolarsResult<DataFrame> {
     let reader = ParquetReader::new(from).with_slice(rows.map(|rows| (0, rows)));
-    match columns {
-        None => reader.finish(),
-        Some(columns) => {
-            let frame = reader.with_columns(Some(columns.iter().map(|name| (*name).to_owned()).collect())).finish()?;
-            // The file's order is not the asked one.
-            frame.select(columns.iter().copied())
-        }
-    }
+    let Some(columns) = columns else { return guarded(|| reader.finish()) };
+    let reader = reader.with_columns(Some(columns.iter().map(|name| (*name).to_owned()).collect()));
+    // The file's order is not the asked one.
+    guarded(|| reader.finish())?.select(columns.iter().copied())
 }
 
 /// Refuses counts of rows that contradict each other, or that no memory could hold: they are reserved before a page is
@@ -167,18 +164,18 @@ fn foreign(path: &std::path::Path) -> PolarsResult<ParquetReader<std::fs::File>>
 
 /// Names and types of a foreign file's columns, from its footer alone.
 pub fn foreign_columns(path: &std::path::Path) -> PolarsResult<Vec<String>> {
-    let mut reader = foreign(path)?;
-    Ok(reader.schema()?.iter().map(|(name, _)| name.to_string()).collect())
+    let schema = guarded(|| foreign(path)?.schema())?;
+    Ok(schema.iter().map(|(name, _)| name.to_string()).collect())
 }
 
 /// Reads a foreign file.
 pub fn read_foreign(path: &std::path::Path) -> PolarsResult<DataFrame> {
-    foreign(path)?.finish()
+    guarded(|| foreign(path)?.finish())
 }
 
 /// Reads some columns of a foreign file.
 pub fn read_foreign_columns(path: &std::path::Path, columns: &[String]) -> PolarsResult<DataFrame> {
-    foreign(path)?.with_columns(Some(columns.to_vec())).finish()
+    guarded(|| foreign(path)?.with_columns(Some(columns.to_vec())).finish())
 }
 
 /// A column of text in whatever type it was delivered; floats by their shortest form.

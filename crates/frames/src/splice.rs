@@ -3,6 +3,7 @@
 //!
 //! Not here: which columns can be taken from where.
 
+use crate::guard::guarded;
 use crate::parquet::{ROW_GROUP_ROWS, TableWriter};
 use crate::{encode, frame_error, parquet};
 use assets_core::Reason;
@@ -47,7 +48,7 @@ pub struct Source {
 impl Source {
     /// Reads its footer.
     pub fn open(object: Object) -> Result<Self, Reason> {
-        Self::map(object).map_err(|error| frame_error("an earlier table can't be read", &error))
+        guarded(|| Self::map(object)).map_err(|error| frame_error("an earlier table can't be read", &error))
     }
 
     pub(crate) fn map(object: Object) -> PolarsResult<Self> {

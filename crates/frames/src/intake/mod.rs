@@ -16,6 +16,7 @@ pub use listing::Patterns;
 use crate::files;
 use assets_core::hash::{Digest, Hasher};
 use assets_core::ledger::Ledger;
+use assets_core::panics::caught;
 use assets_core::record::{SliceRecord, SliceRef, SourceRecord};
 use assets_core::source::{Delivery, Identified, Source};
 use assets_core::{AssetName, ContentHash, Fact, Fingerprint, Kind, ObjectId, Partition, Reason, Step};
@@ -23,7 +24,6 @@ use listing::{Listed, Listing, hash_file, is_old_enough, stat_of};
 use polars::prelude::DataFrame;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -252,7 +252,7 @@ impl Intake {
         let one = &|file: &Listed| {
             let known = known.sources().get(&file.name);
             // A file that breaks its reader is one that can't be read; its neighbours are none of its business.
-            catch_unwind(AssertUnwindSafe(|| self.examine(file, known, rehash))).unwrap_or_else(|_| {
+            caught(|| self.examine(file, known, rehash)).unwrap_or_else(|_| {
                 let message = format!("{} can't be read: it broke the reader, please report it", file.name);
                 let reason = Reason::new("source_unreadable", message).with("path", file.name.as_str());
                 self.unreadable(file, known, reason)
