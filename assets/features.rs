@@ -13,7 +13,8 @@ use crate::sessions::{self, Session};
 use crate::settings::{Derivative, DerivativeMethod, Wide};
 use crate::versions;
 use crate::wide::{self, ALIGNING, samples_of};
-use assets_core::{AssetName, ColumnDecl, Kind, PartRead, Reason};
+use assets_core::executor::StepRequest;
+use assets_core::{AssetDecl, AssetName, ColumnDecl, Kind, PartRead, Reason};
 use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined, Kernel, Row};
 use assets_frames::expression::{Definition, define};
 use assets_frames::polars::prelude::col;
@@ -42,6 +43,10 @@ impl FrameAsset for Features {
         self.asset.make(inputs, outputs)?;
         // Columns of another length don't make a table.
         outputs.check("features", "as_many_rows_as_wide", None)
+    }
+
+    fn memory(&self, asset: &AssetDecl, request: &StepRequest) -> Option<u64> {
+        self.asset.memory(asset, request)
     }
 }
 

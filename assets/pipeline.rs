@@ -80,7 +80,7 @@ pub fn pipeline(
         let (patterns, base) = (patterns.clone(), places.base.clone());
         readers.push(Patterns { patterns, base, reader: Arc::new(table.clone()) });
     }
-    let intake = Arc::new(Intake::new(readers));
+    let intake = Arc::new(Intake::new(readers, settings.memory_bytes()));
     let defined = declare(&definitions::tables(&settings.assets, places)?, decls.clone())?;
     decls.extend(defined.iter().map(|(decl, _)| decl.clone()));
     let graph = Graph::new(decls).map_err(|error| Reason::new("bad_pipeline", error.to_string()))?;

@@ -95,7 +95,8 @@ impl App for Telemetry {
             Failure::usage(Reason { message: format!("{place}{}", reason.message), ..reason })
         })?;
         let store_max = settings.store_max.as_deref().and_then(|size| size::parse(size).ok());
-        Ok(Box::new(Opened { pipeline, store, config, workers: settings.workers, store_max, logs: places.logs }))
+        let (workers, memory) = (settings.workers, settings.memory_bytes());
+        Ok(Box::new(Opened { pipeline, store, config, workers, memory, store_max, logs: places.logs }))
     }
 
     fn init(&self, folder: &Path, sources: &[String]) -> Result<PathBuf, Failure> {
@@ -169,6 +170,7 @@ struct Opened {
     store: PathBuf,
     config: Option<PathBuf>,
     workers: Option<usize>,
+    memory: u64,
     store_max: Option<u64>,
     logs: Arc<dyn Logs>,
 }
@@ -192,6 +194,10 @@ impl Project for Opened {
 
     fn workers(&self) -> Option<usize> {
         self.workers
+    }
+
+    fn memory(&self) -> u64 {
+        self.memory
     }
 
     fn reader(&self) -> Result<Box<dyn ReadStore>, Failure> {

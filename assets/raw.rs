@@ -1,9 +1,11 @@
 //! `raw`: a run's rows as delivered, typed, with the source of each slice.
 
 use crate::columns::{self as names, RUN};
+use crate::intake::reader::BATCH_ROWS;
+use assets_core::executor::StepRequest;
 use assets_core::record::SliceRef;
-use assets_core::{ColumnDecl, Reason};
-use assets_frames::intake::Intake;
+use assets_core::{AssetDecl, ColumnDecl, Reason};
+use assets_frames::intake::{Intake, ROW_BYTES};
 use assets_frames::polars::prelude::{IntoLazy, col, lit};
 use assets_frames::{DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
 use std::collections::HashMap;
@@ -24,12 +26,14 @@ impl FrameAsset for Raw {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
         let mut rows = 0;
         for slice in inputs.slices() {
-            let frame = match self.intake.open(inputs.step(), slice)? {
-                Some(frame) => self.with_source(frame, slice)?,
-                None => self.vanished(inputs, slice)?,
+            let mut write = |frame: DataFrame| {
+                rows += frame.height() as u64;
+                outputs.write("raw", frame)
             };
-            rows += frame.height() as u64;
-            outputs.write("raw", frame)?;
+            let delivered = &mut |frame| write(self.with_source(frame, slice)?);
+            if !self.intake.open(inputs.step(), slice, delivered)? {
+                write(self.vanished(inputs, slice)?)?;
+            }
         }
         let expected: u64 = inputs.slices().iter().map(|slice| slice.rows).sum();
         let lost = (rows != expected).then(|| {
@@ -37,6 +41,11 @@ impl FrameAsset for Raw {
             Reason::new("rows_lost", message).with("rows", rows).with("expected", expected)
         });
         outputs.check("raw", "rows_accounted_for", lost)
+    }
+
+    fn memory(&self, _: &AssetDecl, request: &StepRequest) -> Option<u64> {
+        let rows: u64 = request.slices.iter().map(|slice| slice.rows).sum();
+        Some(rows.min(BATCH_ROWS as u64) * ROW_BYTES)
     }
 }
 
@@ -87,9 +96,11 @@ impl FrameAsset for IntakeRejects {
         let mut all = columns::empty(&names::rejects());
         let mut vanished = Vec::new();
         for slice in inputs.slices() {
-            match self.intake.open(inputs.step(), slice)? {
-                Some(frame) => drop(all.vstack_mut(&frame).map_err(|error| frame_error("intake_rejects", &error))?),
-                None => vanished.push(slice),
+            let delivered = &mut |frame: DataFrame| {
+                all.vstack_mut(&frame).map(drop).map_err(|error| frame_error("intake_rejects", &error))
+            };
+            if !self.intake.open(inputs.step(), slice, delivered)? {
+                vanished.push(slice);
             }
         }
         if let Some(first) = vanished.first() {

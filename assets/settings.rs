@@ -19,6 +19,8 @@ pub struct Settings {
     pub store: String,
     /// The size that `gc` keeps the store below, such as `200GiB`.
     pub store_max: Option<String>,
+    /// Memory that sources and steps may take, such as `2GiB`; three quarters of the machine's where not set.
+    pub memory: Option<String>,
     /// Steps at once; one more than there are cores where not set.
     pub workers: Option<usize>,
     /// IANA name for times without a zone.
@@ -47,6 +49,17 @@ pub struct Settings {
     pub assets: InOrder<Asset>,
 }
 
+/// With less, steps of a usual run would not fit.
+const MEMORY_LEAST: u64 = 256 << 20;
+
+impl Settings {
+    /// Bytes of memory that sources and steps may take.
+    pub fn memory_bytes(&self) -> u64 {
+        let asked = self.memory.as_deref().and_then(|size| assets_cli::size::parse(size).ok());
+        asked.unwrap_or_else(|| assets_frames::foreign::memory_bytes() / 4 * 3)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -54,6 +67,7 @@ impl Default for Settings {
             sources: vec!["data/*.parquet".into(), "data/*.csv".into()],
             store: "warehouse".into(),
             store_max: None,
+            memory: None,
             workers: None,
             timezone: None,
             run_attributes: vec!["cell_id".into()],
@@ -305,6 +319,13 @@ impl Settings {
         }
         if let Some(Err(message)) = self.store_max.as_deref().map(assets_cli::size::parse) {
             return bad("store_max", message);
+        }
+        match self.memory.as_deref().map(assets_cli::size::parse) {
+            Some(Err(message)) => return bad("memory", message),
+            Some(Ok(bytes)) if bytes < MEMORY_LEAST => {
+                return bad("memory", "less than 256MiB would not hold the tables of one run".into());
+            }
+            _ => {}
         }
         if self.workers == Some(0) {
             return bad("workers", "workers = 0 would make nothing; leave it out for one a core".into());

@@ -7,7 +7,8 @@ use crate::columns::{self as names, RUN};
 use crate::kernels::interpolate;
 use crate::settings::{Method, OnGap, Wide as Settings};
 use crate::versions;
-use assets_core::{AssetName, PartRead, Reason};
+use assets_core::executor::StepRequest;
+use assets_core::{AssetDecl, AssetName, PartRead, Reason};
 use assets_frames::aligned::{AlignedAsset, AlignedTable, Defined, Kernel};
 use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns};
 use std::sync::Arc;
@@ -40,6 +41,10 @@ impl FrameAsset for Wide {
         // Columns that fail these are not made at all.
         outputs.check("wide", "time_strictly_increasing", None)?;
         outputs.check("wide", "no_null_where_measured", None)
+    }
+
+    fn memory(&self, asset: &AssetDecl, request: &StepRequest) -> Option<u64> {
+        self.asset.memory(asset, request)
     }
 }
 

@@ -11,6 +11,7 @@ use assets_engine::build::Backends;
 use assets_engine::pool::Pool;
 use assets_engine::verify::Verification;
 use assets_engine::{BuildOptions, BuildSummary, Event, Scope, World, materialize, repair};
+use assets_frames::foreign::Foreign;
 use assets_frames::parquet;
 use std::collections::BTreeMap;
 use std::fs;
@@ -149,7 +150,9 @@ pub(crate) fn published(root: &Path) -> BTreeMap<PathBuf, Vec<String>> {
     let tables = root.join("warehouse/tables");
     let files = all_files(&tables).into_iter().filter(|path| path.extension().is_some_and(|e| e == "parquet"));
     let rows = |path: PathBuf| {
-        let frame = parquet::read_foreign(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let frame = Foreign::open(&path)
+            .and_then(|file| file.read())
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let columns: Vec<_> = frame.columns().iter().map(|column| parquet::as_text(column).unwrap()).collect();
         let mut rows: Vec<String> = (0..frame.height())
             .map(|row| format!("{:?}", columns.iter().map(|c| &c[row]).collect::<Vec<_>>()))

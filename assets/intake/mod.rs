@@ -13,8 +13,9 @@ pub use rows::Reading;
 
 use crate::columns::RUN;
 use assets_core::hash::Hasher;
-use assets_core::{AssetName, Fingerprint, Partition, Reason};
-use assets_frames::intake::{FileReader, Parsed};
+use assets_core::record::SliceRecord;
+use assets_core::{AssetName, Fingerprint, Partition, Reason, Step};
+use assets_frames::intake::{FileReader, Parsed, TakeRows};
 use std::path::Path;
 
 /// Reads files of runs.
@@ -40,8 +41,19 @@ impl FileReader for RunFiles {
         self.reading.fingerprint()
     }
 
-    fn read(&self, path: &Path, name: &str) -> Result<Parsed, Reason> {
-        reader::read(path, name, &self.reading, &self.raw, &self.rejects)
+    fn read(&self, path: &Path, name: &str, rows_most: usize) -> Result<Parsed, Reason> {
+        reader::read(path, name, self, rows_most)
+    }
+
+    fn read_one(
+        &self,
+        path: &Path,
+        name: &str,
+        step: &Step,
+        each: &mut TakeRows<'_>,
+    ) -> Result<Option<SliceRecord>, Reason> {
+        let run = step.partition.keys().next().map(|(_, run)| run);
+        reader::read_run(path, name, self, run, each)
     }
 }
 
@@ -51,6 +63,11 @@ pub fn run_partition(run: &str) -> Partition {
 }
 
 impl Reading {
+    /// What a run is called that was delivered under that id.
+    fn named<'a>(&'a self, id: &'a str) -> &'a str {
+        self.aliases.get(id).map_or(id, String::as_str)
+    }
+
     /// The hash of all that decides how a file is read.
     pub fn fingerprint(&self) -> Fingerprint {
         let mut hasher = Hasher::new("assets.reading.2");

@@ -1,13 +1,17 @@
 //! Reads one file, delimited text or Parquet, row by row as delivered.
 
-use super::rows::{Gather, Reading, Row};
-use assets_core::{AssetName, Reason};
+use super::rows::{Gather, Only, Reading, Row};
+use super::{RunFiles, run_id};
+use assets_core::Reason;
+use assets_core::record::SliceRecord;
+use assets_frames::DataFrame;
+use assets_frames::foreign::Foreign;
 use assets_frames::intake::cell::{Cells, Delivered};
 use assets_frames::intake::delimited::Delimited;
 use assets_frames::intake::format::{Format, has_columns};
-use assets_frames::intake::{Parsed, unreadable};
+use assets_frames::intake::{Parsed, TakeRows, unreadable};
+use assets_frames::parquet::ROW_GROUP_ROWS;
 use assets_frames::polars::prelude::*;
-use assets_frames::{DataFrame, parquet};
 use std::path::Path;
 
 /// The columns that every source has to have.
@@ -16,20 +20,34 @@ pub const REQUIRED: [&str; 6] = ["time", "value", "field", "robot_id", "run_uuid
 /// Rows of a frame whose cells are held at once.
 const STRETCH_ROWS: usize = 1 << 14;
 
+/// Rows of one run that are given on at once: whole row groups of its table.
+pub const BATCH_ROWS: usize = 4 * ROW_GROUP_ROWS;
+
 /// Reads a file: Parquet by its first bytes, delimited text otherwise.
-pub fn read(
+pub fn read(path: &Path, name: &str, files: &RunFiles, rows_most: usize) -> Result<Parsed, Reason> {
+    let mut gather = Gather::new(&files.reading, rows_most, None);
+    match Format::of(path, name)? {
+        Format::Parquet => read_parquet(path, name, &files.reading, None, &mut gather)?,
+        Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,
+    }
+    gather.finish(name, &files.raw, &files.rejects)
+}
+
+/// Reads the rows of one run, or those without a usable id.
+pub fn read_run(
     path: &Path,
     name: &str,
-    reading: &Reading,
-    raw: &AssetName,
-    rejects: &AssetName,
-) -> Result<Parsed, Reason> {
-    let mut gather = Gather::new(reading);
+    files: &RunFiles,
+    run: Option<&str>,
+    each: &mut TakeRows<'_>,
+) -> Result<Option<SliceRecord>, Reason> {
+    let each: &mut TakeRows<'_> = &mut |frame| each(frame);
+    let mut gather = Gather::new(&files.reading, BATCH_ROWS, Some(Only { run: run.map(str::to_owned), each }));
     match Format::of(path, name)? {
-        Format::Parquet => read_parquet(path, name, reading, &mut gather)?,
-        Format::Delimited => read_delimited(path, name, reading, &mut gather)?,
+        Format::Parquet => read_parquet(path, name, &files.reading, run, &mut gather)?,
+        Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,
     }
-    gather.finish(name, raw, rejects)
+    Ok(gather.finish(name, &files.raw, &files.rejects)?.slices.pop().map(|(slice, _)| slice))
 }
 
 fn read_delimited(path: &Path, name: &str, reading: &Reading, gather: &mut Gather<'_>) -> Result<(), Reason> {
@@ -71,23 +89,51 @@ fn read_delimited(path: &Path, name: &str, reading: &Reading, gather: &mut Gathe
             sensor: cell(sensor),
         };
         gather.push(row, attributes.iter().map(|at| at.map_or("", cell)));
+        gather.make_room()?;
     }
     Ok(())
 }
 
-fn read_parquet(path: &Path, name: &str, reading: &Reading, gather: &mut Gather<'_>) -> Result<(), Reason> {
+/// `run`: whether a batch of rows holds any of it can be told from its ids alone.
+fn read_parquet(
+    path: &Path,
+    name: &str,
+    reading: &Reading,
+    run: Option<&str>,
+    gather: &mut Gather<'_>,
+) -> Result<(), Reason> {
     let unreadable = |error: PolarsError| unreadable(name, &error.to_string().lines().next().unwrap_or_default());
-    let there = parquet::foreign_columns(path).map_err(unreadable)?;
+    let file = Foreign::open(path).map_err(unreadable)?;
+    let there = file.columns().map_err(unreadable)?;
     let there: Vec<&str> = there.iter().map(String::as_str).collect();
     has_columns(name, &REQUIRED, &there)?;
     let attributes: Vec<&String> = reading.attributes.iter().filter(|a| there.contains(&a.as_str())).collect();
     let wanted: Vec<String> = REQUIRED.iter().map(ToString::to_string).chain(attributes.into_iter().cloned()).collect();
-    let frame = parquet::read_foreign_columns(path, &wanted).map_err(unreadable)?;
-    // A stretch at a time: the cells of all rows at once would be twice the frame.
-    for start in (0..frame.height()).step_by(STRETCH_ROWS) {
-        push_frame(&frame.slice(start as i64, STRETCH_ROWS), reading, gather).map_err(unreadable)?;
-    }
-    Ok(())
+    let holds_it = |ids: &Column| run.is_none_or(|run| Cells::of(ids).map_or(true, |ids| holds(&ids, reading, run)));
+    let only: (&str, &(dyn Fn(&Column) -> bool + Sync)) = (REQUIRED[4], &holds_it);
+    file.each(&wanted, run.is_some().then_some(only), &mut |_, frame| {
+        let frame = frame.map_err(unreadable)?;
+        // A stretch at a time: the cells of all rows at once would be twice the frame.
+        for start in (0..frame.height()).step_by(STRETCH_ROWS) {
+            push_frame(&frame.slice(start as i64, STRETCH_ROWS), reading, gather).map_err(unreadable)?;
+            gather.make_room()?;
+        }
+        Ok(())
+    })
+}
+
+/// Whether any of these ids is that of a run.
+fn holds(ids: &Cells<'_>, reading: &Reading, run: &str) -> bool {
+    let mut last = None;
+    (0..ids.len()).any(|at| {
+        let id = ids.get(at);
+        // Most are as the one before.
+        if last == Some(id) {
+            return false;
+        }
+        last = Some(id);
+        run_id::of_cell(id).is_some_and(|id| reading.named(&id.id) == run)
+    })
 }
 
 fn push_frame(frame: &DataFrame, reading: &Reading, gather: &mut Gather<'_>) -> PolarsResult<()> {

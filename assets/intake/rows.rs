@@ -2,11 +2,10 @@
 
 use super::{delivered, run_id, run_partition};
 use crate::columns::{self as names, RUN};
-use assets_core::record::SliceRecord;
 use assets_core::{AssetName, Partition, Reason, key};
 use assets_frames::intake::cell::Delivered;
 use assets_frames::intake::time::{self, Parser};
-use assets_frames::intake::{Parsed, slice};
+use assets_frames::intake::{Parsed, Slicing, TakeRows};
 use assets_frames::{DataFrame, columns};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -134,10 +133,36 @@ struct Run {
     ids: Vec<Option<String>>,
 }
 
+/// The rows of one run that are gathered, and what is known of those before them.
+struct Own {
+    /// `None`: rows without a usable id.
+    id: Option<String>,
+    rows: Run,
+    slicing: Slicing<'static>,
+    /// All of it, where it was cut at once.
+    whole: Option<DataFrame>,
+    /// Whether its rows are wanted.
+    wanted: bool,
+}
+
+/// Who wants the rows of one run, batch by batch.
+pub(super) struct Only<'a> {
+    /// The run; `None`: rows without a usable id.
+    pub(super) run: Option<String>,
+    pub(super) each: &'a mut TakeRows<'a>,
+}
+
 /// Gathers rows.
 pub(super) struct Gather<'a> {
     reading: &'a Reading,
-    runs: Vec<(Option<String>, Run)>,
+    /// Rows that are gathered at once, at most: with more, none are held.
+    most: usize,
+    only: Option<Only<'a>>,
+    /// Rows that are gathered and not cut.
+    gathered: usize,
+    /// Whether there were more than could be held.
+    spilled: bool,
+    runs: Vec<Own>,
     by_id: HashMap<String, usize>,
     last: Option<(String, usize)>,
     parser: Parser,
@@ -149,9 +174,13 @@ pub(super) struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    pub(super) fn new(reading: &'a Reading) -> Self {
+    pub(super) fn new(reading: &'a Reading, most: usize, only: Option<Only<'a>>) -> Self {
         Self {
             reading,
+            most: most.max(1),
+            only,
+            gathered: 0,
+            spilled: false,
             runs: Vec::new(),
             by_id: HashMap::new(),
             last: None,
@@ -170,15 +199,9 @@ impl<'a> Gather<'a> {
         {
             return *at;
         }
-        let id = match cell {
-            Delivered::Text(text) => Some(run_id::of_text(text)),
-            Delivered::Float(value) => run_id::of_float(value),
-            Delivered::Int(value) => Some(run_id::RunId { id: value.to_string().into(), imprecise: false }),
-            Delivered::Unsigned(value) => Some(run_id::RunId { id: value.to_string().into(), imprecise: false }),
-            Delivered::Broken(_) | Delivered::Null | Delivered::Time(_) | Delivered::Local(_) => None,
-        };
-        let (id, imprecise) = id.map_or((String::new(), false), |id| (id.id.into_owned(), id.imprecise));
-        let id = self.reading.aliases.get(&id).cloned().unwrap_or(id);
+        let id = run_id::of_cell(cell);
+        let (id, imprecise) = id.as_ref().map_or(("", false), |id| (id.id.as_ref(), id.imprecise));
+        let id = self.reading.named(id).to_owned();
         if imprecise {
             *self.imprecise.entry(id.clone()).or_default() += 1;
         }
@@ -188,11 +211,11 @@ impl<'a> Gather<'a> {
         let next = self.runs.len();
         let at = *self.by_id.entry(place.clone()).or_insert(next);
         if at == next {
-            let run = Run {
-                attributes: self.reading.attributes.iter().map(|_| Codes::default()).collect(),
-                ..Run::default()
-            };
-            self.runs.push((usable.then_some(place), run));
+            let id = usable.then_some(place);
+            let wanted = self.only.as_ref().is_none_or(|only| only.run == id);
+            let without: &[&str] = if usable { &[RUN] } else { &[] };
+            let (rows, slicing) = (Run::new(self.reading), Slicing::new(without));
+            self.runs.push(Own { id, rows, slicing, whole: None, wanted });
         }
         if let (Delivered::Text(text), true, false) = (cell, usable, imprecise) {
             self.last = Some((text.to_owned(), at));
@@ -203,8 +226,12 @@ impl<'a> Gather<'a> {
     pub(super) fn push<'r>(&mut self, row: Row<'r>, attributes: impl Iterator<Item = &'r str>) {
         self.rows += 1;
         let at = self.run_of(row.run);
+        if !self.runs[at].wanted {
+            return;
+        }
+        self.gathered += 1;
         let (time, time_text) = self.time(row.time);
-        let (id, run) = &mut self.runs[at];
+        let Own { id, rows: run, .. } = &mut self.runs[at];
         let number = run.time.values.len();
         run.time.push(time);
         run.time_text.push(number, time_text);
@@ -251,7 +278,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Cuts what was gathered into slices.
-    pub(super) fn finish(self, name: &str, raw: &AssetName, rejects: &AssetName) -> Result<Parsed, Reason> {
+    pub(super) fn finish(mut self, name: &str, raw: &AssetName, rejects: &AssetName) -> Result<Parsed, Reason> {
         if self.no_zone {
             let message = format!("{name} holds times without a zone: set `timezone` in assets.toml, such as \"UTC\"");
             return Err(Reason::new("timezone_needed", message).with("path", name));
@@ -266,45 +293,84 @@ impl<'a> Gather<'a> {
             Reason::new("imprecise_run_id", message).with("path", name).with("run", id.as_str()).with("rows", *rows)
         });
         let warnings = warnings.collect();
-        let mut slices = self.cut(raw, rejects)?;
+        self.cut()?;
+        let slices = self.runs.into_iter().filter(|own| own.wanted).map(|own| match own.id {
+            Some(id) => (own.slicing.finish(raw, run_partition(&id)), own.whole),
+            None => (own.slicing.finish(rejects, Partition::none()), own.whole),
+        });
+        let mut slices: Vec<_> = slices.collect();
         slices.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
         Ok(Parsed { slices, warnings })
     }
 }
 
 impl Gather<'_> {
-    /// One slice a run, several runs at a time.
-    fn cut(self, raw: &AssetName, rejects: &AssetName) -> Result<Vec<(SliceRecord, DataFrame)>, Reason> {
-        let attributes = &self.reading.attributes;
-        let one = &|(id, run): (Option<String>, Run)| match id {
-            Some(id) => slice(raw, run_partition(&id), run.raw_frame(&id, attributes)?, &[RUN]),
-            None => slice(rejects, Partition::none(), run.rejects_frame()?, &[]),
-        };
-        let width = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = self.runs.len().div_ceil(width).max(1);
-        let mut left = self.runs.into_iter();
-        let shares = std::iter::from_fn(|| {
-            let share: Vec<_> = left.by_ref().take(share).collect();
-            (!share.is_empty()).then_some(share)
-        });
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = shares
-                .map(|runs| scope.spawn(move || runs.into_iter().map(one).collect::<Result<Vec<_>, _>>()))
-                .collect();
-            let mut all = Vec::new();
-            for thread in threads {
-                // A panic goes on where it would have without threads.
-                all.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+    /// Cuts what is gathered where it is as much as is wanted at once.
+    pub(super) fn make_room(&mut self) -> Result<(), Reason> {
+        if self.gathered < self.most {
+            return Ok(());
+        }
+        self.spilled = true;
+        self.cut()
+    }
+
+    /// Hashes what is gathered, several runs at a time, and holds it if that is all there is; else gives it to who wants
+    /// it.
+    fn cut(&mut self) -> Result<(), Reason> {
+        self.gathered = 0;
+        let (reading, hold) = (self.reading, !self.spilled && self.only.is_none());
+        let runs = self.runs.iter_mut().filter(|own| own.wanted && own.rows.count() > 0);
+        if let Some(only) = &mut self.only {
+            for own in runs {
+                (only.each)(own.cut(reading)?)?;
             }
-            Ok(all)
+            return Ok(());
+        }
+        let mut left: Vec<&mut Own> = runs.collect();
+        let width = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = left.len().div_ceil(width).max(1);
+        let one = &|own: &mut &mut Own| {
+            let frame = own.cut(reading)?;
+            own.whole = hold.then_some(frame);
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                left.chunks_mut(share).map(|runs| scope.spawn(move || runs.iter_mut().try_for_each(one))).collect();
+            // A panic goes on where it would have without threads.
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().try_for_each(join)
         })
     }
 }
 
+impl Own {
+    /// What is gathered as rows of its table; nothing is gathered any more.
+    fn cut(&mut self, reading: &Reading) -> Result<DataFrame, Reason> {
+        let rows = std::mem::replace(&mut self.rows, Run::new(reading));
+        let frame = match &self.id {
+            Some(id) => rows.raw_frame(id, &reading.attributes)?,
+            None => rows.rejects_frame()?,
+        };
+        self.slicing.add(&frame)?;
+        Ok(frame)
+    }
+}
+
 impl Run {
+    fn new(reading: &Reading) -> Self {
+        Self { attributes: reading.attributes.iter().map(|_| Codes::default()).collect(), ..Self::default() }
+    }
+
+    fn count(&self) -> usize {
+        self.time.values.len()
+    }
+
     /// The rows as `raw` has them, without the column that names the source.
     fn raw_frame(self, id: &str, attributes: &[String]) -> Result<DataFrame, Reason> {
-        let rows = self.time.values.len();
+        let rows = self.count();
         let maybe_times = |cells: &mut dyn Iterator<Item = Option<i64>>| columns::maybe_times("time", cells);
         let mut all = vec![
             columns::constant_text(RUN, id, rows),

@@ -1,5 +1,6 @@
 //! Run ids: text as it is; numbers as their shortest round-trip decimal without an exponent.
 
+use assets_frames::intake::cell::Delivered;
 use std::borrow::Cow;
 
 /// Beyond this, two integers can be the same float.
@@ -12,6 +13,17 @@ pub struct RunId<'a> {
     pub id: Cow<'a, str>,
     /// Whether digits may be lost.
     pub imprecise: bool,
+}
+
+/// The id that a cell means; `None` where it means none.
+pub fn of_cell(cell: Delivered<'_>) -> Option<RunId<'_>> {
+    match cell {
+        Delivered::Text(text) => Some(of_text(text)),
+        Delivered::Float(value) => of_float(value),
+        Delivered::Int(value) => Some(RunId { id: value.to_string().into(), imprecise: false }),
+        Delivered::Unsigned(value) => Some(RunId { id: value.to_string().into(), imprecise: false }),
+        Delivered::Broken(_) | Delivered::Null | Delivered::Time(_) | Delivered::Local(_) => None,
+    }
 }
 
 /// The id that a float means; `None` for NaN and infinities.

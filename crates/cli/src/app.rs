@@ -234,6 +234,8 @@ pub trait Project: Send + Sync {
     fn config_path(&self) -> Option<&Path>;
     /// Number of workers that the settings ask for; `None` where they do not say.
     fn workers(&self) -> Option<usize>;
+    /// Bytes of memory that steps may take together.
+    fn memory(&self) -> u64;
     /// Opens the store for reading. A store that does not exist yet is empty.
     fn reader(&self) -> Result<Box<dyn ReadStore>, Failure>;
     /// Opens the store for writing, beside other builds; waits for whoever needs it alone unless `wait` is false, saying

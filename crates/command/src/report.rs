@@ -5,6 +5,7 @@ use crate::asset::CommandAsset;
 use crate::manifest::Files;
 use assets_core::table::{Table, Values};
 use assets_core::{ColumnDecl, Kind, OutputDecl, Reason, suggest};
+use assets_frames::foreign::Foreign;
 use assets_frames::{Column, DataFrame, Inputs, Outputs, columns, parquet, small};
 use chrono::DateTime;
 use serde::Deserialize;
@@ -158,7 +159,7 @@ fn of_file(asset: &CommandAsset, output: &OutputDecl, path: &Path, inputs: &Inpu
         let message = format!("it ended well but neither wrote {} nor reported its rows", output.name);
         return Err(Reason::new("nothing_written", message).with("output", output.name.as_str()));
     }
-    let frame = parquet::read_foreign(path).map_err(|error| {
+    let frame = Foreign::open(path).and_then(|file| file.read()).map_err(|error| {
         let message = format!("what it wrote as {} is no Parquet file that can be read: {error}", output.name);
         Reason::new("wrong_schema", message).with("output", output.name.as_str())
     })?;

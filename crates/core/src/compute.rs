@@ -13,6 +13,12 @@ use crate::table_store::{Object, Staged};
 pub trait Worker: Send + Sync {
     /// Makes a step: reads its inputs, computes, checks, stores its outputs. The error is why there is no table.
     fn make(&self, request: &StepRequest) -> Result<Product, Reason>;
+
+    /// About how many bytes of memory that takes at once.
+    fn memory(&self, request: &StepRequest) -> u64 {
+        let _ = request;
+        0
+    }
 }
 
 /// Writes the published files of packed outputs: views over many steps' rows.

@@ -1,15 +1,15 @@
 //! The executor of one machine: rayon, which lives here alone.
 
-use assets_core::Reason;
 use assets_core::compute::Worker;
 use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
 use assets_core::panics;
 use assets_core::record::Span;
+use assets_core::{Reason, Step};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Microseconds since the epoch.
@@ -26,6 +26,7 @@ pub struct Pool {
     threads: rayon::ThreadPool,
     worker: Arc<dyn Worker>,
     withdrawn: Arc<AtomicBool>,
+    room: Arc<Room>,
 }
 
 impl Pool {
@@ -36,7 +37,63 @@ impl Pool {
             .thread_name(|i| format!("step-{i}"))
             .build()
             .map_err(|error| Reason::new("no_threads", format!("worker threads can't be started: {error}")))?;
-        Ok(Self { threads, worker, withdrawn: Arc::default() })
+        Ok(Self { threads, worker, withdrawn: Arc::default(), room: Arc::new(Room::new(u64::MAX)) })
+    }
+
+    /// The same, where steps in flight take no more than so many bytes of memory together, as far as that is known before.
+    #[must_use]
+    pub fn within(mut self, bytes: u64) -> Self {
+        self.room = Arc::new(Room::new(bytes));
+        self
+    }
+}
+
+/// Memory that steps share.
+struct Room {
+    most: u64,
+    taken: Mutex<u64>,
+    left: Condvar,
+}
+
+impl Room {
+    fn new(most: u64) -> Self {
+        Self { most, taken: Mutex::default(), left: Condvar::new() }
+    }
+
+    /// Waits until there is room beside the others.
+    fn enter(&self, bytes: u64) -> Inside<'_> {
+        let bytes = bytes.min(self.most);
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |taken: &mut u64| *taken > self.most - bytes;
+        *self.left.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner) += bytes;
+        Inside { room: self, bytes }
+    }
+
+    /// What a step that needs more than there ever is fails with.
+    fn check(&self, step: &Step, bytes: u64) -> Result<(), Reason> {
+        if bytes <= self.most {
+            return Ok(());
+        }
+        let mib = |bytes: u64| bytes >> 20;
+        let message = format!(
+            "{step} needs about {} MiB of memory, and {} MiB are allowed: raise `memory` in the settings",
+            mib(bytes),
+            mib(self.most)
+        );
+        Err(Reason::new("memory_needed", message).with("needed_bytes", bytes).with("allowed_bytes", self.most))
+    }
+}
+
+/// A share of the room, until it is dropped.
+struct Inside<'a> {
+    room: &'a Room,
+    bytes: u64,
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        *self.room.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.room.left.notify_all();
     }
 }
 
@@ -47,14 +104,27 @@ impl Executor for Pool {
     }
 
     fn submit(&self, request: StepRequest, done: Sender<StepOutcome>) {
-        let (worker, withdrawn) = (Arc::clone(&self.worker), Arc::clone(&self.withdrawn));
+        let (worker, withdrawn, room) = (Arc::clone(&self.worker), Arc::clone(&self.withdrawn), Arc::clone(&self.room));
         self.threads.spawn(move || {
-            let outcome = if withdrawn.load(Ordering::SeqCst) {
+            let not_begun = |step, reason| {
                 let now = now_us();
-                let span = Span { start_us: now, end_us: now, worker: "none".to_owned() };
-                StepOutcome { step: request.step, result: Err(Reason::new(WITHDRAWN, "it was not begun")), span }
-            } else {
-                perform_apart(worker, request)
+                StepOutcome {
+                    step,
+                    result: Err(reason),
+                    span: Span { start_us: now, end_us: now, worker: "none".into() },
+                }
+            };
+            let bytes = worker.memory(&request);
+            let outcome = match room.check(&request.step, bytes) {
+                Err(reason) => not_begun(request.step, reason),
+                Ok(()) => {
+                    let _inside = room.enter(bytes);
+                    if withdrawn.load(Ordering::SeqCst) {
+                        not_begun(request.step, Reason::new(WITHDRAWN, "it was not begun"))
+                    } else {
+                        perform_apart(worker, request)
+                    }
+                }
             };
             // The receiver is gone only when the build was given up: then nobody misses the outcome.
             let _ = done.send(outcome);
@@ -140,9 +210,8 @@ pub fn perform(worker: &dyn Worker, request: StepRequest) -> StepOutcome {
 mod tests {
     use super::*;
     use assets_core::executor::Product;
-    use assets_core::{AssetName, Fingerprint, Partition, Step};
-    use std::sync::mpsc::channel;
-    use std::sync::{Mutex, PoisonError};
+    use assets_core::{AssetName, Fingerprint, Partition};
+    use std::sync::atomic::AtomicU64;
     use std::time::Duration;
 
     /// Holds a lock while another pool works for it, as a reader of one file for several steps does.
@@ -159,25 +228,67 @@ mod tests {
         }
     }
 
+    fn request(run: usize) -> StepRequest {
+        let asset = AssetName::new("held").expect("a name");
+        StepRequest {
+            step: Step::new(&asset, &Partition::many([("run", run.to_string().as_str())])),
+            expected: Fingerprint(assets_core::hash::Digest::from_bytes([0; 16])),
+            inputs: Vec::new(),
+            slices: Vec::new(),
+            previous: Vec::new(),
+            previous_slices: Vec::new(),
+            parts: Vec::new(),
+            earlier: Vec::new(),
+            build: "test".to_owned(),
+        }
+    }
+
+    /// Counts what is in memory together.
+    #[derive(Default)]
+    struct Large {
+        now: AtomicU64,
+        most: AtomicU64,
+    }
+
+    impl Worker for Large {
+        fn make(&self, request: &StepRequest) -> Result<Product, Reason> {
+            let bytes = self.memory(request);
+            let now = self.now.fetch_add(bytes, Ordering::SeqCst) + bytes;
+            self.most.fetch_max(now, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(2));
+            self.now.fetch_sub(bytes, Ordering::SeqCst);
+            Err(Reason::new("done", "it got through"))
+        }
+
+        fn memory(&self, request: &StepRequest) -> u64 {
+            let run = request.step.partition.keys().next().map_or("", |(_, run)| run);
+            run.parse::<u64>().unwrap_or_default() * 10
+        }
+    }
+
+    #[test]
+    fn steps_share_the_memory_there_is() {
+        let large = Arc::new(Large::default());
+        let pool = Pool::new(4, Arc::clone(&large) as Arc<dyn Worker>).expect("a pool").within(100);
+        let (sender, outcomes) = channel();
+        let runs = [4, 4, 4, 10, 3, 3, 11, 0, 9, 1];
+        runs.into_iter().for_each(|run| pool.submit(request(run), sender.clone()));
+        let codes = runs.map(|_| {
+            let outcome = outcomes.recv_timeout(Duration::from_secs(60)).expect("no step waits for ever");
+            outcome.result.map_or_else(|reason| reason.code.to_string(), |_| String::new())
+        });
+        assert_eq!(codes.iter().filter(|code| *code == "memory_needed").count(), 1, "{codes:?}");
+        assert_eq!(codes.iter().filter(|code| *code == "done").count(), 9, "{codes:?}");
+        assert!(large.most.load(Ordering::SeqCst) <= 100);
+    }
+
     #[test]
     fn a_step_that_waits_for_another_pool_is_not_given_a_second_one() {
         let other = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
         let pool = Pool::new(2, Arc::new(Holding { lock: Mutex::new(()), other })).expect("a pool");
         let (sender, outcomes) = channel();
-        let asset = AssetName::new("held").expect("a name");
         for run in 0..8 {
-            let request = StepRequest {
-                step: Step::new(&asset, &Partition::many([("run", run.to_string().as_str())])),
-                expected: Fingerprint(assets_core::hash::Digest::from_bytes([0; 16])),
-                inputs: Vec::new(),
-                slices: Vec::new(),
-                previous: Vec::new(),
-                previous_slices: Vec::new(),
-                parts: Vec::new(),
-                earlier: Vec::new(),
-                build: "test".to_owned(),
-            };
-            pool.submit(request, sender.clone());
+            pool.submit(request(run), sender.clone());
         }
         for _ in 0..8 {
             let outcome = outcomes.recv_timeout(Duration::from_secs(60)).expect("no step waits for ever");

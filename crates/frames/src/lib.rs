@@ -14,6 +14,7 @@ mod encode;
 pub mod examine;
 pub mod expression;
 pub mod files;
+pub mod foreign;
 mod guard;
 pub mod intake;
 pub mod parquet;

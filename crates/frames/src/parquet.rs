@@ -9,8 +9,6 @@ use polars::prelude::*;
 use polars_io::mmap::MmapBytesReader;
 use polars_io::parquet::read::ParquetReader;
 use polars_io::prelude::SerReader;
-use polars_parquet::parquet::metadata::ColumnChunkMetadata;
-use polars_parquet::read::FileMetadata;
 use polars_parquet::write::{
     CompressedPage, DynIter, DynStreamingIterator, FileWriter, ParquetType, fallible_streaming_iterator,
 };
@@ -122,60 +120,6 @@ pub(crate) fn read_from<R: MmapBytesReader>(
     let reader = reader.with_columns(Some(columns.iter().map(|name| (*name).to_owned()).collect()));
     // The file's order is not the asked one.
     guarded(|| reader.finish())?.select(columns.iter().copied())
-}
-
-/// Refuses counts of rows that contradict each other, or that no memory could hold: they are reserved before a page is
-/// read, and the program would end where that can't be had.
-fn believable(metadata: &FileMetadata) -> PolarsResult<()> {
-    let groups = || metadata.row_groups.iter();
-    let rows: usize = groups().map(|group| group.num_rows()).fold(0, usize::saturating_add);
-    let flat = |column: &ColumnChunkMetadata| column.descriptor().descriptor.max_rep_level == 0;
-    let differs = groups().any(|group| {
-        let mut columns = group.parquet_columns().iter().filter(|column| flat(column));
-        columns.any(|column| usize::try_from(column.num_values()).ok() != Some(group.num_rows()))
-    });
-    if rows != metadata.num_rows || differs {
-        polars_bail!(ComputeError: "its counts of rows contradict each other");
-    }
-    if rows.saturating_mul(8) as u64 > memory_bytes() {
-        polars_bail!(ComputeError: "it claims {rows} rows, more than this machine's memory could hold");
-    }
-    Ok(())
-}
-
-/// The machine's memory; where that can't be told, a guess.
-fn memory_bytes() -> u64 {
-    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = told.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kilobytes = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kilobytes.map_or(64 << 30, |kilobytes| kilobytes << 10)
-}
-
-/// A Parquet file of someone else, by its Parquet types alone: the Arrow schema that some writers add may ask for types
-/// (dictionaries) that are text for us.
-fn foreign(path: &std::path::Path) -> PolarsResult<ParquetReader<std::fs::File>> {
-    let mut reader = ParquetReader::new(std::fs::File::open(path)?);
-    let mut metadata = reader.get_metadata()?.as_ref().clone();
-    believable(&metadata)?;
-    metadata.key_value_metadata = None;
-    reader.set_metadata(std::sync::Arc::new(metadata));
-    Ok(reader)
-}
-
-/// Names and types of a foreign file's columns, from its footer alone.
-pub fn foreign_columns(path: &std::path::Path) -> PolarsResult<Vec<String>> {
-    let schema = guarded(|| foreign(path)?.schema())?;
-    Ok(schema.iter().map(|(name, _)| name.to_string()).collect())
-}
-
-/// Reads a foreign file.
-pub fn read_foreign(path: &std::path::Path) -> PolarsResult<DataFrame> {
-    guarded(|| foreign(path)?.finish())
-}
-
-/// Reads some columns of a foreign file.
-pub fn read_foreign_columns(path: &std::path::Path, columns: &[String]) -> PolarsResult<DataFrame> {
-    guarded(|| foreign(path)?.with_columns(Some(columns.to_vec())).finish())
 }
 
 /// A column of text in whatever type it was delivered; floats by their shortest form.

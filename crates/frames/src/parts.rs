@@ -190,12 +190,24 @@ fn add_numbers<T: PolarsNumericType>(
     }
 }
 
-/// The hash of one column of a frame, and its row count with it: for slices of sources.
-pub fn hash_columns(frame: &DataFrame, columns: &[(&str, Kind)]) -> Result<Vec<assets_core::ContentHash>, Reason> {
-    let hashed = columns.iter().map(|(name, kind)| {
-        let mut hasher = ColumnHasher::new(tag(*kind));
-        add(&mut hasher, frame, name, None)?;
-        Ok(hasher.finish())
-    });
-    hashed.collect()
+/// Hashes the columns of a table that comes in batches of rows, the row count with each: for slices of sources.
+#[derive(Default)]
+pub(crate) struct ColumnsHasher(Vec<(String, ColumnHasher)>);
+
+impl ColumnsHasher {
+    /// Adds rows: all columns but some.
+    pub(crate) fn update(&mut self, batch: &DataFrame, without: &[&str]) -> Result<(), Reason> {
+        if self.0.is_empty() {
+            let kind_of = |column: &Column| crate::columns::kind(column.dtype()).unwrap_or(Kind::Text);
+            let all = batch.columns().iter().filter(|column| !without.contains(&column.name().as_str()));
+            let new = |column: &Column| (column.name().to_string(), ColumnHasher::new(tag(kind_of(column))));
+            self.0 = all.map(new).collect();
+        }
+        self.0.iter_mut().try_for_each(|(name, hasher)| add(hasher, batch, name, None))
+    }
+
+    /// The names and hashes, in the table's order.
+    pub(crate) fn finish(self) -> impl Iterator<Item = (String, assets_core::ContentHash)> {
+        self.0.into_iter().map(|(name, hasher)| (name, hasher.finish()))
+    }
 }

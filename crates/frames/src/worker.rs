@@ -17,7 +17,7 @@ use assets_core::{AssetDecl, AssetName, ColumnDecl, InputDecl, Mapping, OutputDe
 use polars::prelude::*;
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -27,6 +27,12 @@ use std::sync::Arc;
 pub trait FrameAsset: Send + Sync {
     /// Reads inputs, writes outputs. The error is why there is no table.
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason>;
+
+    /// About how many bytes of memory a step takes at once, where that is known better than from its tables.
+    fn memory(&self, asset: &AssetDecl, request: &StepRequest) -> Option<u64> {
+        let _ = (asset, request);
+        None
+    }
 }
 
 impl<F> FrameAsset for F
@@ -307,7 +313,27 @@ impl FrameWorker {
     }
 }
 
+/// A step's tables in memory, decoded: what it reads, and what it computes; and half as much again for work.
+fn memory_of_tables(asset: &AssetDecl, request: &StepRequest) -> u64 {
+    let read = |output: &OutputRecord| {
+        let input = asset.inputs.iter().find(|input| input.output == output.name);
+        let columns: BTreeSet<&str> = output.parts.iter().map(|part| part.id.column.as_str()).collect();
+        columns.into_iter().filter(|column| input.is_none_or(|input| input.reads.includes(column))).count() as u64
+    };
+    let cells_read: u64 = request.inputs.iter().map(|input| input.output.rows * read(&input.output)).sum();
+    let longest = request.inputs.iter().map(|input| input.output.rows).max().unwrap_or_default();
+    let rows = longest.max(request.slices.iter().map(|slice| slice.rows).sum());
+    let columns: usize = asset.outputs.iter().filter(|output| !output.packed).map(|output| output.columns.len()).sum();
+    (cells_read + rows * columns as u64) * 8 * 3 / 2
+}
+
 impl Worker for FrameWorker {
+    fn memory(&self, request: &StepRequest) -> u64 {
+        let Some(asset) = self.graph.asset(request.step.asset.as_str()) else { return 0 };
+        let known = self.code.get(&request.step.asset).and_then(|code| code.memory(asset, request));
+        known.unwrap_or_else(|| memory_of_tables(asset, request))
+    }
+
     fn make(&self, request: &StepRequest) -> Result<Product, Reason> {
         let unknown = || Reason::new("unknown_asset", format!("this program knows no asset {}", request.step.asset));
         let asset = self.graph.asset(request.step.asset.as_str()).ok_or_else(unknown)?;

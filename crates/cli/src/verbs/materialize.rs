@@ -134,7 +134,7 @@ fn build(
     let default = || std::thread::available_parallelism().map_or(1, usize::from) + 1;
     let width = args.jobs.map(usize::from).or_else(|| project.workers()).unwrap_or_else(default);
     let pool = Pool::new(width, project.worker(store.tables()));
-    let pool = pool.map_err(|reason| Failure { reason, help: None, exit: edge::TRANSIENT })?;
+    let pool = pool.map_err(|reason| Failure { reason, help: None, exit: edge::TRANSIENT })?.within(project.memory());
     let packer = project.packer(store.tables());
     let backends = Backends {
         graph: project.graph(),

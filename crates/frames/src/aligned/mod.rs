@@ -12,8 +12,9 @@ use crate::assemble::Piece;
 use crate::columns;
 use crate::derive::{self, Derivation, LeafPart};
 use crate::worker::{FrameAsset, Inputs, Outputs};
+use assets_core::executor::{PartTask, StepRequest};
 use assets_core::hash::{Digest, Hasher};
-use assets_core::{AssetName, ColumnDecl, InputDecl, OutputDecl, PartCode, PartId, PartRead, Reads, Reason};
+use assets_core::{AssetDecl, AssetName, ColumnDecl, InputDecl, OutputDecl, PartCode, PartId, PartRead, Reads, Reason};
 use polars::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -436,5 +437,14 @@ impl AlignedAsset {
 impl FrameAsset for AlignedAsset {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
         self.tables.iter().try_for_each(|table| table.make(inputs, outputs))
+    }
+
+    /// Columns are made one after the other: each holds its values, and one at a time what it is computed from. Measured
+    /// with ten million rows.
+    fn memory(&self, asset: &AssetDecl, request: &StepRequest) -> Option<u64> {
+        let is_long = |task: &&PartTask| asset.outputs.iter().any(|decl| decl.name == task.output && !decl.packed);
+        let computed = request.parts.iter().filter(|task| task.take.is_none()).filter(is_long).count() as u64;
+        let rows: u64 = request.inputs.iter().map(|input| input.output.rows).sum();
+        Some(rows * (32 + 3 * computed))
     }
 }

@@ -31,13 +31,14 @@ impl FrameAsset for FromFiles {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
         let mut rows = 0;
         for slice in inputs.slices() {
-            let frame = match self.intake.open(inputs.step(), slice)? {
-                Some(frame) if self.with_source => self.with_source(frame, slice)?,
-                Some(frame) => frame,
-                None => self.vanished(inputs, slice)?,
+            let mut write = |frame: DataFrame| {
+                rows += frame.height() as u64;
+                outputs.write(self.name.as_str(), frame)
             };
-            rows += frame.height() as u64;
-            outputs.write(self.name.as_str(), frame)?;
+            let delivered = &mut |frame| write(if self.with_source { self.with_source(frame, slice)? } else { frame });
+            if !self.intake.open(inputs.step(), slice, delivered)? {
+                write(self.vanished(inputs, slice)?)?;
+            }
         }
         let expected: u64 = inputs.slices().iter().map(|slice| slice.rows).sum();
         let lost = (rows != expected).then(|| {

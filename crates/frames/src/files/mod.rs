@@ -113,7 +113,7 @@ impl FileReader for TableOfFiles {
         Some(Reason::new("no_source_files", message).with("asset", self.name.as_str()))
     }
 
-    fn read(&self, path: &Path, name: &str) -> Result<Parsed, Reason> {
+    fn read(&self, path: &Path, name: &str, _rows_most: usize) -> Result<Parsed, Reason> {
         read::read(self, path, name)
     }
 }

@@ -2,11 +2,11 @@
 
 use super::TableOfFiles;
 use super::gather::{Gather, Row};
+use crate::foreign::Foreign;
 use crate::intake::Parsed;
 use crate::intake::cell::{Cells, Delivered};
 use crate::intake::delimited::Delimited;
 use crate::intake::format::{Format, has_columns};
-use crate::parquet;
 use assets_core::Reason;
 use polars::prelude::*;
 use std::path::Path;
@@ -108,17 +108,20 @@ fn read_parquet(table: &TableOfFiles, path: &Path, name: &str, gather: &mut Gath
         let message = format!("{name} can't be read as Parquet (was it cut off?): {first}");
         Reason::new("source_unreadable", message).with("path", name)
     };
-    let there = parquet::foreign_columns(path).map_err(unreadable)?;
+    let file = Foreign::open(path).map_err(unreadable)?;
+    let there = file.columns().map_err(unreadable)?;
     let there: Vec<&str> = there.iter().map(String::as_str).collect();
     let wanted = wanted(table);
     has_columns(name, &wanted, &there)?;
     let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-    let frame = parquet::read_foreign_columns(path, &names).map_err(unreadable)?;
-    let columns: PolarsResult<Vec<Cells<'_>>> = wanted.iter().map(|name| Cells::of(frame.column(name)?)).collect();
-    let columns = columns.map_err(unreadable)?;
-    for at in 0..frame.height() {
-        let cells: Vec<Delivered<'_>> = columns.iter().map(|cells| cells.get(at)).collect();
-        gather.push(&Row { line: at as u64 + 1, cells: &cells, too_many: false });
-    }
-    Ok(())
+    file.each(&names, None, &mut |start, frame| {
+        let frame = frame.map_err(unreadable)?;
+        let columns: PolarsResult<Vec<Cells<'_>>> = wanted.iter().map(|name| Cells::of(frame.column(name)?)).collect();
+        let columns = columns.map_err(unreadable)?;
+        for at in 0..frame.height() {
+            let cells: Vec<Delivered<'_>> = columns.iter().map(|cells| cells.get(at)).collect();
+            gather.push(&Row { line: (start + at) as u64 + 1, cells: &cells, too_many: false });
+        }
+        Ok(())
+    })
 }

@@ -105,6 +105,23 @@ impl<'a> Cells<'a> {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Texts(cells) => cells.len(),
+            Self::Owned(cells) => cells.len(),
+            Self::Floats(cells) => cells.len(),
+            Self::Ints(cells) => cells.len(),
+            Self::Unsigned(cells) => cells.len(),
+            Self::Times(cells, _) => cells.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The text of a cell; empty where it is none.
     pub fn get_text(&self, row: usize) -> &str {
         match self.get(row) {

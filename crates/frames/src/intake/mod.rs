@@ -7,11 +7,14 @@
 pub mod cell;
 pub mod delimited;
 pub mod format;
+mod held;
 pub mod iso;
 mod listing;
+mod slicing;
 pub mod time;
 
 pub use listing::Patterns;
+pub use slicing::{Slicing, slice};
 
 use crate::files;
 use assets_core::hash::{Digest, Hasher};
@@ -19,22 +22,26 @@ use assets_core::ledger::Ledger;
 use assets_core::panics::caught;
 use assets_core::record::{SliceRecord, SliceRef, SourceRecord};
 use assets_core::source::{Delivery, Identified, Source};
-use assets_core::{AssetName, ContentHash, Fact, Fingerprint, Kind, ObjectId, Partition, Reason, Step};
+use assets_core::{AssetName, Fact, Fingerprint, ObjectId, Partition, Reason, Step};
+use held::HeldRows;
 use listing::{Listed, Listing, hash_file, is_old_enough, stat_of};
 use polars::prelude::DataFrame;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A file, read and cut.
 #[derive(Default)]
 pub struct Parsed {
-    /// Slices with their rows.
-    pub slices: Vec<(SliceRecord, DataFrame)>,
+    /// Slices with their rows; without them where they were too many to be held.
+    pub slices: Vec<(SliceRecord, Option<DataFrame>)>,
     /// What a person should know.
     pub warnings: Vec<Reason>,
 }
+
+/// Takes the rows of a slice, batch by batch.
+pub type TakeRows<'a> = dyn FnMut(DataFrame) -> Result<(), Reason> + 'a;
 
 /// Reads files for some assets.
 pub trait FileReader: Send + Sync {
@@ -52,57 +59,69 @@ pub trait FileReader: Send + Sync {
         None
     }
 
-    /// Reads a file, which people know by that name.
+    /// Reads a file, which people know by that name. Of more than `rows_most` rows it holds none.
     ///
     /// # Errors
     /// Why nothing of the file can be used.
-    fn read(&self, path: &Path, name: &str) -> Result<Parsed, Reason>;
+    fn read(&self, path: &Path, name: &str, rows_most: usize) -> Result<Parsed, Reason>;
+
+    /// Reads what a file holds for one step, and no more of it at once than is needed; `None` where it holds nothing.
+    ///
+    /// # Errors
+    /// Why it can't be read; what `each` says.
+    fn read_one(
+        &self,
+        path: &Path,
+        name: &str,
+        step: &Step,
+        each: &mut TakeRows<'_>,
+    ) -> Result<Option<SliceRecord>, Reason> {
+        let parsed = self.read(path, name, usize::MAX)?;
+        let mut slices = parsed.slices.into_iter();
+        let Some((slice, rows)) = slices.find(|(slice, _)| is_of(slice, step)) else { return Ok(None) };
+        rows.map_or(Ok(()), each)?;
+        Ok(Some(slice))
+    }
 }
 
-/// A slice of an asset's partition: its rows, but for those columns, are what its hash is over.
-///
-/// # Errors
-/// A column that can't be hashed.
-pub fn slice(
-    asset: &AssetName,
-    partition: Partition,
-    frame: DataFrame,
-    without: &[&str],
-) -> Result<(SliceRecord, DataFrame), Reason> {
-    let kind_of = |column: &polars::prelude::Column| crate::columns::kind(column.dtype()).unwrap_or(Kind::Text);
-    let kinds: Vec<(&str, Kind)> = frame
-        .columns()
-        .iter()
-        .map(|column| (column.name().as_str(), kind_of(column)))
-        .filter(|(name, _)| !without.contains(name))
-        .collect();
-    let hashes = crate::parts::hash_columns(&frame, &kinds)?;
-    let mut hasher = Hasher::new("assets.slice.1");
-    for ((name, _), hash) in kinds.iter().zip(hashes) {
-        hasher.text(name).bytes(hash.0.as_bytes());
-    }
-    let hash = ContentHash(hasher.finish());
-    Ok((SliceRecord { asset: asset.clone(), partition, hash, rows: frame.height() as u64 }, frame))
+fn is_of(slice: &SliceRecord, step: &Step) -> bool {
+    slice.asset == step.asset && slice.partition == step.partition
 }
+
+/// Memory of a row that is held: its cells, and the texts that repeat in them.
+pub const ROW_BYTES: u64 = 160;
 
 /// The sources of a project.
 pub struct Intake {
     readers: Vec<Patterns>,
+    /// Rows that may be held at once.
+    rows_most: usize,
     /// Rows of slices that were read while identifying, until a step takes them.
-    held: Mutex<HashMap<SliceKey, DataFrame>>,
-    /// Where listed files are.
-    paths: Mutex<HashMap<String, PathBuf>>,
+    held: Mutex<HeldRows>,
+    /// Where listed files are, and which readers list them.
+    paths: Mutex<HashMap<String, (PathBuf, Vec<usize>)>>,
     /// One reader a file: steps of several partitions ask for the same file at once.
     files: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    /// Files with more rows than can be held: each step reads its own rows of them.
+    large: Mutex<HashSet<String>>,
 }
 
-/// Path, step and content: two partitions of one file may hold the same rows.
-type SliceKey = (String, Step, ContentHash);
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Intake {
-    /// Sources by patterns, each with who reads them.
-    pub fn new(readers: Vec<Patterns>) -> Self {
-        Self { readers, held: Mutex::default(), paths: Mutex::default(), files: Mutex::default() }
+    /// Sources by patterns, each with who reads them. No more of their rows are held than fit into a quarter of
+    /// `memory` bytes.
+    pub fn new(readers: Vec<Patterns>, memory: u64) -> Self {
+        Self {
+            readers,
+            rows_most: usize::try_from(memory / 4 / ROW_BYTES).unwrap_or(usize::MAX),
+            held: Mutex::default(),
+            paths: Mutex::default(),
+            files: Mutex::default(),
+            large: Mutex::default(),
+        }
     }
 
     /// Who reads an asset's slices.
@@ -148,9 +167,7 @@ impl Intake {
             Ok(read) => {
                 let after = fs::metadata(&file.path).map(|metadata| stat_of(&metadata));
                 if after.ok() != Some(stat) {
-                    let message = format!("{} changed while it was read: run the command again", file.name);
-                    let reason = Reason::new("source_changed_while_reading", message);
-                    return self.unreadable(file, known, reason.with("path", file.name.as_str()));
+                    return self.unreadable(file, known, changed(&file.name));
                 }
                 SourceRecord { stat: trusted, content: Some(content), reading, ..read }
             }
@@ -166,7 +183,7 @@ impl Intake {
         let mut stay: BTreeSet<usize> = (0..self.readers.len()).filter(|at| !file.readers.contains(at)).collect();
         for at in &file.readers {
             let reader = self.readers[*at].reader.as_ref();
-            match reader.read(&file.path, &file.name) {
+            match reader.read(&file.path, &file.name, self.rows_most / width()) {
                 Ok(parsed) => {
                     all.slices.extend(parsed.slices);
                     all.warnings.extend(parsed.warnings);
@@ -179,8 +196,8 @@ impl Intake {
                 }
             }
         }
-        self.keep(&file.name, &all);
-        let mut slices: Vec<SliceRecord> = all.slices.into_iter().map(|(slice, _)| slice).collect();
+        let mut slices: Vec<SliceRecord> = all.slices.iter().map(|(slice, _)| slice.clone()).collect();
+        self.keep(&file.name, all.slices);
         let known = known.into_iter().flat_map(|record| &record.slices);
         let stays = |slice: &&SliceRecord| self.reader_of(&slice.asset).is_some_and(|at| stay.contains(&at));
         slices.extend(known.filter(stays).cloned());
@@ -210,45 +227,8 @@ impl Intake {
         }
     }
 
-    fn keep(&self, name: &str, parsed: &Parsed) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        for (slice, frame) in &parsed.slices {
-            held.insert((name.to_owned(), Step::new(&slice.asset, &slice.partition), slice.hash), frame.clone());
-        }
-    }
-
-    /// The rows of a step's slice, as delivered; `None` where its file does not hold them any more.
-    ///
-    /// # Errors
-    /// The file is there and can't be read.
-    pub fn open(&self, step: &Step, slice: &SliceRef) -> Result<Option<DataFrame>, Reason> {
-        let key = (slice.path.clone(), step.clone(), slice.hash);
-        let take = || self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        if let Some(frame) = take() {
-            return Ok(Some(frame));
-        }
-        let guard = {
-            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(files.entry(slice.path.clone()).or_default())
-        };
-        let _one_reader = guard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(frame) = take() {
-            return Ok(Some(frame));
-        }
-        let Some(own) = self.reader_of(&step.asset).map(|at| &self.readers[at]) else { return Ok(None) };
-        let listed = self.paths.lock().unwrap_or_else(PoisonError::into_inner).get(&slice.path).cloned();
-        let path = listed.unwrap_or_else(|| own.base.join(&slice.path));
-        if !path.exists() {
-            return Ok(None);
-        }
-        let parsed = own.reader.read(&path, &slice.path)?;
-        self.keep(&slice.path, &parsed);
-        Ok(take())
-    }
-
     fn examine_all(&self, files: &[Listed], known: &Ledger, rehash: bool) -> Vec<SourceRecord> {
-        let width = std::thread::available_parallelism().map_or(1, usize::from).min(files.len().max(1));
-        let share = files.len().div_ceil(width).max(1);
+        let share = files.len().div_ceil(width().min(files.len().max(1))).max(1);
         let one = &|file: &Listed| {
             let known = known.sources().get(&file.name);
             // A file that breaks its reader is one that can't be read; its neighbours are none of its business.
@@ -346,8 +326,8 @@ fn concerns(problem: &Reason, asset: &AssetName) -> bool {
 impl Source for Intake {
     fn identify(&self, known: &Ledger, rehash: bool) -> Result<Identified, Reason> {
         let Listing { files, problems, missing: not_there } = listing::list(&self.readers)?;
-        let paths = files.iter().map(|file| (file.name.clone(), file.path.clone())).collect();
-        *self.paths.lock().unwrap_or_else(PoisonError::into_inner) = paths;
+        let paths = files.iter().map(|file| (file.name.clone(), (file.path.clone(), file.readers.clone())));
+        *locked(&self.paths) = paths.collect();
         let records = self.examine_all(&files, known, rehash);
         let mut identified = Identified { files: files.len(), ..Identified::default() };
         let mut new_contents: BTreeMap<ObjectId, Vec<&Listed>> = BTreeMap::new();
@@ -393,7 +373,7 @@ impl Source for Intake {
     }
 
     fn bytes(&self, path: &str) -> Option<u64> {
-        let listed = self.paths.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+        let listed = locked(&self.paths).get(path).map(|(path, _)| path.clone());
         let places = listed.into_iter().chain(self.readers.iter().map(|own| own.base.join(path)));
         let mut files = places.filter_map(|place| fs::metadata(place).ok()).filter(fs::Metadata::is_file);
         files.next().map(|metadata| metadata.len())
@@ -410,6 +390,16 @@ fn vanished_warning(record: &SourceRecord, gone: &[&SliceRecord]) -> Reason {
     };
     let message = format!("{} is not there any more (or no pattern names it); {stay}", record.path);
     Reason::new("source_vanished", message).with("path", record.path.as_str()).with("runs", runs)
+}
+
+/// Files that are read at once.
+fn width() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn changed(name: &str) -> Reason {
+    let message = format!("{name} changed while it was read: run the command again");
+    Reason::new("source_changed_while_reading", message).with("path", name)
 }
 
 /// A source that can't be read, and why.
