@@ -93,7 +93,7 @@ impl<'a> Estimate<'a> {
             let name = &planned.step.asset;
             let Some(asset) = session.project.graph().asset(name.as_str()) else { continue };
             let known = known.entry(name).or_insert_with(|| Known::of(session, asset));
-            let newest = session.ledger.newest(&planned.step);
+            let newest = session.ledger.newest(&planned.step).filter(|record| !record.is_gone());
             let (cost, column) = known.cost(asset, planned, newest);
             estimate.steps.insert(&planned.step, cost);
             estimate.columns.insert(&planned.step, column);

@@ -20,6 +20,11 @@ pub(crate) fn of(answer: &Answer<'_>) -> Value {
         "estimated_seconds": cost.rounded_seconds(),
         "estimated_bytes": cost.whole_bytes(),
         "assets": assets(answer),
+        "gone": answer.plan.to_take_down().map(|gone| json!({
+            "asset": gone.step.asset.as_str(),
+            "run": gone.step.partition.run(),
+            "reasons": [gone.reason.to_json()],
+        })).collect::<Vec<_>>(),
     })
 }
 
