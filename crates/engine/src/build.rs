@@ -290,7 +290,8 @@ impl<'a> Build<'a> {
                 return Ok(false);
             }
         }
-        Ok(false)
+        // The last step may have been ended by what asked for an end.
+        Ok(cancel.load(Ordering::SeqCst) && self.counts.failed > 0)
     }
 
     /// Judges steps whose inputs are settled and submits the stale ones, until the executor has its hands full.

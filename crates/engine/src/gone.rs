@@ -71,12 +71,7 @@ fn readers(world: &World<'_>, step: &Step) -> Vec<Step> {
     cut.filter_map(|asset| Some(Step::new(&asset.name, &step.partition.cut(&asset.dimensions)?))).collect()
 }
 
-fn reason(
-    world: &World<'_>,
-    step: &Step,
-    newest: &StepRecord,
-    delivered: &HashMap<Step, BTreeSet<&str>>,
-) -> Reason {
+fn reason(world: &World<'_>, step: &Step, newest: &StepRecord, delivered: &HashMap<Step, BTreeSet<&str>>) -> Reason {
     if let Some(told) = newest.because.iter().find(|_| newest.is_gone()) {
         return told.clone();
     }

@@ -92,7 +92,9 @@ pub(crate) fn judge(world: &World<'_>, asset: &AssetDecl, planned: &mut PlannedS
     let reshaped = world.ledger.newest(&planned.step).is_some_and(|newest| newest.recipe.shape != asset.shape());
     let any = |state: State| planned.parts.iter().any(|part| part.state == state);
     let known = planned.parts.iter().all(|part| part.fingerprint.is_some());
-    let whole = |reason: &&Reason| matches!(&*reason.code, "forced" | "never_made" | "run_came_back" | "lost_object" | "columns_changed");
+    let whole = |reason: &&Reason| {
+        matches!(&*reason.code, "forced" | "never_made" | "run_came_back" | "lost_object" | "columns_changed")
+    };
     if forced || matches!(planned.verdict.state, State::Failed) && known {
         return;
     }

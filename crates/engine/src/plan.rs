@@ -93,7 +93,11 @@ impl PlannedStep {
     /// asks to make it again doubts that.
     fn unsettled(&self, output: &AssetName) -> Unsettled {
         let own: Vec<&PlannedPart> = self.parts.iter().filter(|part| part.output == *output).collect();
-        let doubted = self.verdict.reasons.iter().any(|reason| matches!(&*reason.code, "forced" | "never_made" | "run_came_back"));
+        let doubted = self
+            .verdict
+            .reasons
+            .iter()
+            .any(|reason| matches!(&*reason.code, "forced" | "never_made" | "run_came_back"));
         if own.is_empty() || doubted {
             return Unsettled::Everything;
         }

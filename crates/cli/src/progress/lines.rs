@@ -54,8 +54,7 @@ impl<'a> Lines<'a> {
 impl Progress for Lines<'_> {
     fn event(&mut self, event: &Event) {
         match event {
-            Event::Warning(reason) => self.out.warn(&reason.message),
-            Event::Source { reason, .. } => self.out.warn(&reason.message),
+            Event::Warning(reason) | Event::Source { reason, .. } => self.out.warn(&reason.message),
             Event::Gone { step, reason } => self.gone(step, reason),
             Event::Planned(assets) => {
                 self.to_make = assets.iter().map(|(_, _, make)| make).sum();

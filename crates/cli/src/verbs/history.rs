@@ -181,9 +181,7 @@ fn text(out: &Out, name: &AssetName, step: &Step, events: &[Event<'_>]) {
     for event in events {
         let ((name, style), span) = match event.past {
             Past::Record(_, record) => (word(record), &record.span),
-            Past::Attempt(attempt) => {
-                ((Outcome::Failed.name(), words::outcome_style(Outcome::Failed)), &attempt.span)
-            }
+            Past::Attempt(attempt) => ((Outcome::Failed.name(), words::outcome_style(Outcome::Failed)), &attempt.span),
         };
         let word = style.apply_to(format!("{name:<6}"));
         out.line(&format!("{:>width$}  {word}  {}", generation(event), facts(event, span)));

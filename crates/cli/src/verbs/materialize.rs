@@ -124,7 +124,8 @@ fn all_fresh(out: &Out, steps: u64, since: Instant) -> (BuildSummary, Tally) {
     (summary, Tally { files: 1, ..Tally::default() })
 }
 
-fn build_id() -> String {
+/// A name that no other build has.
+pub(crate) fn build_id() -> String {
     format!("{}-{}", time::iso(now_us(), 6), std::process::id())
 }
 
