@@ -99,7 +99,7 @@ fn what_a_query_cannot_know_says_why() {
 #[test]
 fn wrong_queries_are_refused_before_anything_is_made() {
     let project = project();
-    let cases: [(&str, &str, &str, &str); 14] = [
+    let cases: [(&str, &str, &str, &str); 16] = [
         ("t", "select fx_1 from featurs", "sql_error", "did you mean `features`?"),
         ("t", "select fx_9 from features", "sql_error", "did you mean `fx_1`?"),
         ("t", "select fx_1 whre fx_1 > 1 from wide", "sql_error", "t: "),

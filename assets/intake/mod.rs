@@ -55,7 +55,7 @@ impl FileReader for RunFiles {
     }
 
     /// An attribute that was not kept when the file was read is null.
-    fn outdated(&self, _path: &str, slices: &[&SliceRecord], before: &Settings) -> Option<Outdated> {
+    fn outdated(&self, slices: &[&SliceRecord], before: &Settings) -> Option<Outdated> {
         let now = self.settings();
         let zone = now.get("timezone").map_or(NOT_SET, String::as_str);
         if let Some(old) = before.get("timezone").filter(|old| other_zone(Some(*old), zone)) {

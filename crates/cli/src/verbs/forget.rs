@@ -84,11 +84,10 @@ fn chosen<'a>(
     base: &Path,
     there: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<&'a Vanished>, Failure> {
-    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let mut chosen: Vec<&Vanished> = Vec::new();
     for ask in asked {
-        let here = absolute(PathBuf::from(ask));
-        let is_meant = |path: &str| path == ask || absolute(base.join(path)) == here;
+        let here = place(Path::new(ask));
+        let is_meant = |path: &str| path == ask || place(&base.join(path)) == here;
         let pattern = glob::Pattern::new(ask).ok().filter(|_| ask.contains(['*', '?', '[']));
         let fits = |file: &&Vanished| {
             is_meant(&file.path) || pattern.as_ref().is_some_and(|pattern| pattern.matches(&file.path))
@@ -106,6 +105,16 @@ fn chosen<'a>(
         );
     }
     Ok(chosen)
+}
+
+/// Where a file would be that is not there: its folder may be.
+fn place(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, absolute.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => absolute,
+    }
 }
 
 fn still_there(path: &str) -> Failure {

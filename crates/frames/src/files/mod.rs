@@ -133,7 +133,6 @@ impl FileReader for TableOfFiles {
         let mut settings = Settings::from([
             (self.setting("partition_by"), self.keys.join(", ")),
             (self.setting("columns"), columns.join(", ")),
-            (self.setting("delimiter"), char::from(self.delimiter).to_string()),
         ]);
         if self.has_times() {
             settings.insert("timezone".to_owned(), self.zone().to_owned());
@@ -141,8 +140,8 @@ impl FileReader for TableOfFiles {
         settings
     }
 
-    fn outdated(&self, path: &str, slices: &[&SliceRecord], before: &Settings) -> Option<Outdated> {
-        outdated::outdated(self, path, slices, before)
+    fn outdated(&self, slices: &[&SliceRecord], before: &Settings) -> Option<Outdated> {
+        outdated::outdated(self, slices, before)
     }
 
     fn without_files(&self, patterns: &[String]) -> Option<Reason> {

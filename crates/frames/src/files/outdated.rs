@@ -1,16 +1,12 @@
 //! Rows of a file that is not there any more, and settings that have changed since it was read: which of them would give
-//! other rows. A column that was not declared then is none: it is null, and the table says so (`make`).
+//! other rows. A column that was not declared then is none: it is null, and the table says so (`make`). Nor is the
+//! delimiter: with a wrong one the columns would not have been found.
 
 use super::TableOfFiles;
 use crate::intake::reading::{Outdated, Settings, other_zone};
 use assets_core::record::SliceRecord;
 
-pub(super) fn outdated(
-    table: &TableOfFiles,
-    path: &str,
-    slices: &[&SliceRecord],
-    before: &Settings,
-) -> Option<Outdated> {
+pub(super) fn outdated(table: &TableOfFiles, slices: &[&SliceRecord], before: &Settings) -> Option<Outdated> {
     let keys = table.setting("partition_by");
     let (cut_by, cut_now) = (before.get(&keys).map_or("", String::as_str), table.keys.join(", "));
     if cut_by != cut_now {
@@ -25,13 +21,6 @@ pub(super) fn outdated(
             let setting = table.setting(&format!("columns.{}.type", column.name));
             return Some(Outdated::all_of(slices, &setting, kind, column.kind.name()));
         }
-    }
-    // In Parquet nothing separates cells.
-    let delimiter = table.setting("delimiter");
-    let (old, new) = (before.get(&delimiter), char::from(table.delimiter).to_string());
-    if let Some(old) = old.filter(|old| **old != new && !path.ends_with(".parquet")) {
-        let quoted = |text: &str| format!("{text:?}");
-        return Some(Outdated::all_of(slices, &delimiter, &quoted(old), &quoted(&new)));
     }
     let zone = before.get("timezone").filter(|_| table.has_times());
     zone.filter(|_| other_zone(zone, table.zone())).map(|old| Outdated::all_of(slices, "timezone", old, table.zone()))

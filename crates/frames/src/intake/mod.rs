@@ -55,7 +55,7 @@ pub trait FileReader: Send + Sync {
 
     /// Slices of a file that is not there any more, read with the settings `before`: which of those have changed so that
     /// the rows can't stand for what would be read now, if any.
-    fn outdated(&self, path: &str, slices: &[&SliceRecord], before: &reading::Settings) -> Option<reading::Outdated>;
+    fn outdated(&self, slices: &[&SliceRecord], before: &reading::Settings) -> Option<reading::Outdated>;
 
     /// What to say where there is no file at all to read.
     fn without_files(&self, _patterns: &[String]) -> Option<Reason> {

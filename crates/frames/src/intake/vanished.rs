@@ -86,7 +86,7 @@ impl Intake {
     ) -> Option<Outdated> {
         let patterns = &self.readers[owner];
         if let Some(before) = reading::before(patterns, record) {
-            return patterns.reader.outdated(&record.path, slices, &before);
+            return patterns.reader.outdated(slices, &before);
         }
         // An earlier version of this program noted no settings, only a hash of them.
         let fingerprint = |readers: &mut dyn Iterator<Item = usize>| -> Fingerprint {

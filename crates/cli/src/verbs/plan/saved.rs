@@ -158,12 +158,14 @@ impl Saved {
             }
         }
         let missing = self.steps.iter().filter(|(name, _)| !now.contains_key(name));
-        differ.extend(missing.map(|(name, _)| format!("{}: it is not in the plan any more", told(name))));
-        let only_in = |these: &[Name], those: &[Name], what: &str| -> Vec<String> {
-            these.iter().filter(|name| !those.contains(name)).map(|name| format!("{}: {what}", told(name))).collect()
-        };
-        differ.extend(only_in(&to_take_down, &self.gone, "it is gone now"));
-        differ.extend(only_in(&self.gone, &to_take_down, "it is not to be taken down any more"));
+        differ.extend(missing.map(|(name, _)| {
+            let what = if to_take_down.contains(name) { "it is gone now" } else { "it is not in the plan any more" };
+            format!("{}: {what}", told(name))
+        }));
+        let news = to_take_down.iter().filter(|name| !self.gone.contains(name) && !before.contains_key(name));
+        differ.extend(news.map(|name| format!("{}: it is gone now", told(name))));
+        let not_gone = self.gone.iter().filter(|name| !to_take_down.contains(name));
+        differ.extend(not_gone.map(|name| format!("{}: it is not to be taken down any more", told(name))));
         Err(self.moved(&differ))
     }
 

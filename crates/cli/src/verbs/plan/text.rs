@@ -136,5 +136,11 @@ fn work(answer: &Answer<'_>) -> String {
         0 => String::new(),
         n => format!(", and {} of which nothing is recorded", number::plural(n, "step")),
     };
-    format!("; {about} {} of work, {bytes} to write{unknown}", number::seconds(cost.seconds))
+    let elapsed = answer.estimate.elapsed(&cost);
+    let at_once = if elapsed > 0.8 * cost.seconds {
+        String::new()
+    } else {
+        format!(" in about {}, as several steps are made at once", number::seconds(elapsed))
+    };
+    format!("; {about} {} of work{at_once}, {bytes} to write{unknown}", number::seconds(cost.seconds))
 }
