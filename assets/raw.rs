@@ -8,7 +8,7 @@ use assets_core::{AssetDecl, ColumnDecl, Reason};
 use assets_frames::intake::{Intake, ROW_BYTES};
 use assets_frames::polars::prelude::{IntoLazy, col, lit};
 use assets_frames::{DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Version of what follows; part of the fingerprint.
@@ -24,7 +24,7 @@ pub struct Raw {
 
 impl FrameAsset for Raw {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-        let mut rows = 0;
+        let (mut rows, mut unread) = (0, BTreeMap::new());
         for slice in inputs.slices() {
             let mut write = |frame: DataFrame| {
                 rows += frame.height() as u64;
@@ -32,8 +32,16 @@ impl FrameAsset for Raw {
             };
             let delivered = &mut |frame| write(self.with_source(frame, slice)?);
             if !self.intake.open(inputs.step(), slice, delivered)? {
-                write(self.vanished(inputs, slice)?)?;
+                write(self.vanished(inputs, slice, &mut unread)?)?;
             }
+        }
+        for (attribute, path) in unread {
+            let message = format!(
+                "{path} is not there any more, and was read before `run_attributes` named {attribute}: it is null in its \
+                 rows of {}",
+                inputs.step()
+            );
+            outputs.warn(Reason::new("column_not_read", message).with("path", path).with("column", attribute));
         }
         let expected: u64 = inputs.slices().iter().map(|slice| slice.rows).sum();
         let lost = (rows != expected).then(|| {
@@ -58,8 +66,13 @@ impl Raw {
     }
 
     /// Rows that no source delivers any more, from the last table: what was known is not forgotten. An attribute that
-    /// was not kept then is null.
-    fn vanished(&self, inputs: &Inputs<'_>, slice: &SliceRef) -> Result<DataFrame, Reason> {
+    /// was not kept then is null, and named in `unread` with the file.
+    fn vanished(
+        &self,
+        inputs: &Inputs<'_>,
+        slice: &SliceRef,
+        unread: &mut BTreeMap<String, String>,
+    ) -> Result<DataFrame, Reason> {
         let previous = inputs.previous("raw").ok_or_else(|| gone(slice))??;
         let wrong = |error| frame_error("the last raw table", &error);
         let mut frame =
@@ -72,6 +85,7 @@ impl Raw {
         frame = frame.head(Some(rows));
         for column in &self.columns {
             if frame.get_column_index(&column.name).is_none() {
+                unread.insert(column.name.clone(), slice.path.clone());
                 let nulls = columns::texts(&column.name, (0..rows).map(|_| None));
                 frame.with_column(nulls).map_err(wrong)?;
             }

@@ -280,18 +280,6 @@ fn two_builds_share_a_store() {
 }
 
 #[test]
-fn a_run_that_leaves_its_file_is_not_forgotten() {
-    let project = two_runs();
-    project.build(&[]);
-    project.source("a.csv", &format!("{HEADER}{}", run_rows("007", 1.0)));
-    let left = project.build(&[]);
-    assert_eq!(left.log(), log(&[("made", PER_RUN, "12405186538561671661"), ("made", "fleet", "-")]));
-    let counts = project.sql("select count(*) n from raw where run_uuid = '12405186538561671661'");
-    assert_eq!(counts[0]["n"], 0, "its rows are gone, and its tables say so");
-    assert_eq!(project.build(&[]).log(), log(&[]));
-}
-
-#[test]
 fn what_vanished_sources_brought_stays() {
     let project = Project::new();
     let rows = format!("{HEADER}{}{}", run_rows("r", 0.2), row(1, "1", "x", "1", ""));

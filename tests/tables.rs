@@ -99,7 +99,7 @@ fn what_a_query_cannot_know_says_why() {
 #[test]
 fn wrong_queries_are_refused_before_anything_is_made() {
     let project = project();
-    let cases: [(&str, &str, &str, &str); 14] = [
+    let cases: [(&str, &str, &str, &str); 16] = [
         ("t", "select fx_1 from featurs", "sql_error", "did you mean `features`?"),
         ("t", "select fx_9 from features", "sql_error", "did you mean `fx_1`?"),
         ("t", "select fx_1 whre fx_1 > 1 from wide", "sql_error", "t: "),
@@ -110,6 +110,8 @@ fn wrong_queries_are_refused_before_anything_is_made() {
         ("t", "select n from t", "asset_cycle", "t → t"),
         ("t", "with wide as (select 1 as x_1) select x_1 from wide", "sql_error", "`wide` is a table already"),
         ("t", "select x_1 from wide natural join features", "sql_error", "using"),
+        ("t", "select time, row_number() over () as n from wide", "sql_error", "order by"),
+        ("t", "select time, lag(x_1) over (partition by y_1) as n from wide", "sql_error", "goes by the order of rows"),
         ("features", "select fx_1 from wide", "name_taken", "already"),
         ("gaps", "select fx_1 from wide", "name_taken", "already"),
         ("t", "select fx_1 > 1, array_agg(fx_1) as l from features group by fx_1 > 1", "wrong_type", "cast it"),

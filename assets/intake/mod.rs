@@ -15,8 +15,13 @@ use crate::columns::RUN;
 use assets_core::hash::Hasher;
 use assets_core::record::SliceRecord;
 use assets_core::{AssetName, Fingerprint, Partition, Reason, Step};
+use assets_frames::intake::reading::{NOT_SET, Outdated, Settings, other_zone};
 use assets_frames::intake::{FileReader, Parsed, TakeRows};
+use std::collections::BTreeSet;
 use std::path::Path;
+
+/// What the setting of one alias begins with.
+const ALIAS: &str = "run_alias.";
 
 /// Reads files of runs.
 pub struct RunFiles {
@@ -39,6 +44,37 @@ impl FileReader for RunFiles {
 
     fn fingerprint(&self) -> Fingerprint {
         self.reading.fingerprint()
+    }
+
+    fn settings(&self) -> Settings {
+        let Reading { timezone, attributes, aliases } = &self.reading;
+        let zone = timezone.as_ref().map_or(NOT_SET, |zone| zone.name());
+        let aliases = aliases.iter().map(|(from, to)| (format!("{ALIAS}{from}"), to.clone()));
+        let others = [("timezone", zone.to_owned()), ("run_attributes", attributes.join(", "))];
+        others.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(aliases).collect()
+    }
+
+    /// An attribute that was not kept when the file was read is null.
+    fn outdated(&self, slices: &[&SliceRecord], before: &Settings) -> Option<Outdated> {
+        let now = self.settings();
+        let zone = now.get("timezone").map_or(NOT_SET, String::as_str);
+        if let Some(old) = before.get("timezone").filter(|old| other_zone(Some(*old), zone)) {
+            return Some(Outdated::all_of(slices, "timezone", old, zone));
+        }
+        let delivers = |run: &str| slices.iter().any(|slice| slice.partition == run_partition(run));
+        let aliases: BTreeSet<&String> =
+            before.keys().chain(now.keys()).filter(|name| name.starts_with(ALIAS)).collect();
+        aliases.into_iter().find_map(|name| {
+            let (old, new) = (before.get(name), now.get(name));
+            // The rows of a spelling are under the name that it stood for then.
+            let had = old.map_or(&name[ALIAS.len()..], String::as_str);
+            if old == new || !delivers(had) {
+                return None;
+            }
+            let runs = [Some(had), new.map(String::as_str)].into_iter().flatten().map(run_partition).collect();
+            let text = |value: Option<&String>| value.map_or(NOT_SET, String::as_str).to_owned();
+            Some(Outdated { setting: name.clone(), old: text(old), new: text(new), partitions: Some(runs) })
+        })
     }
 
     fn read(&self, path: &Path, name: &str, rows_most: usize) -> Result<Parsed, Reason> {

@@ -5,7 +5,7 @@ use super::{RunFiles, run_id};
 use assets_core::Reason;
 use assets_core::record::SliceRecord;
 use assets_frames::DataFrame;
-use assets_frames::foreign::Foreign;
+use assets_frames::foreign::{self, Foreign};
 use assets_frames::intake::cell::{Cells, Delivered};
 use assets_frames::intake::delimited::Delimited;
 use assets_frames::intake::format::{Format, has_columns};
@@ -110,7 +110,7 @@ fn read_parquet(
     let attributes: Vec<&String> = reading.attributes.iter().filter(|a| there.contains(&a.as_str())).collect();
     let wanted: Vec<String> = REQUIRED.iter().map(ToString::to_string).chain(attributes.into_iter().cloned()).collect();
     let holds_it = |ids: &Column| run.is_none_or(|run| Cells::of(ids).map_or(true, |ids| holds(&ids, reading, run)));
-    let only: (&str, &(dyn Fn(&Column) -> bool + Sync)) = (REQUIRED[4], &holds_it);
+    let only: foreign::Only<'_> = (REQUIRED[4], &holds_it);
     file.each(&wanted, run.is_some().then_some(only), &mut |_, frame| {
         let frame = frame.map_err(unreadable)?;
         // A stretch at a time: the cells of all rows at once would be twice the frame.

@@ -109,6 +109,8 @@ pub(crate) enum Verb {
     Sql(SqlArgs),
     /// List where published tables and sources are
     Files(ScopeArgs),
+    /// Let go of files that are not there any more, and of what only they brought
+    Forget(ForgetArgs),
     /// Show the recorded checks
     Check(ScopeArgs),
     /// Look whether every file of the store still is what was written
@@ -133,7 +135,7 @@ pub(crate) struct ScopeArgs {
     #[arg(value_name = "SELECT")]
     pub(crate) select: Vec<String>,
     /// Runs: an exact id, a unique beginning of one, or a pattern; repeatable; default: all
-    #[arg(long = "run", alias = "partition", value_name = "RUN")]
+    #[arg(long = "run", alias = "partition", value_name = "RUN", allow_hyphen_values = true)]
     pub(crate) runs: Vec<String>,
 }
 
@@ -285,7 +287,7 @@ pub(crate) struct StepArgs {
     #[arg(value_name = "ASSET")]
     pub(crate) asset: String,
     /// The run: an exact id or a unique beginning of one
-    #[arg(long = "run", alias = "partition", value_name = "RUN")]
+    #[arg(long = "run", alias = "partition", value_name = "RUN", allow_hyphen_values = true)]
     pub(crate) run: Option<String>,
 }
 
@@ -297,7 +299,7 @@ pub(crate) struct LogsArgs {
     #[arg(value_name = "ASSET")]
     pub(crate) asset: String,
     /// The run: an exact id or a unique beginning of one
-    #[arg(long = "run", alias = "partition", value_name = "RUN")]
+    #[arg(long = "run", alias = "partition", value_name = "RUN", allow_hyphen_values = true)]
     pub(crate) run: Option<String>,
 }
 
@@ -361,7 +363,7 @@ pub(crate) struct GraphArgs {
 #[command(after_help = "Examples:\n  assets runs\n  assets runs --run '75*' --json")]
 pub(crate) struct RunsArgs {
     /// Runs: an exact id, a unique beginning of one, or a pattern; repeatable; default: all
-    #[arg(long = "run", alias = "partition", value_name = "RUN")]
+    #[arg(long = "run", alias = "partition", value_name = "RUN", allow_hyphen_values = true)]
     pub(crate) runs: Vec<String>,
 }
 
@@ -374,7 +376,7 @@ pub(crate) struct ShowArgs {
     #[arg(value_name = "ASSET")]
     pub(crate) asset: String,
     /// Runs: an exact id, a unique beginning of one, or a pattern; repeatable; default: all
-    #[arg(long = "run", alias = "partition", value_name = "RUN")]
+    #[arg(long = "run", alias = "partition", value_name = "RUN", allow_hyphen_values = true)]
     pub(crate) runs: Vec<String>,
     /// Rows to show
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -408,6 +410,23 @@ pub(crate) struct SqlArgs {
     /// Write to this file instead of stdout
     #[arg(long, short, value_name = "F")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// `forget`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "What a vanished file brought stays, with a warning, until it comes back or is forgotten. A run that no other file\n\
+delivers is gone then: the next build takes its tables down. Its versions stay, as any old versions do.\n\n\
+Examples:\n  assets forget data/old.csv\n  assets forget data/old.csv --yes && assets materialize\n  \
+assets forget 'data/2023-*' --yes"
+)]
+pub(crate) struct ForgetArgs {
+    /// Files that are not there any more, as warnings name them, or patterns
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<String>,
+    /// Do it; otherwise it is only shown
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// `gc`.

@@ -2,6 +2,7 @@
 
 use crate::app::Failure;
 use crate::out::{Out, style_stderr};
+use crate::render::words;
 use assets_core::catalog::CatalogError;
 use assets_core::select::SelectError;
 use assets_core::{Fact, Reason};
@@ -85,6 +86,7 @@ pub(crate) fn failure_json(failure: &Failure) -> Value {
         Value::Object(object) => object,
         other => return other,
     };
+    object.insert("message".to_owned(), words::echoed(&failure.reason.message).into());
     object.insert("help".to_owned(), json!(failure.help));
     object.into()
 }
@@ -96,7 +98,7 @@ pub(crate) fn report(out: &Out, failure: &Failure) {
         return;
     }
     let label = format!("error[{}]:", failure.reason.code);
-    out.error(&format!("{} {}", style_stderr().red().bold().apply_to(label), failure.reason.message));
+    out.error(&format!("{} {}", style_stderr().red().bold().apply_to(label), words::echoed(&failure.reason.message)));
     let fact = |name: &str| failure.reason.facts.get(name);
     if let (Some(Fact::Text(text)), Some(Fact::Count(column))) = (fact("selection").or(fact("text")), fact("column")) {
         let line = if let Some(Fact::Count(line)) = fact("line") { *line } else { 1 };
@@ -104,7 +106,7 @@ pub(crate) fn report(out: &Out, failure: &Failure) {
         out.error(&pointed(line, usize::try_from(*column).unwrap_or(1)));
     }
     if let Some(help) = &failure.help {
-        out.error(&format!("{} {help}", style_stderr().cyan().apply_to("help:")));
+        out.error(&format!("{} {}", style_stderr().cyan().apply_to("help:"), words::echoed(help)));
     }
 }
 
@@ -125,7 +127,13 @@ pub(crate) fn refused(error: &clap::Error, args: &[OsString]) -> u8 {
         return 0;
     }
     if !args.iter().any(|arg| arg == "--json") {
-        let _ = error.print();
+        let is_plain = |arg: &OsString| arg.to_str().is_some_and(|arg| arg.len() < 1000 && words::safe(arg) == arg);
+        if args.iter().all(is_plain) {
+            let _ = error.print();
+        } else {
+            let text: Vec<String> = error.render().to_string().lines().map(cut).collect();
+            let _ = writeln!(std::io::stderr(), "{}", text.join("\n"));
+        }
         return USAGE;
     }
     let text = error.render().to_string();
@@ -139,6 +147,13 @@ pub(crate) fn refused(error: &clap::Error, args: &[OsString]) -> u8 {
     let failure = Failure { reason, help: (!help.is_empty()).then_some(help), exit: USAGE };
     let _ = writeln!(std::io::stdout(), "{}", failure_json(&failure));
     USAGE
+}
+
+/// A line that may hold anything that a person has typed.
+fn cut(line: &str) -> String {
+    const SHOWN: usize = 300;
+    let shown: String = line.chars().take(SHOWN).collect();
+    words::safe(&if shown.len() < line.len() { shown + "…" } else { shown })
 }
 
 fn usage_code(kind: ErrorKind) -> &'static str {

@@ -81,6 +81,7 @@ fn dispatch(app: &dyn App, out: &Out, cli: &Cli, args: &[OsString]) -> Result<u8
         Verb::Show(args) => verbs::show::run(app, out, global, args),
         Verb::Sql(args) => verbs::sql::run(app, out, global, args),
         Verb::Files(args) => verbs::files::run(app, out, global, args),
+        Verb::Forget(asked) => verbs::forget::run(app, out, global, asked, args),
         Verb::Functions(args) => verbs::functions::run(app, out, args),
         Verb::Check(args) => verbs::check::run(app, out, global, args),
         Verb::Verify(args) => verbs::verify::run(app, out, global, args),

@@ -1,6 +1,7 @@
 //! Where answers go: stdout for the answer, stderr for everything else. A reader that goes away (`| head`) is no error.
 
 use crate::args::{Color, Global};
+use crate::render::words;
 use console::Style;
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
@@ -67,8 +68,9 @@ impl Out {
         }
     }
 
-    /// A warning.
+    /// A warning. What it repeats of data must not command the terminal.
     pub(crate) fn warn(&self, message: &str) {
+        let message = words::echoed(message);
         self.note(&format!("{} {message}", style_stderr().yellow().apply_to("warning:")));
     }
 

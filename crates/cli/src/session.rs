@@ -4,7 +4,6 @@ use crate::app::{App, Failure, OpenOptions, Project, ReadStore};
 use crate::args::{Global, ScopeArgs};
 use crate::edge;
 use crate::out::Out;
-use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::record::SliceRef;
 use assets_core::select;
@@ -12,7 +11,7 @@ use assets_core::source::Identified;
 use assets_core::{AssetName, Partition, Reason, Step};
 use assets_engine::plan::{Plan, all_partitions};
 use assets_engine::scope::resolve_run;
-use assets_engine::{Scope, World};
+use assets_engine::{Scope, ScopeError, World, gone};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -79,14 +78,15 @@ impl Session {
         if !known.is_empty() {
             return known;
         }
-        known.extend(self.ledger.steps().map(|(step, _)| step.partition.clone()).filter(|p| !p.is_none()));
+        let there = self.ledger.steps().filter(|(_, tip)| tip.record().is_none_or(|record| !record.is_gone()));
+        known.extend(there.map(|(step, _)| step.partition.clone()).filter(|p| !p.is_none()));
         known
     }
 
     /// The steps that are asked for, with all they are made from.
     pub(crate) fn scope(&self, args: &ScopeArgs) -> Result<Scope, Failure> {
         let mut scope = Scope::new(self.project.graph(), &args.select, false)?;
-        scope.restrict(&self.known(), &args.runs)?;
+        scope.restrict(&self.known(), &args.runs).map_err(|error| no_run(&self.world(), error))?;
         scope.settle(&self.world());
         Ok(scope)
     }
@@ -104,7 +104,7 @@ impl Session {
         if graph.asset(name.as_str()).is_some_and(|asset| asset.dimensions.is_empty()) {
             return Ok((Step::new(&name, &Partition::none()), scope));
         }
-        let partition = partition_of(graph, &name, run, self.known())?;
+        let partition = partition_of(&self.world(), &name, run, self.known())?;
         scope.partitions = Some(BTreeSet::from([partition.clone()]));
         Ok((Step::new(&name, &partition), scope))
     }
@@ -117,7 +117,7 @@ impl Session {
             return Ok(Step::new(&name, &Partition::none()));
         }
         let recorded = self.ledger.steps().map(|(step, _)| step.partition.clone()).filter(|p| !p.is_none());
-        let partition = partition_of(graph, &name, run, recorded.collect())?;
+        let partition = partition_of(&self.world(), &name, run, recorded.collect())?;
         Ok(Step::new(&name, &partition))
     }
 
@@ -151,21 +151,38 @@ impl Session {
     }
 }
 
+/// What is wrong with a run that was asked for: one that was there and is gone is told apart from one that never was.
+pub(crate) fn no_run(world: &World<'_>, error: ScopeError) -> Failure {
+    let ScopeError::UnknownRun { asked, .. } = &error else { return error.into() };
+    let partitions = assets_engine::plan::partitions(world);
+    let own = |step: &&Step| step.partition.run().is_some_and(|run| run == *asked);
+    // The first asset's is the nearest to the files.
+    let mut steps: Vec<&Step> = world.ledger.steps().map(|(step, _)| step).filter(own).collect();
+    steps.sort_by_key(|step| world.graph.order().iter().position(|name| *name == step.asset));
+    match steps.into_iter().find_map(|step| Some((step, gone::why(world, &partitions, step)?))) {
+        None => error.into(),
+        Some((step, reason)) => {
+            let help = format!("`assets why {} --run …` and `assets history` still tell of it", step.asset);
+            Failure::usage(reason).help(help)
+        }
+    }
+}
+
 /// The one partition of an asset that a run means: of all that are known, those cut by its dimensions.
 fn partition_of(
-    graph: &Graph,
+    world: &World<'_>,
     name: &AssetName,
     run: Option<&str>,
     mut known: BTreeSet<Partition>,
 ) -> Result<Partition, Failure> {
-    if let Some(asset) = graph.asset(name.as_str()) {
+    if let Some(asset) = world.graph.asset(name.as_str()) {
         known.retain(|partition| partition.keys().map(|(dimension, _)| dimension).eq(&asset.dimensions));
     }
     let Some(run) = run else {
         let message = format!("{name} has a table a run: say which one with --run");
         return Err(Failure::usage(Reason::new("run_needed", message)).help("`assets runs` lists them"));
     };
-    let fits = resolve_run(&known, run)?;
+    let fits = resolve_run(&known, run).map_err(|error| no_run(world, error))?;
     match fits.as_slice() {
         [partition] => Ok(partition.clone()),
         _ => {

@@ -187,7 +187,7 @@ impl CommandAsset {
             Reason::new("io_error", format!("the manifest {} can't be written: {error}", path.display()))
         })?;
         let log = self.places.logs.create(inputs.step())?;
-        self.program.run(&self.places, &path, &log, self.timeout)?;
+        self.program.run(&self.places, &path, log, self.timeout)?;
         Report::of_file(&files.report())
     }
 

@@ -9,6 +9,7 @@
 
 use crate::Places;
 use crate::asset::{CommandAsset, scratch};
+use crate::capped::Capped;
 use crate::manifest::{self, Files};
 use crate::process::{Ended, Group, Program, end_group};
 use crate::report::Report;
@@ -16,7 +17,6 @@ use assets_core::logs::Logs;
 use assets_core::{Reason, Step};
 use serde_json::Value;
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
@@ -28,7 +28,8 @@ use std::time::{Duration, Instant};
 /// Processes in a row that may end without having reported anything, before no further one is started.
 const BARREN_MAX: u32 = 2;
 
-/// After so long without a report a process is handed no further steps. Some load a model first: that is not it.
+/// After so long without a report a process is handed no further steps; after half of what a step may take, where that is
+/// less. Some load a model first: that is not it.
 const QUIET: Duration = Duration::from_mins(10);
 
 /// How often those who wait look at the time.
@@ -61,13 +62,13 @@ enum Answer {
 /// A step's log, a file once something is printed.
 struct Log {
     step: Step,
-    file: Option<File>,
+    file: Option<Capped>,
 }
 
 impl Log {
     fn write(&mut self, logs: &dyn Logs, text: &[u8]) {
         if self.file.is_none() {
-            self.file = logs.create(&self.step).ok();
+            self.file = logs.create(&self.step).ok().map(Capped::new);
         }
         // A full disk shows where it matters, at the tables.
         let _ = self.file.as_mut().map(|file| file.write_all(text));
@@ -149,7 +150,8 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new(program: Program, places: Places, timeout: Option<Duration>) -> Self {
         let (state, folder, steps) = (Mutex::default(), OnceLock::new(), AtomicU64::new(0));
-        Self { program, places, timeout, quiet: QUIET, state, folder, steps }
+        let quiet = timeout.map_or(QUIET, |limit| QUIET.min(limit / 2));
+        Self { program, places, timeout, quiet, state, folder, steps }
     }
 
     /// The folder of all its files.
@@ -342,8 +344,10 @@ impl Process {
         let mut waiting = std::mem::take(&mut progress.waiting).into_iter();
         drop(progress);
         // Whoever waited may have been interrupted; nobody misses the answer then.
-        if let Some(at) = waiting.next() {
-            let _ = at.answer.send(Answer::Failed(reason));
+        if let Some(Waiting { log, answer, .. }) = waiting.next() {
+            // All of it is there for whoever tells of the failure.
+            drop(log);
+            let _ = answer.send(Answer::Failed(reason));
         }
         waiting.for_each(|other| drop(other.answer.send(Answer::Again)));
         let _ = over.send(());

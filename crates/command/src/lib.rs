@@ -5,7 +5,9 @@
 
 mod asset;
 mod batch;
+mod capped;
 mod code;
+mod guard;
 mod manifest;
 mod process;
 mod report;

@@ -1,21 +1,25 @@
 //! Processes: how they are started, how they end, how they are ended with all that they started.
 
-use crate::{MANIFEST, Places};
+use crate::capped::Capped;
+use crate::{MANIFEST, Places, guard};
 use assets_core::Reason;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, PipeReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What a process that is asked to end may still do before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long what was printed at the end may be on its way.
+const LAST_PRINTED: Duration = Duration::from_secs(1);
 
 /// How much of the end of a log goes into a reason.
 pub(crate) const TAIL_BYTES: u64 = 2000;
@@ -33,6 +37,7 @@ pub(crate) struct Group(pub(crate) u32);
 impl Group {
     fn of(child: &Child) -> Self {
         running().insert(child.id());
+        guard::started(child.id());
         Self(child.id())
     }
 }
@@ -40,6 +45,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         running().remove(&self.0);
+        guard::ended(self.0);
     }
 }
 
@@ -97,16 +103,59 @@ impl Program {
         &self,
         places: &Places,
         manifest: &Path,
-        log: &File,
+        log: File,
         timeout: Option<Duration>,
     ) -> Result<(), Reason> {
-        let copy =
-            || log.try_clone().map_err(|error| Reason::new("io_error", format!("the log can't be written: {error}")));
+        let failed = |error| Reason::new("io_error", format!("the log can't be written: {error}"));
+        let (printed, output) = std::io::pipe().map_err(failed)?;
         let mut command = self.command(places, manifest);
-        command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
+        command.stdin(Stdio::null()).stdout(output.try_clone().map_err(failed)?).stderr(output);
         let (child, group) = self.spawn(&mut command)?;
+        // Its ends of the pipe: while they are open here, there is no end.
+        drop(command);
+        let kept = keep(printed, Capped::new(log))?;
         let ended = wait(child, &group, timeout)?;
+        kept.finish();
         ended.reason(&self.shown()).map_or(Ok(()), Err)
+    }
+}
+
+/// What a process prints, on its way into a log.
+struct Kept {
+    log: Arc<Mutex<Option<Capped>>>,
+    all: Receiver<()>,
+}
+
+/// Keeps what comes out of a pipe until it ends.
+fn keep(mut printed: PipeReader, log: Capped) -> Result<Kept, Reason> {
+    let log = Arc::new(Mutex::new(Some(log)));
+    let (shared, (told, all)) = (Arc::clone(&log), channel());
+    let thread = std::thread::Builder::new().name("command-log".to_owned()).spawn(move || {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match printed.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => {
+                    let mut log = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    // A full disk shows where it matters, at the tables.
+                    let _ = log.as_mut().map(|log| log.write_all(&buffer[..read]));
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        // Nobody waits where the step was over before.
+        let _ = told.send(());
+    });
+    thread.map_err(|error| Reason::new("no_threads", format!("a thread can't be started: {error}")))?;
+    Ok(Kept { log, all })
+}
+
+impl Kept {
+    /// The process has ended. What it has started may hold the pipe for longer than anybody waits.
+    fn finish(self) {
+        let _ = self.all.recv_timeout(LAST_PRINTED);
+        drop(self.log.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

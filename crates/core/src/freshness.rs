@@ -177,6 +177,7 @@ pub fn judge(evidence: Evidence<'_>) -> Verdict {
     match evidence.newest {
         None => reasons.push(Reason::new("never_made", "it was never made")),
         Some(newest) => {
+            reasons.extend(came_back(newest));
             reasons.extend(differences(&newest.recipe, evidence.recipe));
             if reasons.is_empty() && newest.fingerprint != evidence.fingerprint {
                 // Unknown is never fresh: the hashes differ even where we can't say in what.
@@ -200,6 +201,11 @@ pub fn judge(evidence: Evidence<'_>) -> Verdict {
         _ => State::Stale,
     };
     Verdict { state, reasons }
+}
+
+/// That a step whose tables were taken down is wanted again.
+pub fn came_back(newest: &StepRecord) -> Option<Reason> {
+    newest.is_gone().then(|| Reason::new("run_came_back", "it was gone, and is delivered again"))
 }
 
 /// What changed between two recipes, old value → new value.

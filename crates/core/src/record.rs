@@ -182,7 +182,35 @@ pub struct StepRecord {
     pub build: String,
 }
 
+/// The code of the reason for which a step's tables were taken down.
+pub const RUN_GONE: &str = "run_gone";
+
 impl StepRecord {
+    /// The record that follows `newest` where nothing delivers the step's partition any more: no table, and what went in
+    /// last, so that it can still be told. The step may come back; its earlier records are there.
+    pub fn gone(id: RecordId, newest: &Self, why: Reason, at_us: i64, build: &str) -> Self {
+        let mut hasher = Hasher::new("assets.fingerprint.gone.1");
+        hasher.text(newest.step.asset.as_str());
+        Self {
+            step: newest.step.clone(),
+            generation: newest.generation + 1,
+            replaces: Some(id),
+            reuses: None,
+            fingerprint: Fingerprint(hasher.finish()),
+            recipe: newest.recipe.clone(),
+            outputs: Vec::new(),
+            checks: Vec::new(),
+            because: vec![why],
+            span: Span { start_us: at_us, end_us: at_us, worker: "main".to_owned() },
+            build: build.to_owned(),
+        }
+    }
+
+    /// Whether its tables were taken down, because nothing delivers its partition any more.
+    pub fn is_gone(&self) -> bool {
+        self.outputs.is_empty() && self.because.iter().any(|reason| reason.code == RUN_GONE)
+    }
+
     /// The record's name, from its content.
     pub fn id(&self) -> RecordId {
         let mut hasher = Hasher::new("assets.record.1");
@@ -283,8 +311,17 @@ pub struct SourceRecord {
     pub problem: Option<Reason>,
     /// What a person should know about its content.
     pub warnings: Vec<Reason>,
-    /// Where it has moved, if its content was found again elsewhere: then it is no source any more.
+    /// Where it has moved, if its content was found again elsewhere: then it is no source any more. Empty where a person
+    /// said that it is gone for good.
     pub moved_to: Option<String>,
+}
+
+impl SourceRecord {
+    /// That it is gone for good, with all that it delivered.
+    #[must_use]
+    pub fn forgotten(&self) -> Self {
+        Self { slices: Vec::new(), warnings: Vec::new(), moved_to: Some(String::new()), ..self.clone() }
+    }
 }
 
 /// The beginning of a build.

@@ -18,6 +18,19 @@ pub struct Delivery {
     pub warnings: Vec<Reason>,
 }
 
+/// A source that is not there any more, or not for all that it was read for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vanished {
+    /// Where it was.
+    pub path: String,
+    /// The rows that it brought.
+    pub rows: u64,
+    /// The steps that read them.
+    pub steps: Vec<Step>,
+    /// What is to be recorded for it to be forgotten.
+    pub forgotten: SourceRecord,
+}
+
 /// All sources, identified.
 #[derive(Debug, Clone, Default)]
 pub struct Identified {
@@ -29,6 +42,8 @@ pub struct Identified {
     pub problems: Vec<(String, Reason)>,
     /// What a person should be told.
     pub warnings: Vec<Reason>,
+    /// Sources that were there before and are not any more. What they brought is still delivered.
+    pub vanished: Vec<Vanished>,
     /// Number of files looked at.
     pub files: usize,
 }

@@ -3,6 +3,7 @@
 
 mod asked;
 mod ending;
+mod gone;
 mod sharing;
 
 use crate::EngineError;
@@ -81,6 +82,8 @@ pub struct BuildSummary {
     pub only_transient: bool,
     /// Published files that stay as they were, because rows for them can't be read.
     pub unpublished: usize,
+    /// Steps whose tables were taken down.
+    pub gone: u64,
 }
 
 /// What a step has become, for its readers.
@@ -129,6 +132,7 @@ struct Build<'a> {
     counts: Counts,
     only_transient: bool,
     unpublished: usize,
+    gone: u64,
     begun: bool,
     planned: (u64, u64),
     events: &'a mut dyn FnMut(Event),
@@ -176,6 +180,7 @@ pub fn materialize<'a>(
         counts: Counts::default(),
         only_transient: true,
         unpublished: 0,
+        gone: 0,
         begun: false,
         planned,
         events,
@@ -187,7 +192,7 @@ pub fn materialize<'a>(
     if let Some((step, holder)) = build.others.busy.take() {
         return Err(EngineError::Busy(step, holder));
     }
-    (build.events)(Event::Finished { counts: build.counts, seconds, interrupted });
+    (build.events)(Event::Finished { counts: build.counts, gone: build.gone, seconds, interrupted });
     Ok(BuildSummary {
         counts: build.counts,
         seconds,
@@ -195,6 +200,7 @@ pub fn materialize<'a>(
         source_problems: sources.problems.len(),
         only_transient: build.only_transient,
         unpublished: build.unpublished,
+        gone: build.gone,
     })
 }
 
@@ -232,7 +238,7 @@ impl<'a> Build<'a> {
             let changed = self.sources.changed.iter().cloned().map(Entry::Source).collect();
             self.commit(changed)?;
         }
-        Ok(())
+        self.take_down()
     }
 
     /// The begin record goes before the first thing that a build writes. The step, if there is one, that another
@@ -284,7 +290,8 @@ impl<'a> Build<'a> {
                 return Ok(false);
             }
         }
-        Ok(false)
+        // The last step may have been ended by what asked for an end.
+        Ok(cancel.load(Ordering::SeqCst) && self.counts.failed > 0)
     }
 
     /// Judges steps whose inputs are settled and submits the stale ones, until the executor has its hands full.

@@ -36,6 +36,13 @@ pub enum Event {
     Started(Step),
     /// A step has ended.
     Step(StepEvent),
+    /// A step's tables are taken down: nothing delivers its partition any more.
+    Gone {
+        /// The step.
+        step: Step,
+        /// Who delivered it last.
+        reason: Reason,
+    },
     /// Published views are being written.
     Publishing {
         /// How many files.
@@ -45,6 +52,8 @@ pub enum Event {
     Finished {
         /// How its steps ended.
         counts: Counts,
+        /// Steps whose tables were taken down.
+        gone: u64,
         /// Wall time.
         seconds: f64,
         /// Whether it was interrupted.

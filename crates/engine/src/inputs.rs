@@ -75,6 +75,10 @@ impl Lookup<'_> {
         asset.inputs.iter().map(|input| self.one(input, partition)).collect()
     }
 
+    fn has_partition(&self, step: &Step) -> bool {
+        self.partitions.get(&step.asset).is_some_and(|all| all.contains(&step.partition))
+    }
+
     fn one(&self, input: &InputDecl, partition: &Partition) -> InputNow {
         if input.mapping == Mapping::All {
             return over_all::gather(self, input);
@@ -87,6 +91,8 @@ impl Lookup<'_> {
                 InputNow::Open(Open { recorded: recorded().cloned(), unsettled, asset: step.asset.clone() })
             }
             StepNow::Bad(root, reason) => InputNow::Bad(root, reason),
+            // Of a partition that is gone nothing is read, whatever is still there of it.
+            StepNow::Outside if !self.has_partition(&step) => not_there(input, &step.partition),
             StepNow::Outside => known(recorded(), input, &step.partition),
         }
     }

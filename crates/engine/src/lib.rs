@@ -6,6 +6,7 @@
 pub mod build;
 mod discard;
 pub mod event;
+pub mod gone;
 pub mod inputs;
 pub mod inspect;
 pub mod over_all;

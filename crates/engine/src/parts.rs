@@ -92,7 +92,9 @@ pub(crate) fn judge(world: &World<'_>, asset: &AssetDecl, planned: &mut PlannedS
     let reshaped = world.ledger.newest(&planned.step).is_some_and(|newest| newest.recipe.shape != asset.shape());
     let any = |state: State| planned.parts.iter().any(|part| part.state == state);
     let known = planned.parts.iter().all(|part| part.fingerprint.is_some());
-    let whole = |reason: &&Reason| matches!(&*reason.code, "forced" | "never_made" | "lost_object" | "columns_changed");
+    let whole = |reason: &&Reason| {
+        matches!(&*reason.code, "forced" | "never_made" | "run_came_back" | "lost_object" | "columns_changed")
+    };
     if forced || matches!(planned.verdict.state, State::Failed) && known {
         return;
     }
@@ -159,6 +161,9 @@ fn reasons(
     let Some(newest) = world.ledger.newest(step) else {
         return vec![Reason::new("never_made", "it was never made")];
     };
+    if let Some(reason) = freshness::came_back(newest).filter(|_| part.stored.is_none()) {
+        return vec![reason];
+    }
     let before = newest.output(&part.output).and_then(|output| output.parts.iter().find(|p| p.id == part.id));
     if let Some((record, id)) = &part.stored {
         let from = if record.generation == newest.generation { "" } else { " in an earlier version" };

@@ -1,6 +1,7 @@
 //! What would be made, and why: a pure pass over the graph in topological order, from what is recorded, what the
 //! sources deliver, and what is stored. The build asks the same questions again as inputs become known.
 
+use crate::gone::{self, Gone};
 use crate::inputs::{InputNow, Lookup, StepNow};
 use crate::over_all::{self, LeftOut};
 use crate::parts;
@@ -92,7 +93,11 @@ impl PlannedStep {
     /// asks to make it again doubts that.
     fn unsettled(&self, output: &AssetName) -> Unsettled {
         let own: Vec<&PlannedPart> = self.parts.iter().filter(|part| part.output == *output).collect();
-        let doubted = self.verdict.reasons.iter().any(|reason| matches!(&*reason.code, "forced" | "never_made"));
+        let doubted = self
+            .verdict
+            .reasons
+            .iter()
+            .any(|reason| matches!(&*reason.code, "forced" | "never_made" | "run_came_back"));
         if own.is_empty() || doubted {
             return Unsettled::Everything;
         }
@@ -111,6 +116,8 @@ impl PlannedStep {
 pub struct Plan {
     /// The steps.
     pub steps: Vec<PlannedStep>,
+    /// What is recorded in the scope of partitions that nothing delivers any more.
+    pub gone: Vec<Gone>,
     /// The partitions of each asset, whatever the scope.
     pub(crate) partitions: Partitions,
     at: HashMap<Step, usize>,
@@ -131,9 +138,14 @@ impl Plan {
         counts
     }
 
-    /// True where every step is fresh.
+    /// True where every step is fresh, and nothing is to be taken down.
     pub fn is_fresh(&self) -> bool {
-        self.steps.iter().all(|step| step.verdict.state == State::Fresh)
+        self.steps.iter().all(|step| step.verdict.state == State::Fresh) && self.to_take_down().next().is_none()
+    }
+
+    /// Steps that are gone, and whose tables are there still.
+    pub fn to_take_down(&self) -> impl Iterator<Item = &Gone> {
+        self.gone.iter().filter(|gone| !gone.is_down)
     }
 
     fn push(&mut self, step: PlannedStep) {
@@ -145,8 +157,8 @@ impl Plan {
 /// The partitions of each asset.
 pub type Partitions = BTreeMap<AssetName, BTreeSet<Partition>>;
 
-/// The partitions that an asset has: those that sources deliver or ever delivered for it, those of its inputs
-/// that have all its dimensions.
+/// The partitions that an asset has: those that sources, present or vanished, deliver for it, and those of its inputs
+/// that have all its dimensions. What is recorded of others is gone (`gone`).
 pub fn partitions(world: &World<'_>) -> Partitions {
     let mut all = Partitions::new();
     for asset in world.graph.assets() {
@@ -155,10 +167,6 @@ pub fn partitions(world: &World<'_>) -> Partitions {
             own.insert(Partition::none());
         } else {
             own.extend(world.sources.deliveries.keys().filter(|s| asset.has_step(s)).map(|s| s.partition.clone()));
-            // A partition that nothing delivers any more is not forgotten: its rows are gone, and its tables follow.
-            let recorded =
-                world.ledger.steps().filter(|(s, tip)| asset.reads_sources && asset.has_step(s) && tip.made.is_some());
-            own.extend(recorded.map(|(step, _)| step.partition.clone()));
             for input in &asset.inputs {
                 // One that is cut less finely serves many of its partitions, and says none of them.
                 let Some(writer) = world.graph.producer(input.output.as_str()) else { continue };
@@ -197,6 +205,7 @@ pub fn plan(world: &World<'_>, scope: &Scope) -> Plan {
         let planned = assess(world, asset, step, inputs, scope);
         plan.push(planned);
     }
+    plan.gone = gone::find(world, &plan.partitions, scope);
     plan
 }
 
@@ -358,6 +367,7 @@ fn undecided(
                 }
             });
             let recipe = freshness::recipe(asset, read.collect(), slices);
+            reasons.extend(freshness::came_back(newest));
             reasons.extend(freshness::differences(&newest.recipe, &recipe));
         }
     }

@@ -38,8 +38,13 @@ impl<'a> Publisher<'a> {
         Self { graph, tables, packer, noted, lost, everything: false, touched }
     }
 
-    /// Publishes a step's tables; packed ones are noted and written later, as views.
+    /// Publishes a step's tables; packed ones are noted and written later, as views. Those of a step that is gone go when
+    /// what is left over is swept.
     pub(crate) fn step(&mut self, record: &StepRecord) -> Result<(), EngineError> {
+        if let Some(asset) = self.graph.asset(record.step.asset.as_str()).filter(|_| record.is_gone()) {
+            self.touched.extend(asset.outputs.iter().map(|output| output.name.clone()));
+            self.noted.entry(record.step.clone()).or_default();
+        }
         for output in &record.outputs {
             let Some(decl) = self.graph.output(output.name.as_str()) else { continue };
             self.touched.insert(decl.name.clone());
@@ -139,16 +144,19 @@ impl<'a> Publisher<'a> {
     }
 
     /// Removes what an earlier layout left of the outputs that were published now: files of many steps where each has its
-    /// own now, or the other way round, and files of steps that were cut by other dimensions. Nothing else goes: a table
-    /// whose record was lost is still a table.
+    /// own now, or the other way round, files of steps that were cut by other dimensions, and of steps that are gone.
+    /// Nothing else goes: a table whose record was lost is still a table.
     pub(crate) fn sweep(&self, ledger: &Ledger) -> Result<(), EngineError> {
         let places = if self.touched.is_empty() { HashMap::new() } else { ordinals(self.graph, ledger) };
         for decl in self.touched.iter().filter_map(|name| self.graph.output(name.as_str())) {
+            let writer = self.graph.producer(decl.name.as_str()).map(|asset| &asset.name);
             let (mut now, mut before) = (BTreeSet::new(), BTreeSet::new());
             for (step, tip) in ledger.steps() {
-                if tip.record().is_some_and(|record| record.output(&decl.name).is_some()) {
+                let Some(record) = tip.record() else { continue };
+                let is_gone = record.is_gone() && Some(&step.asset) == writer;
+                if is_gone || record.output(&decl.name).is_some() {
                     let file = file(decl, step, &places);
-                    if self.graph.has_step(step) {
+                    if self.graph.has_step(step) && !is_gone {
                         now.insert(file.stem)
                     } else {
                         before.insert(file.stem)

@@ -176,6 +176,11 @@ impl Scope {
             }
     }
 
+    /// Whether a step that is gone is taken down: its asset has to be looked at as a whole.
+    pub fn takes_down(&self, step: &Step) -> bool {
+        self.partitions.is_none() && self.steps == Steps::All && self.assets.contains(&step.asset)
+    }
+
     /// Whether a partition is in scope.
     pub fn includes(&self, partition: &Partition) -> bool {
         // What is cut less finely is part of what a chosen partition is made from.

@@ -15,6 +15,9 @@ use std::sync::mpsc::sync_channel;
 /// Rows that are read together: row groups are whole, and small ones go together.
 const BATCH_ROWS: usize = 1 << 18;
 
+/// A column, and whether anything in it is wanted.
+pub type Only<'a> = (&'a str, &'a (dyn Fn(&Column) -> bool + Sync));
+
 /// A foreign file, by its Parquet types alone: the Arrow schema that some writers add may ask for types (dictionaries)
 /// that are text for us.
 pub struct Foreign {
@@ -80,14 +83,14 @@ impl Foreign {
     }
 
     /// Gives some columns in batches of rows, each with the number of its first row, or what is wrong with it; the next
-    /// one is read meanwhile. `only`: a column, and whether anything in it is wanted; other batches are not read.
+    /// one is read meanwhile. `only`: what a batch has to hold to be read at all.
     ///
     /// # Errors
     /// What `each` says.
     pub fn each(
         &self,
         columns: &[String],
-        only: Option<(&str, &(dyn Fn(&Column) -> bool + Sync))>,
+        only: Option<Only<'_>>,
         each: &mut dyn FnMut(usize, PolarsResult<DataFrame>) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
         let wanted = |batch| -> PolarsResult<bool> {

@@ -228,6 +228,12 @@ impl Inputs<'_> {
         &self.request.previous_slices
     }
 
+    /// Columns of the step's own output that were null throughout when it was made last.
+    pub fn previously_unavailable(&self, name: &str) -> &[Unavailable] {
+        let output = self.request.previous.iter().find(|output| output.name.as_str() == name);
+        output.map_or(&[], |output| &output.unavailable)
+    }
+
     /// The step's own output as it was made last, if it was.
     pub fn previous(&self, name: &str) -> Option<Result<DataFrame, Reason>> {
         let output = self.request.previous.iter().find(|output| output.name.as_str() == name)?;

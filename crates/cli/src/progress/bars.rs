@@ -3,6 +3,7 @@
 use super::{Progress, lines};
 use crate::interrupt;
 use crate::out::style_stderr;
+use crate::render::words;
 use assets_core::AssetName;
 use assets_core::record::Outcome;
 use assets_engine::Event;
@@ -96,8 +97,9 @@ impl Progress for Bars {
     fn event(&mut self, event: &Event) {
         let warning = style_stderr().yellow().apply_to("warning:");
         match event {
-            Event::Warning(reason) => self.say(&format!("{warning} {}", reason.message)),
-            Event::Source { reason, .. } => self.say(&format!("{warning} {}", reason.message)),
+            Event::Warning(reason) | Event::Source { reason, .. } => {
+                self.say(&format!("{warning} {}", words::echoed(&reason.message)));
+            }
             Event::Planned(assets) => self.planned(assets),
             Event::Step(step) => {
                 self.assets.get(&step.step.asset).into_iter().chain(&self.total).for_each(|bar| bar.inc(1));

@@ -27,7 +27,13 @@ impl Progress for JsonLines<'_> {
                 self.out.json_line(&json!({"event": "source", "path": path, "reason": reason.to_json()}));
             }
             Event::Step(step) if step.outcome != Outcome::Fresh => self.out.json_line(&step_json(step)),
-            Event::Finished { counts, seconds, interrupted } => self.out.json_line(&json!({
+            Event::Gone { step, reason } => self.out.json_line(&json!({
+                "event": "gone",
+                "asset": step.asset.as_str(),
+                "run": step.partition.run(),
+                "reason": reason.to_json(),
+            })),
+            Event::Finished { counts, gone, seconds, interrupted } => self.out.json_line(&json!({
                 "event": "finished",
                 "made": counts.made,
                 "reused": counts.reused,
@@ -35,6 +41,7 @@ impl Progress for JsonLines<'_> {
                 "failed": counts.failed,
                 "blocked": counts.blocked,
                 "cancelled": counts.cancelled,
+                "gone": gone,
                 "seconds": seconds,
                 "interrupted": interrupted,
             })),

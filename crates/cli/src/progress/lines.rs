@@ -5,6 +5,7 @@ use crate::out::{Out, style_stderr};
 use crate::render::words::{self, outcome_style};
 use crate::render::{number, reasons};
 use assets_core::record::Outcome;
+use assets_core::{Reason, Step};
 use assets_engine::Event;
 use assets_engine::event::StepEvent;
 use std::time::{Duration, Instant};
@@ -18,13 +19,22 @@ pub(crate) struct Lines<'a> {
     out: &'a Out,
     to_make: u64,
     done: u64,
+    gone: u64,
     begun: Instant,
     last: Instant,
 }
 
 impl<'a> Lines<'a> {
     pub(crate) fn new(out: &'a Out) -> Self {
-        Self { out, to_make: 0, done: 0, begun: Instant::now(), last: Instant::now() }
+        Self { out, to_make: 0, done: 0, gone: 0, begun: Instant::now(), last: Instant::now() }
+    }
+
+    fn gone(&mut self, step: &Step, reason: &Reason) {
+        self.gone += 1;
+        if self.gone <= FEW {
+            let word = style_stderr().dim().apply_to(format!("{:<9}", "gone"));
+            self.out.note(&format!("{word} {}  {}", words::safe(&step.to_string()), words::safe(&reason.message)));
+        }
     }
 
     fn step(&mut self, step: &StepEvent) {
@@ -44,8 +54,8 @@ impl<'a> Lines<'a> {
 impl Progress for Lines<'_> {
     fn event(&mut self, event: &Event) {
         match event {
-            Event::Warning(reason) => self.out.warn(&reason.message),
-            Event::Source { reason, .. } => self.out.warn(&reason.message),
+            Event::Warning(reason) | Event::Source { reason, .. } => self.out.warn(&reason.message),
+            Event::Gone { step, reason } => self.gone(step, reason),
             Event::Planned(assets) => {
                 self.to_make = assets.iter().map(|(_, _, make)| make).sum();
                 self.begun = Instant::now();

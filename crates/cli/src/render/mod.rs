@@ -1,5 +1,6 @@
 //! How values look: numbers, times, tables, words with colors. Pure functions; nothing is printed here.
 
+pub(crate) mod gone;
 pub(crate) mod grid;
 pub(crate) mod number;
 pub(crate) mod reasons;

@@ -52,6 +52,24 @@ pub(crate) fn bold(text: impl std::fmt::Display) -> String {
     Style::new().bold().apply_to(text).to_string()
 }
 
+/// Names in a sentence are shown up to so many characters.
+const ECHO: usize = 120;
+
+/// A sentence that repeats what a person or a file said, for the edge: control characters made visible in each of its
+/// lines, and what stands in backticks there shortened where it is too long to be read.
+pub(crate) fn echoed(message: &str) -> String {
+    let shortened = |(at, text): (usize, &str)| {
+        let length = text.chars().count();
+        if at % 2 == 0 || length <= ECHO {
+            return text.to_owned();
+        }
+        let first: String = text.chars().take(ECHO / 2).collect();
+        format!("{first}… ({} characters)", super::number::count(length as u64))
+    };
+    let text = message.split('`').enumerate().map(shortened).collect::<Vec<_>>().join("`");
+    text.lines().map(safe).collect::<Vec<_>>().join("\n")
+}
+
 /// Control characters made visible: text of data must not command the terminal.
 pub(crate) fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -63,4 +81,18 @@ pub(crate) fn safe(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::echoed;
+
+    #[test]
+    fn what_is_repeated_neither_commands_a_terminal_nor_fills_it() {
+        let long = format!("there is no run `{}`; did you mean `a`?", "x\u{1b}".repeat(5000));
+        let told = echoed(&long);
+        assert!(told.len() < 400 && !told.contains('\u{1b}'), "{told}");
+        assert!(told.ends_with("… (10 000 characters)`; did you mean `a`?"), "{told}");
+        assert_eq!(echoed("one\ntwo `short`"), "one\ntwo `short`");
+    }
 }

@@ -12,6 +12,7 @@ use assets_core::compare::{self, Change, ColumnChange};
 use assets_core::graph::Graph;
 use assets_core::record::{AttemptRecord, Outcome, OutputRecord, Span};
 use assets_core::{AssetName, Reason, RecordId, Step, StepRecord};
+use console::Style;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -80,7 +81,8 @@ fn event<'a>(
     };
     let mut outputs = Vec::new();
     if let Past::Record(_, record) = &past[at] {
-        let before = records(&past[at + 1..]).next().map(|(_, record)| record);
+        // What was taken down in between is no version to compare with.
+        let before = records(&past[at + 1..]).map(|(_, record)| record).find(|record| !record.is_gone());
         for output in record.outputs.iter().filter(|output| only.is_none_or(|name| output.name == *name)) {
             let was = before.and_then(|before| before.output(&output.name));
             let columns = was.map(|was| compare::columns(was, output, &declared(graph, &output.name)));
@@ -100,15 +102,21 @@ fn outcome(record: &StepRecord) -> Outcome {
     if record.reuses.is_some() { Outcome::Reused } else { Outcome::Made }
 }
 
+/// The word for a record, and how it looks.
+fn word(record: &StepRecord) -> (&'static str, Style) {
+    let outcome = outcome(record);
+    if record.is_gone() { ("gone", Style::new().dim()) } else { (outcome.name(), words::outcome_style(outcome)) }
+}
+
 fn event_json(event: &Event<'_>) -> Value {
     let mut object = Map::new();
-    let (word, span, build, reasons) = match event.past {
-        Past::Record(_, record) => (outcome(record), &record.span, &record.build, record.because.as_slice()),
+    let (name, span, build, reasons) = match event.past {
+        Past::Record(_, record) => (word(record).0, &record.span, &record.build, record.because.as_slice()),
         Past::Attempt(AttemptRecord { reason, span, build, .. }) => {
-            (Outcome::Failed, span, build, std::slice::from_ref(reason))
+            (Outcome::Failed.name(), span, build, std::slice::from_ref(reason))
         }
     };
-    object.insert("event".into(), word.name().into());
+    object.insert("event".into(), name.into());
     object.insert("at".into(), time::iso(span.end_us, 6).into());
     object.insert("seconds".into(), span.seconds().into());
     object.insert("build".into(), build.as_str().into());
@@ -171,11 +179,11 @@ fn text(out: &Out, name: &AssetName, step: &Step, events: &[Event<'_>]) {
     out.line(&format!("{}: {}{failed}", words::bold(format!("{name}{of}")), number::plural(records, "record")));
     let width = events.iter().map(|event| generation(event).len()).max().unwrap_or(0);
     for event in events {
-        let (word, span) = match event.past {
-            Past::Record(_, record) => (outcome(record), &record.span),
-            Past::Attempt(attempt) => (Outcome::Failed, &attempt.span),
+        let ((name, style), span) = match event.past {
+            Past::Record(_, record) => (word(record), &record.span),
+            Past::Attempt(attempt) => ((Outcome::Failed.name(), words::outcome_style(Outcome::Failed)), &attempt.span),
         };
-        let word = words::outcome_style(word).apply_to(format!("{:<6}", word.name()));
+        let word = style.apply_to(format!("{name:<6}"));
         out.line(&format!("{:>width$}  {word}  {}", generation(event), facts(event, span)));
         details(event).iter().for_each(|(label, told)| {
             out.line(&format!("{:width$}  {} {told}", "", words::dim(format!("{label:<7}"))));
@@ -210,7 +218,9 @@ fn details(event: &Event<'_>) -> Vec<(&'static str, String)> {
         Past::Attempt(attempt) => lines.push(why(&attempt.reason)),
         Past::Record(_, record) => {
             lines.extend(record.because.iter().map(why));
-            lines.push(("changed", changed(&event.outputs)));
+            if !record.is_gone() {
+                lines.push(("changed", changed(&event.outputs)));
+            }
             let failed: Vec<_> = record.checks.iter().filter(|check| check.failed.is_some()).collect();
             if !record.checks.is_empty() {
                 let passed = record.checks.len() - failed.len();

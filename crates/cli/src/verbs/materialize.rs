@@ -85,7 +85,8 @@ pub(crate) fn make(
     let catalog = store.catalog();
     let world =
         World { graph: project.graph(), ledger: &ledger, sources: &sources, records: catalog, tables: &*tables };
-    scope.restrict(&assets_engine::plan::all_partitions(&world), &args.scope.runs)?;
+    let known = assets_engine::plan::all_partitions(&world);
+    scope.restrict(&known, &args.scope.runs).map_err(|error| session::no_run(&world, error))?;
     scope.settle(&world);
     if let Some(saved) = request.saved {
         saved.check(&world, &assets_engine::plan::plan(&world, &scope))?;
@@ -110,13 +111,21 @@ pub(crate) fn make(
 fn all_fresh(out: &Out, steps: u64, since: Instant) -> (BuildSummary, Tally) {
     let counts = Counts { fresh: steps, ..Counts::default() };
     let seconds = since.elapsed().as_secs_f64();
-    progress::choose(out).event(&Event::Finished { counts, seconds, interrupted: false });
-    let summary =
-        BuildSummary { counts, seconds, interrupted: false, source_problems: 0, only_transient: true, unpublished: 0 };
+    progress::choose(out).event(&Event::Finished { counts, gone: 0, seconds, interrupted: false });
+    let summary = BuildSummary {
+        counts,
+        seconds,
+        interrupted: false,
+        source_problems: 0,
+        only_transient: true,
+        unpublished: 0,
+        gone: 0,
+    };
     (summary, Tally { files: 1, ..Tally::default() })
 }
 
-fn build_id() -> String {
+/// A name that no other build has.
+pub(crate) fn build_id() -> String {
     format!("{}-{}", time::iso(now_us(), 6), std::process::id())
 }
 
@@ -215,15 +224,21 @@ fn failures(out: &Out, tally: &Tally) {
 fn summary_line(summary: &BuildSummary) -> String {
     let counts = &summary.counts;
     let time = number::seconds(summary.seconds);
-    if counts.total() == 0 && !summary.interrupted {
+    if counts.total() + summary.gone == 0 && !summary.interrupted {
         return format!("nothing to make: no steps ({time})");
     }
-    if counts.fresh == counts.total() && !summary.interrupted {
+    if counts.fresh == counts.total() && summary.gone == 0 && !summary.interrupted {
         let steps = number::plural(usize::try_from(counts.fresh).unwrap_or(usize::MAX), "step");
         return format!("everything is fresh: {steps}, nothing to do ({time})");
     }
     let mut line = format!("made {}, reused {}, fresh {}", counts.made, counts.reused, counts.fresh);
-    for (name, count) in [("failed", counts.failed), ("blocked", counts.blocked), ("cancelled", counts.cancelled)] {
+    let others = [
+        ("failed", counts.failed),
+        ("blocked", counts.blocked),
+        ("cancelled", counts.cancelled),
+        ("taken down", summary.gone),
+    ];
+    for (name, count) in others {
         if count > 0 {
             line += &format!(", {name} {count}");
         }
@@ -238,7 +253,8 @@ mod tests {
     use assets_core::record::Counts;
 
     fn summary(counts: Counts, only_transient: bool, source_problems: usize) -> BuildSummary {
-        BuildSummary { counts, seconds: 2.1, interrupted: false, source_problems, only_transient, unpublished: 0 }
+        let (interrupted, unpublished, gone) = (false, 0, 0);
+        BuildSummary { counts, seconds: 2.1, interrupted, source_problems, only_transient, unpublished, gone }
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod errors;
 pub(crate) mod files;
+pub(crate) mod forget;
 pub(crate) mod functions;
 pub(crate) mod gc;
 pub(crate) mod graph;

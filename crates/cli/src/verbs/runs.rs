@@ -4,7 +4,7 @@ use crate::app::{App, Failure};
 use crate::args::{Global, RunsArgs, ScopeArgs};
 use crate::out::Out;
 use crate::render::grid::{Grid, Look};
-use crate::render::{number, time};
+use crate::render::{gone, number, time};
 use crate::session::Session;
 use assets_core::Partition;
 use assets_core::freshness::State;
@@ -35,15 +35,18 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &RunsArgs) ->
         }
     }
     if out.json {
-        out.json(&json!({"runs": runs.iter().map(|(partition, run)| run_json(partition, run)).collect::<Vec<_>>()}));
+        let runs: Vec<Value> = runs.iter().map(|(partition, run)| run_json(partition, run)).collect();
+        out.json(&json!({"runs": runs, "gone": gone::runs_json(&plan)}));
         return Ok(0);
     }
     session.warn(out);
     if runs.is_empty() {
+        gone::tell(out, &plan);
         out.line("no runs: no source has delivered anything yet");
         return Ok(0);
     }
     text(out, &runs);
+    gone::tell(out, &plan);
     Ok(0)
 }
 

@@ -4,7 +4,7 @@ use crate::app::{App, Failure};
 use crate::args::{Global, ScopeArgs};
 use crate::out::Out;
 use crate::render::grid::{Grid, Look};
-use crate::render::{number, words};
+use crate::render::{gone, number, words};
 use crate::session::Session;
 use assets_core::freshness::State;
 use assets_core::{AssetName, Partition, Reason};
@@ -27,11 +27,12 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
     }
     if out.json {
         let runs: Vec<Value> = rows.iter().map(|(run, row)| row_json(&session, run, row, &scope.selected)).collect();
-        out.json(&json!({"runs": runs}));
+        out.json(&json!({"runs": runs, "gone": gone::runs_json(&plan)}));
         return Ok(0);
     }
     session.warn(out);
     if rows.is_empty() {
+        gone::tell(out, &plan);
         out.line(if plan.steps.is_empty() && args.select.is_empty() {
             "no runs: no source has delivered anything yet"
         } else {
@@ -40,6 +41,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
         return Ok(0);
     }
     text(out, &rows, &scope.selected);
+    gone::tell(out, &plan);
     rows.values().flat_map(BTreeMap::values).for_each(|planned| {
         planned.warnings().iter().for_each(|warning| out.warn(&words::safe(&warning.message)));
     });

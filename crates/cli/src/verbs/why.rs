@@ -8,15 +8,28 @@ use crate::render::{number, reasons, time, words};
 use crate::session::Session;
 use crate::verbs::lineage;
 use assets_core::freshness::State;
-use assets_core::{Reason, StepRecord};
+use assets_core::record::RUN_GONE;
+use assets_core::{Fact, Reason, Step, StepRecord};
 use assets_engine::inspect::{self, Why};
+use assets_engine::{gone, plan};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &StepArgs) -> Result<u8, Failure> {
     let session = Session::open(app, global)?;
-    let (step, scope) = session.step(&args.asset, args.run.as_deref())?;
+    let (step, scope) = match session.step(&args.asset, args.run.as_deref()) {
+        Err(failure) if failure.reason.code == RUN_GONE => {
+            let step = session.recorded_step(&args.asset, args.run.as_deref())?;
+            return gone(out, &session, &step).ok_or(failure);
+        }
+        found => found?,
+    };
     let plan = session.plan(&scope);
+    if plan.get(&step).is_none()
+        && let Some(done) = gone(out, &session, &step)
+    {
+        return Ok(done);
+    }
     let Some(why) = inspect::why(&session.world(), &plan, &step) else {
         let message = format!("nothing is known of {step}");
         return Err(Failure::usage(Reason::new("unknown_step", message)).help("`assets status` shows what there is"));
@@ -28,6 +41,35 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &StepArgs) ->
         out.text(&tree(&session, &why).render());
     }
     Ok(0)
+}
+
+/// Tells of a step that nothing delivers any more, if it is one.
+fn gone(out: &Out, session: &Session, step: &Step) -> Option<u8> {
+    let world = session.world();
+    let reason = gone::why(&world, &plan::partitions(&world), step)?;
+    let newest = session.ledger.newest(step)?;
+    let last = match reason.facts.get("last_us") {
+        Some(Fact::Count(at)) => *at,
+        _ => newest.span.end_us,
+    };
+    if out.json {
+        out.json(&json!({
+            "asset": step.asset.as_str(),
+            "run": step.partition.run(),
+            "state": "gone",
+            "taken_down": newest.is_gone(),
+            "reasons": [reason.to_json()],
+            "last_made": time::iso(last, 6),
+        }));
+        return Some(0);
+    }
+    session.warn(out);
+    out.line(&format!("{} is gone", words::bold(words::safe(&step.to_string()))));
+    out.line(&format!("{} {}", words::safe(&reason.message), words::dim(format!("({})", reason.code))));
+    let tables = if newest.is_gone() { "its tables are taken down" } else { "a build takes its tables down" };
+    out.line(&words::dim(format!("last made {}; {tables}", time::moment(last))));
+    out.hint("its versions are kept: where a source delivers it again, nothing is computed (`assets history`)");
+    Some(0)
 }
 
 fn tree(session: &Session, why: &Why) -> Tree {

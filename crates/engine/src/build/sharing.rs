@@ -36,7 +36,7 @@ pub(super) struct Others {
     /// Their failures since then.
     failed: HashMap<Step, AttemptRecord>,
     /// Whether something is left to others to publish.
-    left_unpublished: bool,
+    pub(super) left_unpublished: bool,
     /// The step and process for which this build was not to wait.
     pub(super) busy: Option<(Step, Holder)>,
 }
@@ -89,7 +89,11 @@ impl Build<'_> {
                 Entry::Step(record) if record.build != self.options.id => {
                     let step = &record.step;
                     if let Some(partitions) = self.plan.partitions.get_mut(&step.asset) {
-                        partitions.insert(step.partition.clone());
+                        if record.is_gone() {
+                            partitions.remove(&step.partition);
+                        } else {
+                            partitions.insert(step.partition.clone());
+                        }
                     }
                     self.moved.insert(step.clone());
                     self.others.failed.remove(step);

@@ -5,6 +5,7 @@
 
 mod gather;
 mod make;
+mod outdated;
 mod read;
 mod rejected;
 mod value;
@@ -12,8 +13,10 @@ mod value;
 pub use make::code;
 pub(crate) use rejected::told_once;
 
+use crate::intake::reading::{NOT_SET, Outdated, Settings};
 use crate::intake::{FileReader, Parsed};
 use assets_core::hash::Hasher;
+use assets_core::record::SliceRecord;
 use assets_core::{AssetDecl, AssetName, ColumnDecl, Fingerprint, Kind, OutputDecl, Reason};
 use std::path::Path;
 
@@ -84,6 +87,22 @@ impl TableOfFiles {
     }
 }
 
+impl TableOfFiles {
+    /// What people call a setting of this table.
+    fn setting(&self, name: &str) -> String {
+        format!("assets.{}.{name}", self.name)
+    }
+
+    /// Whether it matters how times are read.
+    fn has_times(&self) -> bool {
+        self.columns.iter().any(|column| column.kind == Kind::Time)
+    }
+
+    fn zone(&self) -> &str {
+        self.timezone.as_ref().map_or(NOT_SET, |zone| zone.name())
+    }
+}
+
 impl FileReader for TableOfFiles {
     fn assets(&self) -> Vec<&AssetName> {
         vec![&self.name, &self.rejects]
@@ -106,6 +125,23 @@ impl FileReader for TableOfFiles {
         }
         hasher.optional(self.timezone.as_ref().map(|zone| zone.name())).number(u64::from(self.delimiter));
         Fingerprint(hasher.finish())
+    }
+
+    fn settings(&self) -> Settings {
+        let columns: Vec<String> =
+            self.columns.iter().map(|column| format!("{} {}", column.name, column.kind.name())).collect();
+        let mut settings = Settings::from([
+            (self.setting("partition_by"), self.keys.join(", ")),
+            (self.setting("columns"), columns.join(", ")),
+        ]);
+        if self.has_times() {
+            settings.insert("timezone".to_owned(), self.zone().to_owned());
+        }
+        settings
+    }
+
+    fn outdated(&self, slices: &[&SliceRecord], before: &Settings) -> Option<Outdated> {
+        outdated::outdated(self, slices, before)
     }
 
     fn without_files(&self, patterns: &[String]) -> Option<Reason> {

@@ -110,7 +110,7 @@ mod tests {
             description: String::new(),
             packed: false,
             keys: vec!["day".into()],
-            columns: vec![ColumnDecl::new("value", Kind::Integer, "", "")],
+            columns: vec![ColumnDecl::new("value", Kind::Int, "", "")],
             timezone: None,
             delimiter: b',',
         }

@@ -10,8 +10,10 @@ pub mod format;
 mod held;
 pub mod iso;
 mod listing;
+pub mod reading;
 mod slicing;
 pub mod time;
+mod vanished;
 
 pub use listing::Patterns;
 pub use slicing::{Slicing, slice};
@@ -30,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vanished::{Lost, Seen};
 
 /// A file, read and cut.
 #[derive(Default)]
@@ -53,6 +56,13 @@ pub trait FileReader: Send + Sync {
 
     /// The hash of all that decides how a file is read.
     fn fingerprint(&self) -> Fingerprint;
+
+    /// The same one by one, by the names that people know.
+    fn settings(&self) -> reading::Settings;
+
+    /// Slices of a file that is not there any more, read with the settings `before`: which of those have changed so that
+    /// the rows can't stand for what would be read now, if any.
+    fn outdated(&self, slices: &[&SliceRecord], before: &reading::Settings) -> Option<reading::Outdated>;
 
     /// What to say where there is no file at all to read.
     fn without_files(&self, _patterns: &[String]) -> Option<Reason> {
@@ -130,7 +140,10 @@ impl Intake {
     }
 
     fn readings(&self, file: &Listed) -> Fingerprint {
-        let mut all: Vec<Fingerprint> = file.readers.iter().map(|at| self.readers[*at].reader.fingerprint()).collect();
+        self.fingerprint_of(file.readers.iter().map(|at| self.readers[*at].reader.fingerprint()).collect())
+    }
+
+    fn fingerprint_of(&self, mut all: Vec<Fingerprint>) -> Fingerprint {
         if let [one] = all.as_slice() {
             return *one;
         }
@@ -153,7 +166,7 @@ impl Intake {
         };
         let same_reading = known.filter(|record| record.reading == reading);
         if let Some(record) = same_reading.filter(|record| !rehash && record.stat == Some(stat)) {
-            return record.clone();
+            return reading::with_note(&self.readers, &file.readers, record);
         }
         let trusted = is_old_enough(&stat).then_some(stat);
         let content = match hash_file(&file.path) {
@@ -161,7 +174,8 @@ impl Intake {
             Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
         };
         if let Some(record) = same_reading.filter(|r| r.content == Some(content) && r.problem.is_none()) {
-            return SourceRecord { stat: trusted, ..record.clone() };
+            let record = reading::with_note(&self.readers, &file.readers, record);
+            return SourceRecord { stat: trusted, ..record };
         }
         match self.read(file, known) {
             Ok(read) => {
@@ -198,10 +212,10 @@ impl Intake {
         }
         let mut slices: Vec<SliceRecord> = all.slices.iter().map(|(slice, _)| slice.clone()).collect();
         self.keep(&file.name, all.slices);
-        let known = known.into_iter().flat_map(|record| &record.slices);
+        let before = known.into_iter().flat_map(|record| &record.slices);
         let stays = |slice: &&SliceRecord| self.reader_of(&slice.asset).is_some_and(|at| stay.contains(&at));
-        slices.extend(known.filter(stays).cloned());
-        Ok(SourceRecord {
+        slices.extend(before.filter(stays).cloned());
+        let record = SourceRecord {
             path: file.name.clone(),
             stat: None,
             content: None,
@@ -210,7 +224,8 @@ impl Intake {
             problem: failed.map(|(reason, assets)| reason.with("assets", assets)),
             warnings: all.warnings,
             moved_to: None,
-        })
+        };
+        Ok(reading::noted(&self.readers, &file.readers, &stay, known, record))
     }
 
     /// A file that can't be read keeps the slices it had: their steps fail until it can, and nothing is forgotten.
@@ -222,7 +237,7 @@ impl Intake {
             reading: self.readings(file),
             slices: known.map(|record| record.slices.clone()).unwrap_or_default(),
             problem: Some(reason),
-            warnings: Vec::new(),
+            warnings: reading::kept(known),
             moved_to: None,
         }
     }
@@ -257,15 +272,15 @@ impl Intake {
     }
 
     /// Adds what a source delivers to the steps that read it. Slices of assets that are none any more deliver nothing.
-    /// `vanished`: those of the asset are not there any more.
-    fn deliver(&self, identified: &mut Identified, record: &SourceRecord, vanished: &dyn Fn(usize) -> bool) {
+    /// What is there no more is told, with what of it can't be read again.
+    fn deliver(&self, identified: &mut Identified, record: &SourceRecord, seen: Seen<'_>) -> Vec<Lost> {
         let mut gone: Vec<&SliceRecord> = Vec::new();
         for slice in &record.slices {
             let Some(owner) = self.reader_of(&slice.asset) else { continue };
             let step = Step::new(&slice.asset, &slice.partition);
             let delivery = identified.deliveries.entry(step).or_default();
             delivery.slices.push(SliceRef { hash: slice.hash, rows: slice.rows, path: record.path.clone() });
-            if vanished(owner) {
+            if seen.is_lost_to(owner) {
                 gone.push(slice);
             } else if let Some(problem) = record.problem.as_ref().filter(|problem| concerns(problem, &slice.asset)) {
                 let message = format!("{} could be read before and can't be now: {}", record.path, problem.message);
@@ -274,16 +289,10 @@ impl Intake {
                     Some(failure.with("path", record.path.as_str()).with("cause", problem.code.as_str()));
             }
         }
-        if gone.is_empty() {
-            return;
+        if gone.is_empty() && !matches!(seen, Seen::Nowhere) {
+            return Vec::new();
         }
-        let warning = vanished_warning(record, &gone);
-        for slice in gone {
-            if let Some(delivery) = identified.deliveries.get_mut(&Step::new(&slice.asset, &slice.partition)) {
-                delivery.warnings.push(warning.clone());
-            }
-        }
-        identified.warnings.push(warning);
+        self.vanished(identified, record, &gone, seen)
     }
 
     /// Those that were there before, and are not listed any more.
@@ -293,7 +302,8 @@ impl Intake {
         gone: &[&SourceRecord],
         new: &BTreeMap<ObjectId, Vec<&Listed>>,
         problems: &[(String, Reason)],
-    ) {
+    ) -> Vec<Lost> {
+        let mut lost = Vec::new();
         for record in gone {
             let ours = record.slices.is_empty() || record.slices.iter().any(|s| self.reader_of(&s.asset).is_some());
             if !ours {
@@ -302,16 +312,17 @@ impl Intake {
             // Not seen because its folder could not be: that is no word on whether it is there.
             if let Some((_, reason)) = problems.iter().find(|(folder, _)| Path::new(&record.path).starts_with(folder)) {
                 identified.problems.push((record.path.clone(), reason.clone()));
-                identified.warnings.extend(record.warnings.iter().cloned());
+                identified.warnings.extend(reading::warnings(record));
                 let record = SourceRecord { problem: Some(reason.clone()), ..(*record).clone() };
-                self.deliver(identified, &record, &|_| false);
+                lost.extend(self.deliver(identified, &record, Seen::Unknown));
             } else if let Some(new) = self.moved(record, new) {
                 identified.changed.push(SourceRecord { moved_to: Some(new), ..(*record).clone() });
             } else {
-                identified.warnings.extend(record.warnings.iter().cloned());
-                self.deliver(identified, record, &|_| true);
+                identified.warnings.extend(reading::warnings(record));
+                lost.extend(self.deliver(identified, record, Seen::Nowhere));
             }
         }
+        lost
     }
 }
 
@@ -343,7 +354,7 @@ impl Source for Intake {
         let here: BTreeSet<&str> = records.iter().map(|record| record.path.as_str()).collect();
         let gone: Vec<&SourceRecord> =
             known.sources().values().filter(|record| !here.contains(record.path.as_str())).collect();
-        self.unlisted(&mut identified, &gone, &new_contents, &problems);
+        let mut lost = self.unlisted(&mut identified, &gone, &new_contents, &problems);
         // One that was there before is told as vanished or moved.
         let unknown = not_there.iter().filter(|name| !known.sources().contains_key(*name));
         identified.warnings.extend(unknown.map(|name| missing(name)));
@@ -358,12 +369,13 @@ impl Source for Intake {
         identified.problems.extend(unlisted);
         for (file, record) in files.iter().zip(records) {
             identified.problems.extend(record.problem.clone().map(|problem| (record.path.clone(), problem)));
-            identified.warnings.extend(record.warnings.iter().cloned());
-            self.deliver(&mut identified, &record, &|owner| !file.readers.contains(&owner));
+            identified.warnings.extend(reading::warnings(&record));
+            lost.extend(self.deliver(&mut identified, &record, Seen::At(file)));
             if known.sources().get(&record.path) != Some(&record) {
                 identified.changed.push(record);
             }
         }
+        vanished::fail(self, &mut identified, &lost);
         identified.warnings = files::told_once(std::mem::take(&mut identified.warnings));
         Ok(identified)
     }
@@ -378,18 +390,6 @@ impl Source for Intake {
         let mut files = places.filter_map(|place| fs::metadata(place).ok()).filter(fs::Metadata::is_file);
         files.next().map(|metadata| metadata.len())
     }
-}
-
-fn vanished_warning(record: &SourceRecord, gone: &[&SliceRecord]) -> Reason {
-    let partitions: BTreeSet<&Partition> = gone.iter().map(|slice| &slice.partition).collect();
-    let runs = partitions.iter().filter(|partition| !partition.is_none()).count();
-    let stay = match runs {
-        0 => "its rows stay as they are".to_owned(),
-        1 => "its one run stays as it is".to_owned(),
-        n => format!("its {n} runs stay as they are"),
-    };
-    let message = format!("{} is not there any more (or no pattern names it); {stay}", record.path);
-    Reason::new("source_vanished", message).with("path", record.path.as_str()).with("runs", runs)
 }
 
 /// Files that are read at once.

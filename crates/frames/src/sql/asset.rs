@@ -94,6 +94,7 @@ fn one(
 ) -> Result<(AssetDecl, QueryAsset), Reason> {
     parsed.own_names_are_free(graph)?;
     parsed.without_natural_joins()?;
+    parsed.without_unordered_windows()?;
     let parsed = &parsed.for_polars(graph)?;
     let sql = parsed.text().to_owned();
     let schema_of = |output: &OutputDecl| Arc::new(columns::schema(&output.columns));

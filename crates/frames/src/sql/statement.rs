@@ -5,10 +5,14 @@ use crate::tree;
 use crate::tree::walk::{self, Flow, Look};
 use assets_core::graph::Graph;
 use assets_core::{ColumnDecl, Reason};
-use sqlparser::ast::{Expr, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor};
+use sqlparser::ast::{Expr, Function, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, WindowType};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+/// Functions over windows whose values rest on the order of the rows there.
+const BY_ORDER: [&str; 9] =
+    ["row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "nth_value", "ntile"];
 
 /// Operators, names and numbers of one query: polars walks them by recursion.
 const NODES_MAX: usize = 5_000;
@@ -131,6 +135,22 @@ impl Parsed {
             return Err(self.wrong(message.to_owned(), None));
         }
         Ok(())
+    }
+
+    /// Refuses functions that go by the order of rows where they are not told which: that of a table's rows is promised to
+    /// nobody within a query.
+    pub(super) fn without_unordered_windows(&self) -> Result<(), Reason> {
+        let unordered = |expr: &Expr| match expr {
+            Expr::Function(Function { name, over: Some(WindowType::WindowSpec(window)), .. }) => {
+                let name = name.to_string();
+                let is_open = window.order_by.is_empty() && BY_ORDER.contains(&name.to_lowercase().as_str());
+                is_open.then(|| (name, expr.span().start))
+            }
+            _ => None,
+        };
+        let Some((name, place)) = walk::find(&self.statement, unordered) else { return Ok(()) };
+        let message = format!("`{name}` goes by the order of rows: say which, with `order by` in its `over (…)`");
+        Err(self.wrong(message, Some(place)))
     }
 
     /// The columns of the declared tables that the query reads.

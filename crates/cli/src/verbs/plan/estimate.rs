@@ -1,5 +1,5 @@
-//! What a plan costs, from recorded times and sizes: seconds of work (not of waiting: several steps run at once) and
-//! bytes of tables to write (not the journal, nor the files that packed tables are published in).
+//! What a plan costs, from recorded times and sizes: seconds of work, how long that takes as several steps are made at
+//! once, and bytes of tables to write (not the journal, nor the files that packed tables are published in).
 //!
 //! The model. A step made as a whole takes as long as its newest record took, or the median of its asset where it has
 //! none, and writes as much. A step made column by column takes
@@ -15,6 +15,7 @@
 use crate::session::Session;
 use assets_core::catalog::Past;
 use assets_core::freshness::State;
+use assets_core::ledger::Ledger;
 use assets_core::record::{OutputRecord, StepRecord};
 use assets_core::{AssetDecl, AssetName, Fact, Step};
 use assets_engine::plan::{Plan, PlannedPart, PlannedStep};
@@ -82,18 +83,20 @@ impl Cost {
 pub(crate) struct Estimate<'a> {
     steps: HashMap<&'a Step, Cost>,
     columns: HashMap<&'a Step, Cost>,
+    /// How many steps were made at once, on average.
+    at_once: f64,
 }
 
 impl<'a> Estimate<'a> {
     /// Looks at what is recorded of the assets that have something to make.
     pub(crate) fn new(session: &Session, plan: &'a Plan) -> Self {
         let mut known: HashMap<&AssetName, Known> = HashMap::new();
-        let mut estimate = Self::default();
+        let mut estimate = Self { at_once: at_once(&session.ledger), ..Self::default() };
         for planned in plan.steps.iter().filter(|planned| computes(planned.verdict.state)) {
             let name = &planned.step.asset;
             let Some(asset) = session.project.graph().asset(name.as_str()) else { continue };
             let known = known.entry(name).or_insert_with(|| Known::of(session, asset));
-            let newest = session.ledger.newest(&planned.step);
+            let newest = session.ledger.newest(&planned.step).filter(|record| !record.is_gone());
             let (cost, column) = known.cost(asset, planned, newest);
             estimate.steps.insert(&planned.step, cost);
             estimate.columns.insert(&planned.step, column);
@@ -108,10 +111,34 @@ impl<'a> Estimate<'a> {
         sum
     }
 
+    /// How long a person waits for that, as several steps are made at once.
+    pub(crate) fn elapsed(&self, cost: &Cost) -> f64 {
+        cost.seconds / self.at_once.min(cost.steps as f64).max(1.0)
+    }
+
     /// What computing one more column of a step costs.
     pub(crate) fn column(&self, step: &Step) -> Cost {
         self.columns.get(step).copied().unwrap_or_else(Cost::unknown)
     }
+}
+
+/// How many steps builds made at once: the time that the newest records took by themselves to that in which any was made.
+fn at_once(ledger: &Ledger) -> f64 {
+    let mut builds: HashMap<&str, Vec<(i64, i64)>> = HashMap::new();
+    for record in ledger.steps().filter_map(|(_, tip)| tip.record()).filter(|record| record.reuses.is_none()) {
+        builds.entry(&record.build).or_default().push((record.span.start_us, record.span.end_us));
+    }
+    let (mut work, mut elapsed) = (0, 0);
+    for mut spans in builds.into_values() {
+        spans.sort_unstable();
+        let mut until = i64::MIN;
+        for (start, end) in spans {
+            work += end - start;
+            elapsed += (end - start.max(until)).max(0);
+            until = until.max(end);
+        }
+    }
+    work as f64 / elapsed.max(1) as f64
 }
 
 /// How a record came about, as far as that tells how long it takes.
@@ -157,7 +184,7 @@ impl Known {
         let (mut whole, mut between, mut copied, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut copiers: Vec<&Step> = Vec::new();
         for (step, tip) in session.ledger.steps().filter(|(step, _)| step.asset == asset.name) {
-            let Some(record) = tip.record() else { continue };
+            let Some(record) = tip.record().filter(|record| !record.is_gone()) else { continue };
             bytes.push(size(record));
             // One that took over an older table took no time.
             if record.reuses.is_some() {

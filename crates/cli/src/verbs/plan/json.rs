@@ -18,8 +18,14 @@ pub(crate) fn of(answer: &Answer<'_>) -> Value {
         "steps": steps,
         "counts": counts,
         "estimated_seconds": cost.rounded_seconds(),
+        "estimated_elapsed_seconds": cost.rounded_seconds().map(|_| (answer.estimate.elapsed(&cost) * 1e3).round() / 1e3),
         "estimated_bytes": cost.whole_bytes(),
         "assets": assets(answer),
+        "gone": answer.plan.to_take_down().map(|gone| json!({
+            "asset": gone.step.asset.as_str(),
+            "run": gone.step.partition.run(),
+            "reasons": [gone.reason.to_json()],
+        })).collect::<Vec<_>>(),
     })
 }
 

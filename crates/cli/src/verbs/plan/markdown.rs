@@ -5,7 +5,7 @@ use super::estimate::{Cost, computes};
 use super::groups::{self, Group};
 use super::text;
 use crate::out::Out;
-use crate::render::{number, words};
+use crate::render::{gone, number, words};
 use assets_core::AssetName;
 use assets_core::freshness::State;
 use assets_engine::plan::PlannedStep;
@@ -26,6 +26,10 @@ fn document(answer: &Answer<'_>) -> String {
         lines.push("|---|---:|---|---|---|---|".to_owned());
         lines.extend(groups.iter().map(|group| step_row(answer, group)));
         lines.push(String::new());
+    }
+    let gone: Vec<String> = gone::to_take_down(answer.plan).iter().map(|line| escaped(line)).collect();
+    if !gone.is_empty() {
+        lines.extend(gone.into_iter().chain([String::new()]));
     }
     lines.extend(column_table(answer));
     lines.extend(details(answer, &groups));

@@ -38,8 +38,13 @@ pub(crate) struct Saved {
     path: String,
     digest: String,
     /// (asset, run), mark; in the order of the plan.
-    steps: Vec<((String, Option<String>), Mark)>,
+    steps: Vec<(Name, Mark)>,
+    /// Those to take down.
+    gone: Vec<Name>,
 }
+
+/// Asset and run.
+type Name = (String, Option<String>);
 
 /// The document with what `materialize --plan` needs.
 pub(crate) fn document(mut answer: Value, world: &World<'_>, plan: &Plan, asked: &MaterializeArgs) -> Value {
@@ -56,7 +61,7 @@ pub(crate) fn document(mut answer: Value, world: &World<'_>, plan: &Plan, asked:
         "runs": asked.scope.runs,
         "only": asked.only,
         "force": asked.force,
-        "digest": digest_of_all(marks.iter()),
+        "digest": digest_of_all(marks.iter(), &gone(plan)),
     });
     answer
 }
@@ -97,8 +102,10 @@ pub(crate) fn read(path: &Path, flags: &MaterializeArgs) -> Result<(Saved, Mater
     let steps = value["steps"].as_array().ok_or_else(|| missing("steps"))?;
     let steps: Option<Vec<_>> = steps.iter().map(marked).collect();
     let steps = steps.ok_or_else(|| missing("steps"))?;
+    let gone = value["gone"].as_array().map_or(Some(Vec::new()), |gone| gone.iter().map(named).collect());
+    let gone = gone.ok_or_else(|| missing("gone"))?;
     let digest = plan["digest"].as_str().ok_or_else(|| missing("digest"))?.to_owned();
-    if digest != digest_of_all(steps.iter().map(|(_, mark)| mark)) {
+    if digest != digest_of_all(steps.iter().map(|(_, mark)| mark), &gone) {
         return Err(bad("its digest is not that of its steps; was it edited?".to_owned()));
     }
     let asked = MaterializeArgs {
@@ -107,11 +114,18 @@ pub(crate) fn read(path: &Path, flags: &MaterializeArgs) -> Result<(Saved, Mater
         force: flag("force")?,
         ..flags.clone()
     };
-    Ok((Saved { path: path.display().to_string(), digest, steps }, asked))
+    Ok((Saved { path: path.display().to_string(), digest, steps, gone }, asked))
 }
 
-fn marked(step: &Value) -> Option<((String, Option<String>), Mark)> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn named(step: &Value) -> Option<Name> {
+    Some((text(&step["asset"])?, text(&step["run"])))
+}
+
+fn marked(step: &Value) -> Option<(Name, Mark)> {
     let mark = &step["mark"];
     let mark = Mark {
         digest: text(&mark["digest"])?,
@@ -119,14 +133,15 @@ fn marked(step: &Value) -> Option<((String, Option<String>), Mark)> {
         sources: text(&mark["sources"])?,
         made: mark["made"].as_u64()?,
     };
-    Some(((text(&step["asset"])?, text(&step["run"])), mark))
+    Some((named(step)?, mark))
 }
 
 impl Saved {
     /// Refuses where the plan is another one now: naming the first steps that differ, and why.
     pub(crate) fn check(&self, world: &World<'_>, plan: &Plan) -> Result<(), Failure> {
         let now = marks(world, plan);
-        if self.digest == digest_of_all(now.iter()) {
+        let to_take_down = gone(plan);
+        if self.digest == digest_of_all(now.iter(), &to_take_down) {
             return Ok(());
         }
         let names = plan.steps.iter().map(|planned| name(&planned.step));
@@ -142,8 +157,15 @@ impl Saved {
                 _ => {}
             }
         }
-        let gone = self.steps.iter().filter(|(name, _)| !now.contains_key(name));
-        differ.extend(gone.map(|(name, _)| format!("{}: it is not in the plan any more", told(name))));
+        let missing = self.steps.iter().filter(|(name, _)| !now.contains_key(name));
+        differ.extend(missing.map(|(name, _)| {
+            let what = if to_take_down.contains(name) { "it is gone now" } else { "it is not in the plan any more" };
+            format!("{}: {what}", told(name))
+        }));
+        let news = to_take_down.iter().filter(|name| !self.gone.contains(name) && !before.contains_key(name));
+        differ.extend(news.map(|name| format!("{}: it is gone now", told(name))));
+        let not_gone = self.gone.iter().filter(|name| !to_take_down.contains(name));
+        differ.extend(not_gone.map(|name| format!("{}: it is not to be taken down any more", told(name))));
         Err(self.moved(&differ))
     }
 
@@ -173,19 +195,27 @@ fn why(before: &Mark, now: &Mark) -> &'static str {
     }
 }
 
-fn name(step: &Step) -> (String, Option<String>) {
+/// The steps that the plan takes down.
+fn gone(plan: &Plan) -> Vec<Name> {
+    plan.to_take_down().map(|gone| name(&gone.step)).collect()
+}
+
+fn name(step: &Step) -> Name {
     (step.asset.to_string(), step.partition.run())
 }
 
-fn told((asset, run): &(String, Option<String>)) -> String {
+fn told((asset, run): &Name) -> String {
     run.as_ref().map_or_else(|| asset.clone(), |run| format!("{asset} of {run}"))
 }
 
-fn digest_of_all<'a>(marks: impl Iterator<Item = &'a Mark>) -> String {
+fn digest_of_all<'a>(marks: impl Iterator<Item = &'a Mark>, gone: &[Name]) -> String {
     let mut hasher = Hasher::new("assets.plan.1");
     marks.for_each(|mark| {
         hasher.text(&mark.digest);
     });
+    for (asset, run) in gone {
+        hasher.text("gone").text(asset).optional(run.as_deref());
+    }
     let digest: Digest<16> = hasher.finish();
     digest.to_string()
 }

@@ -4,7 +4,7 @@ use super::Answer;
 use super::estimate::Cost;
 use super::groups::{self, Group};
 use crate::out::Out;
-use crate::render::{number, words};
+use crate::render::{gone, number, words};
 use assets_core::AssetName;
 use assets_core::freshness::State;
 use std::collections::HashMap;
@@ -45,6 +45,9 @@ fn steps(out: &Out, answer: &Answer<'_>) {
         if names_runs(group, per_asset.get(group.asset).copied().unwrap_or(0)) {
             out.line(&indented(&runs.join(" ")));
         }
+    }
+    for line in gone::to_take_down(answer.plan) {
+        out.line(&words::dim(words::safe(&line)));
     }
     out.line(&total(answer));
 }
@@ -106,7 +109,11 @@ fn named(names: &[String]) -> String {
 pub(crate) fn total(answer: &Answer<'_>) -> String {
     let plan = answer.plan;
     let steps = number::plural(plan.steps.len(), "step");
-    if plan.steps.is_empty() {
+    let down = match plan.to_take_down().count() {
+        0 => String::new(),
+        n => format!("; {} of what is gone to take down", number::plural(n, "step")),
+    };
+    if plan.steps.is_empty() && down.is_empty() {
         return "no steps: nothing is delivered yet, or nothing fits the selection".to_owned();
     }
     if plan.is_fresh() {
@@ -115,7 +122,7 @@ pub(crate) fn total(answer: &Answer<'_>) -> String {
     let counts = plan.counts();
     let told = |state: &State| counts.get(state).map(|n| format!("{n} {}", state.name()));
     let told: Vec<String> = State::ALL.iter().filter_map(told).collect();
-    format!("{steps}: {}{}", told.join(", "), work(answer))
+    format!("{steps}: {}{}{down}", told.join(", "), work(answer))
 }
 
 fn work(answer: &Answer<'_>) -> String {
@@ -129,5 +136,11 @@ fn work(answer: &Answer<'_>) -> String {
         0 => String::new(),
         n => format!(", and {} of which nothing is recorded", number::plural(n, "step")),
     };
-    format!("; {about} {} of work, {bytes} to write{unknown}", number::seconds(cost.seconds))
+    let elapsed = answer.estimate.elapsed(&cost);
+    let at_once = if elapsed > 0.8 * cost.seconds {
+        String::new()
+    } else {
+        format!(" in about {}, as several steps are made at once", number::seconds(elapsed))
+    };
+    format!("; {about} {} of work{at_once}, {bytes} to write{unknown}", number::seconds(cost.seconds))
 }
