@@ -107,6 +107,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             tables: tables.as_ref(),
             executor: &executor,
             packer: &packer,
+            source: None,
             mark_published: &|| Ok(()),
         };
         let mut tell = |event: Event| {

@@ -1,9 +1,12 @@
 //! The exact log of what is made, reused and found fresh, on integers in memory, in many orders of execution.
 
+use assets_core::catalog::Past;
 use assets_core::{AssetDecl, AssetName, InputDecl, Reason};
 use assets_testkit::integers::{IntCode, output};
 use assets_testkit::workbench::Workbench;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 
 pub(crate) fn name(text: &str) -> AssetName {
     AssetName::new(text).unwrap()
@@ -163,6 +166,58 @@ fn a_panic_is_a_failed_step() {
     let failed = log.events.iter().find(|event| event.outcome.name() == "failed").unwrap();
     assert_eq!(failed.reason.as_ref().unwrap().code, "panic");
     assert!(log.steps.contains(&"made report of r2".to_owned()));
+}
+
+/// `numbers → doubled`, where `numbers` fails with a code for the first times.
+fn failing(code: &'static str, times: usize) -> Workbench {
+    let left = AtomicUsize::new(times);
+    let decl = |n: &str| AssetDecl::new(output(n), "1").partitioned_by(&["run"]);
+    let numbers: IntCode = Arc::new(move |i| match left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+        Ok(_) => Err(Reason::new(code, "not this time")),
+        Err(_) => Ok(i.concat()),
+    });
+    let doubled: IntCode = Arc::new(|i| Ok(i[0].iter().map(|n| n * 2).collect()));
+    let reads = decl("doubled").reads(InputDecl::all(name("numbers")));
+    let mut bench = Workbench::new(vec![(decl("numbers").reads_sources(), numbers), (reads, doubled)]).unwrap();
+    bench.deliver(&name("numbers"), "r1", &[1, 2]);
+    bench
+}
+
+#[test]
+fn what_may_pass_is_tried_again_and_recorded() {
+    let mut bench = failing("io_error", 2);
+    let all = bench.scope(&[], &[]);
+    let log = bench.build(&all, 1);
+    assert_eq!(log.steps, ["made doubled of r1", "made numbers of r1"]);
+    let made = log.events.iter().find(|event| event.step.asset == name("numbers")).unwrap();
+    let again = made.because.iter().find(|reason| reason.code == "tried_again").unwrap();
+    assert_eq!(again.facts["times"], assets_core::Fact::Count(2));
+    let past = bench.catalog().history(&made.step).unwrap();
+    let attempts = past.iter().filter(|past| matches!(past, Past::Attempt(a) if a.reason.code == "io_error")).count();
+    assert_eq!(attempts, 2, "{past:?}");
+
+    let mut bench = failing("io_error", 4);
+    let all = bench.scope(&[], &[]);
+    assert_eq!(
+        bench.build(&all, 1).steps,
+        ["blocked doubled of r1", "failed numbers of r1"],
+        "three times and no more"
+    );
+    assert_eq!(bench.build(&all, 1).steps, ["made doubled of r1", "made numbers of r1"]);
+
+    let mut bench = failing("unlucky", 1);
+    let all = bench.scope(&[], &[]);
+    let expected = ["blocked doubled of r1", "failed numbers of r1"];
+    assert_eq!(bench.build(&all, 1).steps, expected, "data that is wrong stays wrong");
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_read_is_read_again() {
+    let mut bench = failing("source_changed_while_reading", 1);
+    bench.deliver_later(&name("numbers"), "r1", &[7]);
+    let all = bench.scope(&[], &[]);
+    assert_eq!(bench.build(&all, 1).steps, ["made doubled of r1", "made numbers of r1"]);
+    assert_eq!(bench.values(&name("doubled"), "r1"), Some(vec![14]), "what it holds now");
 }
 
 #[test]

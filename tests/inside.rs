@@ -72,6 +72,7 @@ pub(crate) fn build(root: &Path, tell: &mut dyn FnMut(&dyn Project, &Event)) -> 
         tables: tables.as_ref(),
         executor: &pool,
         packer: packer.as_ref(),
+        source: Some(project.source()),
         mark_published: &|| store.mark_published(),
     };
     let cancel = AtomicBool::new(false);

@@ -16,6 +16,7 @@ mod harness;
 mod inside;
 mod kernels;
 mod kills;
+mod memory;
 mod numbers;
 mod over_all;
 mod pipeline;

@@ -1,6 +1,7 @@
 //! The build: takes steps as their inputs settle, judges each with what its inputs really hold, hands the stale ones
 //! to the executor, commits what comes back, publishes what was committed.
 
+mod again;
 mod asked;
 mod ending;
 mod gone;
@@ -18,17 +19,19 @@ use crate::schedule::{Index, Schedule};
 use crate::scope::Scope;
 use crate::sound;
 use crate::told::{event, is_transient, told};
+use again::Again;
 use assets_core::catalog::{Catalog, Commit, Held};
 use assets_core::compute::Packer;
 use assets_core::executor::{Executor, StepOutcome, WITHDRAWN};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
-use assets_core::record::{AttemptRecord, BuildRecord, Counts, Entry, Outcome, Span};
-use assets_core::source::Identified;
+use assets_core::record::{AttemptRecord, BuildRecord, Counts, Entry, Outcome};
+use assets_core::source::{Identified, Source};
 use assets_core::table_store::{TableStore, TableStoreError};
 use assets_core::{AssetName, Mapping, Reason, Step};
 use sharing::Others;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -46,6 +49,8 @@ pub struct Backends<'a> {
     pub executor: &'a dyn Executor,
     /// Who writes packed views.
     pub packer: &'a dyn Packer,
+    /// Where sources are looked at again, should one change while it is read.
+    pub source: Option<&'a dyn Source>,
     /// Says that all that is recorded, as far as the catalog knows now, is published.
     pub mark_published: &'a dyn Fn() -> Result<(), TableStoreError>,
 }
@@ -112,7 +117,7 @@ struct Pending {
 
 struct Build<'a> {
     backends: Backends<'a>,
-    sources: &'a Identified,
+    sources: Cow<'a, Identified>,
     scope: &'a Scope,
     options: &'a BuildOptions,
     ledger: Ledger,
@@ -127,6 +132,7 @@ struct Build<'a> {
     /// Committed together, then settled.
     pending: Vec<Pending>,
     others: Others,
+    again: Again,
     /// What is asked for, without doing anything again that was done meanwhile.
     unforced: Scope,
     counts: Counts,
@@ -164,7 +170,7 @@ pub fn materialize<'a>(
     unforced.force = false;
     let mut build = Build {
         backends,
-        sources,
+        sources: Cow::Borrowed(sources),
         scope,
         options,
         ledger,
@@ -176,6 +182,7 @@ pub fn materialize<'a>(
         running: BTreeMap::new(),
         pending: Vec::new(),
         others: Others::new(),
+        again: Again::default(),
         unforced,
         counts: Counts::default(),
         only_transient: true,
@@ -297,7 +304,11 @@ impl<'a> Build<'a> {
     /// Judges steps whose inputs are settled and submits the stale ones, until the executor has its hands full.
     fn start_ready(&mut self, sender: &Sender<StepOutcome>) -> Result<bool, EngineError> {
         let mut progressed = false;
-        for at in self.due() {
+        let again = self.again.due();
+        if !again.is_empty() {
+            self.look_at_sources_again()?;
+        }
+        for at in self.due().into_iter().chain(again) {
             self.begin_step(at, sender, true)?;
         }
         while self.running.len() < self.backends.executor.width() && self.pending.len() < 64 {
@@ -372,7 +383,9 @@ impl<'a> Build<'a> {
         let has_moved = own.any(|from| self.moved.contains(&from))
             || !over_all.is_empty() && self.moved.iter().any(|moved| over_all.contains(&moved.asset));
         match self.plan.get(step).filter(|planned| planned.ready.is_some()) {
-            Some(planned) if !has_moved && !self.has_arrived(step) => Some(planned.clone()),
+            Some(planned) if !has_moved && !self.has_arrived(step) && !self.again.has_failed(step) => {
+                Some(planned.clone())
+            }
             _ => self.judge(step),
         }
     }
@@ -384,7 +397,7 @@ impl<'a> Build<'a> {
         let world = World {
             graph,
             ledger: &self.ledger,
-            sources: self.sources,
+            sources: &self.sources,
             records: self.backends.catalog,
             tables: self.backends.tables,
         };
@@ -397,21 +410,6 @@ impl<'a> Build<'a> {
         let inputs = lookup.all(asset, &step.partition);
         let scope = if self.has_arrived(step) { &self.unforced } else { self.scope };
         Some(plan::assess(&world, asset, step.clone(), inputs, scope))
-    }
-
-    fn reuse(&mut self, at: Index, step: Step, mut ready: Ready, because: Vec<Reason>, held: Held) {
-        let Some(older) = ready.older.take() else { return };
-        let now = now_us();
-        let span = Span { start_us: now, end_us: now, worker: "main".to_owned() };
-        let reason = because.first().cloned();
-        let mut record = self.record(&step, ready, because, span);
-        record.reuses = Some(older.id());
-        record.outputs.clone_from(&older.outputs);
-        record.checks.clone_from(&older.checks);
-        let mut event = told(&record, Outcome::Reused);
-        event.reason = reason;
-        std::mem::swap(&mut event.computed, &mut event.reused);
-        self.pending.push(Pending { at, entry: Entry::Step(Box::new(record)), event, held });
     }
 
     /// Takes what workers have brought; waits for something where there is nothing else to do.
@@ -441,6 +439,7 @@ impl<'a> Build<'a> {
             Ok(product) => {
                 product.warnings.into_iter().for_each(|warning| (self.events)(Event::Warning(warning)));
                 let reason = because.first().cloned();
+                let because = because.into_iter().chain(self.again.because(&step)).collect();
                 let mut record = self.record(&step, ready, because, span);
                 record.outputs = product.outputs;
                 record.checks = product.checks;
@@ -453,14 +452,16 @@ impl<'a> Build<'a> {
                 self.pending.push(Pending { at, entry: Entry::Step(Box::new(record)), event, held });
             }
             Err(reason) => {
-                self.only_transient &= is_transient(&reason);
-                let mut event = event(&step, Outcome::Failed);
-                event.reason = Some(reason.clone());
-                event.seconds = Some(span.seconds());
                 let after_generation = self.ledger.tip(&step).map_or(0, |tip| tip.generation());
-                let build = self.options.id.clone();
-                let fingerprint = ready.fingerprint;
+                let (build, fingerprint, seconds) = (self.options.id.clone(), ready.fingerprint, span.seconds());
                 let attempt = AttemptRecord { step, fingerprint, after_generation, reason, span, build };
+                if self.put_off(at, &attempt) {
+                    return;
+                }
+                self.only_transient &= is_transient(&attempt.reason);
+                let mut event = event(&attempt.step, Outcome::Failed);
+                event.reason = Some(attempt.reason.clone());
+                event.seconds = Some(seconds);
                 self.pending.push(Pending { at, entry: Entry::Attempt(attempt), event, held });
             }
         }
@@ -468,6 +469,7 @@ impl<'a> Build<'a> {
 
     /// Commits what is pending, publishes it, tells it, and lets its readers go.
     fn land(&mut self) -> Result<(), EngineError> {
+        self.record_put_off()?;
         if self.pending.is_empty() {
             return Ok(());
         }

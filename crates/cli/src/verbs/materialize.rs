@@ -151,6 +151,7 @@ fn build(
         tables: tables.as_ref(),
         executor: &pool,
         packer: packer.as_ref(),
+        source: Some(project.source()),
         mark_published: &|| store.mark_published(),
     };
     let mut tally = Tally::default();

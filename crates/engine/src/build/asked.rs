@@ -1,11 +1,15 @@
-//! What a worker is told about a step, and the record that its answer becomes part of.
+//! What a worker is told about a step, and the record that its answer becomes part of; or the record of an older answer.
 
-use super::Build;
+use super::{Build, Pending};
 use crate::parts;
 use crate::plan::{PlannedPart, Ready};
+use crate::pool::now_us;
 use crate::request;
+use crate::schedule::Index;
+use crate::told::told;
+use assets_core::catalog::Held;
 use assets_core::executor::StepRequest;
-use assets_core::record::{Span, StepRecord};
+use assets_core::record::{Entry, Outcome, Span, StepRecord};
 use assets_core::{Reason, Step};
 
 impl Build<'_> {
@@ -32,5 +36,21 @@ impl Build<'_> {
             span,
             build: self.options.id.clone(),
         }
+    }
+
+    /// Takes an older record's tables as they are.
+    pub(super) fn reuse(&mut self, at: Index, step: Step, mut ready: Ready, because: Vec<Reason>, held: Held) {
+        let Some(older) = ready.older.take() else { return };
+        let now = now_us();
+        let span = Span { start_us: now, end_us: now, worker: "main".to_owned() };
+        let reason = because.first().cloned();
+        let mut record = self.record(&step, ready, because, span);
+        record.reuses = Some(older.id());
+        record.outputs.clone_from(&older.outputs);
+        record.checks.clone_from(&older.checks);
+        let mut event = told(&record, Outcome::Reused);
+        event.reason = reason;
+        std::mem::swap(&mut event.computed, &mut event.reused);
+        self.pending.push(Pending { at, entry: Entry::Step(Box::new(record)), event, held });
     }
 }

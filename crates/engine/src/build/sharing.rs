@@ -141,14 +141,17 @@ impl Build<'_> {
         self.others.aside.drain(..).map(|(at, _)| at).collect()
     }
 
-    /// Takes every step that is put aside, to give it up.
+    /// Takes every step that is put aside or off, to give it up.
     pub(super) fn give_up_aside(&mut self) -> Vec<Index> {
-        self.others.aside.drain(..).map(|(at, _)| at).collect()
+        self.others.aside.drain(..).map(|(at, _)| at).chain(self.again.give_up()).collect()
     }
 
     /// Where nothing is left but what others make: waits a little, and says for whom. False where this build was told
     /// not to wait.
     pub(super) fn idle(&mut self, progressed: bool) -> bool {
+        if !progressed && self.running.is_empty() && self.others.aside.is_empty() {
+            self.again.sleep();
+        }
         if progressed || !self.running.is_empty() || self.others.aside.is_empty() {
             (self.others.idle_since, self.others.pause) = (None, FIRST_PAUSE);
             return true;

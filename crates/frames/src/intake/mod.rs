@@ -32,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use vanished::{Lost, Seen};
 
 /// A file, read and cut.
@@ -98,6 +99,12 @@ fn is_of(slice: &SliceRecord, step: &Step) -> bool {
     slice.asset == step.asset && slice.partition == step.partition
 }
 
+/// How often a file that changes is read before it is left to the next build.
+const READINGS_MOST: usize = 3;
+/// Who writes a file may be done with it after that.
+const PAUSE: Duration = Duration::from_millis(200);
+const CHANGED: &str = "source_changed_while_reading";
+
 /// Memory of a row that is held: its cells, and the texts that repeat in them.
 pub const ROW_BYTES: u64 = 160;
 
@@ -155,8 +162,22 @@ impl Intake {
         Fingerprint(hasher.finish())
     }
 
-    /// The record of a file: the known one where its stat says so, else read again.
+    /// The record of a file: the known one where its stat says so, else read; again where it changed meanwhile.
     fn examine(&self, file: &Listed, known: Option<&SourceRecord>, rehash: bool) -> SourceRecord {
+        let look = || self.look(file, known, rehash);
+        let has_changed = |record: &SourceRecord| record.problem.as_ref().is_some_and(|p| p.code == CHANGED);
+        let mut record = look();
+        for _ in 1..READINGS_MOST {
+            if !has_changed(&record) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            record = look();
+        }
+        record
+    }
+
+    fn look(&self, file: &Listed, known: Option<&SourceRecord>, rehash: bool) -> SourceRecord {
         let reading = self.readings(file);
         let stat = match fs::metadata(&file.path) {
             Ok(metadata) if metadata.is_file() => stat_of(&metadata),
@@ -399,7 +420,7 @@ fn width() -> usize {
 
 fn changed(name: &str) -> Reason {
     let message = format!("{name} changed while it was read: run the command again");
-    Reason::new("source_changed_while_reading", message).with("path", name)
+    Reason::new(CHANGED, message).with("path", name)
 }
 
 /// A source that can't be read, and why.
