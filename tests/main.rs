@@ -16,6 +16,7 @@ mod inside;
 mod kernels;
 mod kills;
 mod numbers;
+mod one_run;
 mod over_all;
 mod pipeline;
 mod plan;
