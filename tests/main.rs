@@ -18,6 +18,7 @@ mod kernels;
 mod kills;
 mod memory;
 mod numbers;
+mod one_run;
 mod over_all;
 mod pipeline;
 mod plan;

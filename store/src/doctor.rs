@@ -4,6 +4,7 @@
 use crate::journal;
 use crate::lock;
 use crate::ranges::{self, Mode, Place};
+use crate::tips::Tips;
 use nix::sys::statvfs::{Statvfs, statvfs};
 use nix::unistd::{AccessFlags, access};
 use std::fs::{self, File};
@@ -65,6 +66,7 @@ pub fn examine(root: &Path) -> Vec<Finding> {
     findings.push(clock(root));
     if is_there {
         findings.push(index(root));
+        findings.push(tips(root));
         findings.push(at_work(root));
     }
     findings
@@ -232,6 +234,16 @@ fn index(root: &Path) -> Finding {
         Some("open") if lock::writer(root).is_some() => ok("index", "a build has it open"),
         Some("open") => ok("index", "a killed process had it open: the next build looks after it"),
         _ => ok("index", "there is none: the next build makes it from the journal"),
+    }
+}
+
+fn tips(root: &Path) -> Finding {
+    if Tips::open(root).is_some() {
+        ok("tips", "the snapshot of what is true now can be used")
+    } else if root.join("tips").exists() {
+        ok("tips", "the snapshot of what is true now is outdated: the journal is read, and a build replaces it")
+    } else {
+        ok("tips", "there is no snapshot of what is true now: the journal is read")
     }
 }
 

@@ -3,6 +3,7 @@
 //! Not here: what is in tables, and what is published of them.
 
 use crate::error::{StoreError, reading};
+use crate::fold::{self, Look};
 use crate::journal::{self, Stretch, Torn};
 use crate::objects::FolderTables;
 use crate::reader::Reader;
@@ -46,6 +47,7 @@ pub(crate) fn examine(root: &Path) -> Result<Examined, StoreError> {
         let reason = about(Reason::new("catalog_untrusted", message), &catalog);
         examined.findings.push(Finding::note(reason).repaired("folds the journal again"));
     }
+    examined.findings.extend(snapshot(root));
     examine_objects(root, &needed, &mut examined)?;
     Ok(examined)
 }
@@ -64,6 +66,23 @@ fn format(root: &Path) -> Result<Option<Finding>, StoreError> {
     }
     let message = format!("{} does not say that this is a store of this version", path.display());
     Ok(Some(Finding::problem(about(Reason::new("store_format", message), &path)).repaired("writes it again")))
+}
+
+/// The snapshot of tips against the journal. What can't be read of that is told by itself.
+fn snapshot(root: &Path) -> Option<Finding> {
+    let path = root.join("tips");
+    match fold::look(root).ok()? {
+        Look::Nothing | Look::Sound => None,
+        Look::Unused => {
+            let message =
+                format!("{} is damaged or outdated: nothing reads it, and the next build replaces it", path.display());
+            Some(Finding::note(about(Reason::new("tips_unused", message), &path)).repaired("removes it"))
+        }
+        Look::Wrong => {
+            let message = format!("{} does not say what the journal says", path.display());
+            Some(Finding::problem(about(Reason::new("tips_wrong", message), &path)).repaired("removes it"))
+        }
+    }
 }
 
 /// Whether the journal held more when tables were published last: a segment that was cut between two frames, or deleted,

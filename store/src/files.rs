@@ -142,8 +142,17 @@ pub(crate) fn link(from: &Path, to: &Path) -> io::Result<()> {
 /// Replaces a file at once and durably: a reader sees the old bytes or the new ones. `temp` is a free name on the
 /// same file system.
 pub(crate) fn replace(target: &Path, temp: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    replace_with(target, temp, &mut |file| file.write_all(bytes))
+}
+
+/// The same with bytes that are written piece by piece.
+pub(crate) fn replace_with(
+    target: &Path,
+    temp: &Path,
+    write: &mut dyn FnMut(&mut Output) -> io::Result<()>,
+) -> Result<(), StoreError> {
     let mut file = Output::emptied(temp).map_err(writing(temp))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(writing(temp))?;
+    write(&mut file).and_then(|()| file.sync_all()).map_err(writing(temp))?;
     rename(temp, target)?;
     sync_folder(folder_of(target))
 }

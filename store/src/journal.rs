@@ -14,6 +14,7 @@ use crate::ranges::{self, Mode};
 use crate::search;
 use crate::tail::ALIVE;
 use assets_core::record::Entry;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -26,7 +27,7 @@ pub(crate) const FRAME_HEADER_BYTES: u64 = 8;
 pub(crate) const MAX_FRAME_BYTES: u64 = 256 << 20;
 
 /// What a stretch of a segment that can't be read looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stretch {
     /// Its end, written only in part: what a killed process leaves. Nothing that was acknowledged is in it.
     Unfinished,
@@ -37,7 +38,7 @@ pub enum Stretch {
 }
 
 /// A stretch of a segment that can't be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Torn {
     /// The segment's file name.
     pub segment: String,
@@ -51,7 +52,7 @@ pub struct Torn {
 
 /// How far a segment is read: where its last good frame ends, and a checksum over those of all its good frames (0
 /// before the first).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct End {
     pub(crate) offset: u64,
     pub(crate) crc: u32,
@@ -311,6 +312,11 @@ impl Appender {
     /// How far each segment is whole.
     pub(crate) fn ends(&self) -> &Ends {
         &self.ends
+    }
+
+    /// Writes no more to its segment: it is final from now on.
+    pub(crate) fn close(&mut self) {
+        self.open = None;
     }
 
     /// Appends a batch; when this returns, it is on disk. On failure nothing of it is read ever again.

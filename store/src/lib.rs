@@ -2,7 +2,7 @@
 //! are published of them. Implements core's seams `Records`, `Catalog`, `TableStore` and `Logs`.
 //!
 //! Not here: what a table is, what is stale, what is made when. Formats on disk: `format` (this file), `journal`,
-//! `codec`, `trust` (of the index); each has a version that is checked on open.
+//! `codec`, `tips`, `trust` (of the index); each has a version that is checked on open.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -15,6 +15,7 @@ mod examine;
 #[doc(hidden)]
 pub mod faults;
 mod files;
+mod fold;
 pub mod gc;
 mod index;
 mod journal;
@@ -29,6 +30,7 @@ mod search;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod tips;
 mod trust;
 mod writer;
 
@@ -96,7 +98,8 @@ impl Store {
 
 /// What stands at the top of a store is its own: a link would lead its writes elsewhere, and its removals.
 fn check_links(root: &Path) -> Result<(), StoreError> {
-    let own = ["journal", "journal/lock", "journal/claims", "catalog", "objects", "tables", "logs", "tmp", "format"];
+    let own =
+        ["journal", "journal/lock", "journal/claims", "catalog", "objects", "tables", "logs", "tmp", "format", "tips"];
     let mut paths = own.iter().map(|name| root.join(name));
     match paths.find(|path| std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())) {
         Some(path) => Err(StoreError::Link { path }),

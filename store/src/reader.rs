@@ -1,12 +1,15 @@
 //! Reading without writing anything: beside a build, on a read-only store, for other users, and where there is no
-//! store yet. Everything is answered from the journal; the index belongs to whichever writer has it open.
+//! store yet. What is now is answered from the snapshot of tips and the journal behind it, what was from the journal; the
+//! index belongs to whichever writer has it open.
 
 use crate::error::StoreError;
+use crate::fold;
 use crate::journal::{self, Torn};
 use crate::lock;
 use crate::objects::FolderTables;
 use crate::tail::Tail;
 use assets_core::catalog::{CatalogError, Past, Records};
+use assets_core::excerpt::Runs;
 use assets_core::hash::{Fingerprint, ObjectId, RecordId};
 use assets_core::key::Step;
 use assets_core::ledger::Ledger;
@@ -60,7 +63,7 @@ impl Reader {
 
     /// Names the journal as it is now, as `Writer::position` does.
     pub fn position(&self) -> Result<String, StoreError> {
-        Ok(journal::position(&journal::read(&self.root.join("journal"), &mut |_| ())?.0))
+        Ok(journal::position(fold::part(&self.root, &Runs::default())?.tail.ends()))
     }
 
     /// The position up to which everything is published, if that is known.
@@ -143,9 +146,11 @@ pub(crate) fn step_and_build(entry: &Entry) -> Option<(&Step, &str)> {
 
 impl Records for Reader {
     fn ledger(&self) -> Result<Ledger, CatalogError> {
-        let mut ledger = Ledger::default();
-        self.scan(|entry| ledger.apply(entry))?;
-        Ok(ledger)
+        Ok(fold::all(&self.root)?.ledger)
+    }
+
+    fn ledger_of(&self, runs: &Runs) -> Result<Ledger, CatalogError> {
+        Ok(fold::part(&self.root, runs)?.ledger)
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {

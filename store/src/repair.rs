@@ -20,8 +20,9 @@ pub(crate) fn repair(root: &Path, lock: Arc<WriterLock>) -> Result<Vec<Reason>, 
     for name in journal::segments(&root.join("journal"))? {
         done.extend(repair_segment(root, &name)?);
     }
-    // It speaks of the journal as it was before.
+    // These speak of the journal as it was before.
     files::remove_if_there(&root.join("tables/.published"))?;
+    files::remove_if_there(&root.join("tips"))?;
     let catalog = root.join("catalog");
     if catalog.exists() {
         trust::remove(&catalog)?;

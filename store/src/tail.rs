@@ -46,6 +46,18 @@ impl Tail {
         }
     }
 
+    /// Behind final segments that are read already, as far as they can be.
+    pub(crate) fn after(folder: &Path, ends: Ends, torn: Vec<Torn>) -> Self {
+        let mut tail = Self { ends, ..Self::new(folder) };
+        torn.into_iter().for_each(|torn| tail.torn.entry(torn.segment.clone()).or_default().push(torn));
+        tail
+    }
+
+    /// Whether every segment that was read is final.
+    pub(crate) fn is_final(&self) -> bool {
+        self.live.is_empty()
+    }
+
     /// How far each segment is read.
     pub(crate) fn ends(&self) -> &Ends {
         &self.ends

@@ -4,8 +4,9 @@
 use crate::claims::{Claims, Taken};
 use crate::error::{StoreError, writing};
 use crate::files;
+use crate::fold;
 use crate::index::Index;
-use crate::journal::{self, Appender, Torn};
+use crate::journal::{self, Appender, Ends, Torn};
 use crate::lock::WriterLock;
 use crate::objects::FolderTables;
 use crate::reader::Reader;
@@ -36,6 +37,8 @@ pub struct Writer {
     journal: Reader,
     tables: FolderTables,
     torn: Vec<Torn>,
+    /// The snapshot of tips that was there: its size, and how far it had read the journal.
+    snapshot: (u64, Ends),
 }
 
 /// The journal as this process writes it, and as it follows what others write.
@@ -44,6 +47,8 @@ struct Journaling {
     tail: Tail,
     /// What others committed and nobody has asked for yet.
     news: Vec<Entry>,
+    /// Whether others have committed anything: then the order in which this process met it is its own.
+    followed: bool,
 }
 
 /// Entries without which a question would have to wait noticeably.
@@ -70,31 +75,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Writer {
     pub(crate) fn open(root: &Path, lock: Arc<WriterLock>) -> Result<Self, StoreError> {
-        let mut ledger = Ledger::default();
-        let folder = root.join("journal");
-        let mut tail = Tail::new(&folder);
-        tail.advance(&|_| false, &mut |_, entries, _| entries.into_iter().for_each(|entry| ledger.apply(entry)))?;
-        let (torn, appender) = (tail.torn(), Appender::new(&folder, tail.ends().clone()));
+        let fold::Folded { ledger, tail, snapshot } = fold::all(root)?;
+        let (torn, appender) = (tail.torn(), Appender::new(&root.join("journal"), tail.ends().clone()));
         Ok(Self {
             root: root.to_owned(),
             index: Mutex::new(Slot::Unopened),
             unfolded: AtomicUsize::new(0),
-            journaling: Mutex::new(Journaling { appender, tail, news: Vec::new() }),
+            journaling: Mutex::new(Journaling { appender, tail, news: Vec::new(), followed: false }),
             ledger: RwLock::new(ledger),
             claims: Claims::open(root)?,
             journal: Reader::of_writer(root),
             tables: FolderTables::to_write(root, lock),
             torn,
+            snapshot,
         })
     }
 
     /// Folds in what other processes have committed.
     fn follow(&self, journaling: &mut Journaling) -> Result<(), StoreError> {
-        let Journaling { appender, tail, news } = journaling;
+        let Journaling { appender, tail, news, followed } = journaling;
         let mut frames = Vec::new();
         let own = |name: &str| appender.is_own(name);
         tail.advance(&own, &mut |name, entries, end| frames.push((name.to_owned(), entries, end)))?;
         for (segment, entries, end) in frames {
+            *followed = true;
             appender.note(&segment, end);
             self.unfolded.fetch_add(entries.len(), Ordering::Relaxed);
             let mut ledger = self.ledger.write().unwrap_or_else(PoisonError::into_inner);
@@ -138,6 +142,19 @@ impl Writer {
         let temp = self.root.join(format!("tmp/published-{}.tmp", std::process::id()));
         files::create_folder(&self.root.join("tmp"))?;
         files::replace(&self.journal.mark(), &temp, format!("{position}\n").as_bytes())
+    }
+
+    /// Leaves a snapshot of all tips, from which the next question is answered without reading the journal. The segment
+    /// that this handle writes ends here. False where another process writes: then it is for whoever is last.
+    ///
+    /// # Errors
+    /// What can't be read or written. The store is none the worse.
+    pub fn leave_tips(&self) -> Result<bool, StoreError> {
+        let mut journaling = lock(&self.journaling);
+        journaling.appender.close();
+        let Journaling { appender, tail, followed, .. } = &*journaling;
+        let ledger = self.ledger.read().unwrap_or_else(PoisonError::into_inner);
+        fold::leave(&self.root, (!followed).then(|| (&*ledger, tail, appender.ends())))
     }
 
     /// The index with all that is committed, opened if need be; `None` where it is out of order.
@@ -228,6 +245,10 @@ impl Drop for Writer {
         let steps = all.unwrap_or_else(PoisonError::into_inner).steps().len();
         if unfolded >= FOLD_AT_CLOSE || unfolded * FOLD_SHARE > steps {
             self.index();
+        }
+        if fold::is_outdated(&self.snapshot, lock(&self.journaling).appender.ends()) {
+            // Without it the journal is read.
+            let _ = self.leave_tips();
         }
     }
 }

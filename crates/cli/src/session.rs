@@ -8,10 +8,11 @@ use assets_core::ledger::Ledger;
 use assets_core::record::SliceRef;
 use assets_core::select;
 use assets_core::source::Identified;
-use assets_core::{AssetName, Partition, Reason, Step};
+use assets_core::{AssetName, Mapping, Partition, Reason, Step};
 use assets_engine::plan::{Plan, all_partitions};
 use assets_engine::scope::resolve_run;
 use assets_engine::{Scope, ScopeError, World, gone};
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -24,8 +25,12 @@ pub(crate) fn open_options(global: &Global) -> OpenOptions {
 pub(crate) struct Session {
     pub(crate) project: Box<dyn Project>,
     pub(crate) reader: Arc<dyn ReadStore>,
+    /// What is recorded: of everything, or of the runs that are asked about.
     pub(crate) ledger: Ledger,
     pub(crate) sources: Identified,
+    /// What is recorded of everything, where it was needed after all.
+    whole: OnceCell<Ledger>,
+    is_part: bool,
 }
 
 impl Session {
@@ -42,12 +47,97 @@ impl Session {
         Ok(())
     }
 
+    /// The same for a question about these assets and runs: where it can be answered from what is recorded of those
+    /// runs alone, nothing else is read.
+    pub(crate) fn open_for(
+        app: &dyn App,
+        global: &Global,
+        select: &[String],
+        runs: &[String],
+    ) -> Result<Self, Failure> {
+        let mut session = Self::unread(app, global)?;
+        if session.is_about_few(select, runs) {
+            session.take_part(runs)?;
+            session.identify(global.rehash)?;
+            // How many runs a source had that is gone is a question about all of them.
+            let vanished = session.sources.warnings.iter().any(|warning| warning.code == "source_vanished");
+            if !vanished && session.knows(runs) {
+                return Ok(session);
+            }
+        }
+        session.take_all()?;
+        session.identify(global.rehash)?;
+        Ok(session)
+    }
+
+    /// The same without looking at the sources.
+    pub(crate) fn recorded_for(
+        app: &dyn App,
+        global: &Global,
+        select: &[String],
+        runs: &[String],
+    ) -> Result<Self, Failure> {
+        let mut session = Self::unread(app, global)?;
+        if session.is_about_few(select, runs) {
+            session.take_part(runs)?;
+            if session.knows(runs) {
+                return Ok(session);
+            }
+        }
+        session.take_all()?;
+        Ok(session)
+    }
+
     /// The same without looking at the sources.
     pub(crate) fn recorded(app: &dyn App, global: &Global) -> Result<Self, Failure> {
+        let mut session = Self::unread(app, global)?;
+        session.take_all()?;
+        Ok(session)
+    }
+
+    fn unread(app: &dyn App, global: &Global) -> Result<Self, Failure> {
         let project = app.open(&open_options(global))?;
         let reader: Arc<dyn ReadStore> = Arc::from(project.reader()?);
-        let ledger = reader.records().ledger()?;
-        Ok(Self { project, reader, ledger, sources: Identified::default() })
+        let (ledger, sources) = (Ledger::default(), Identified::default());
+        Ok(Self { project, reader, ledger, sources, whole: OnceCell::new(), is_part: false })
+    }
+
+    fn take_all(&mut self) -> Result<(), Failure> {
+        (self.ledger, self.is_part) = (self.reader.records().ledger()?, false);
+        Ok(())
+    }
+
+    fn take_part(&mut self, runs: &[String]) -> Result<(), Failure> {
+        (self.ledger, self.is_part) = (self.reader.records().ledger_of(&runs.iter().cloned().collect())?, true);
+        Ok(())
+    }
+
+    /// What is recorded of everything. Where that can't be read a second time, it is what was read first.
+    pub(crate) fn whole_ledger(&self) -> &Ledger {
+        if !self.is_part {
+            return &self.ledger;
+        }
+        self.whole.get_or_init(|| self.reader.records().ledger().unwrap_or_else(|_| self.ledger.clone()))
+    }
+
+    /// Whether these runs could be all that counts: each named as a whole, cut as all others are, and nothing asked for
+    /// that is over all runs, or that depends on states.
+    fn is_about_few(&self, select: &[String], runs: &[String]) -> bool {
+        let graph = self.project.graph();
+        let cut: BTreeSet<&Vec<String>> =
+            graph.assets().map(|asset| &asset.dimensions).filter(|dimensions| !dimensions.is_empty()).collect();
+        let Ok(scope) = Scope::new(graph, select, false) else { return false };
+        let is_over_all = |name: &AssetName| {
+            let inputs = graph.asset(name.as_str()).into_iter().flat_map(|asset| &asset.inputs);
+            inputs.clone().any(|input| input.mapping == Mapping::All)
+        };
+        !runs.is_empty() && cut.len() == 1 && !scope.needs_states() && !scope.assets.iter().any(is_over_all)
+    }
+
+    /// Whether each of these runs is known by exactly that name: then no other run can be meant.
+    fn knows(&self, runs: &[String]) -> bool {
+        let known: Vec<String> = all_partitions(&self.world()).iter().filter_map(Partition::run).collect();
+        runs.iter().all(|run| known.iter().filter(|known| *known == run).count() == 1)
     }
 
     /// The same with the steps that are asked for; states are known only of what the sources deliver, so for them, and

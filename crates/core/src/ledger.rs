@@ -5,11 +5,12 @@
 use crate::hash::RecordId;
 use crate::key::{AssetName, Partition, Step};
 use crate::record::{AttemptRecord, BuildEnd, BuildRecord, Entry, SourceRecord, StepRecord};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// What is known of one step.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tip {
     /// The newest record, with its id.
     pub made: Option<(RecordId, Arc<StepRecord>)>,
@@ -45,6 +46,16 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// What was folded before, put together again.
+    pub fn of(
+        tips: impl IntoIterator<Item = (Step, Tip)>,
+        sources: impl IntoIterator<Item = SourceRecord>,
+        builds: Vec<(BuildRecord, Option<BuildEnd>)>,
+    ) -> Self {
+        let sources = sources.into_iter().map(|source| (source.path.clone(), source));
+        Self { tips: tips.into_iter().collect(), sources: sources.collect(), builds }
+    }
+
     /// Folds one entry in. Older generations never displace newer ones, so the order of entries does not matter for
     /// steps written by different processes.
     pub fn apply(&mut self, entry: Entry) {

@@ -11,7 +11,7 @@ use assets_engine::inspect::{self, Problem, ProblemKind};
 use serde_json::{Map, Value, json};
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -> Result<u8, Failure> {
-    let session = Session::open(app, global)?;
+    let session = Session::open_for(app, global, &args.select, &args.runs)?;
     let scope = session.scope(args)?;
     let plan = session.plan(&scope);
     let problems = inspect::problems(&session.world(), &plan);

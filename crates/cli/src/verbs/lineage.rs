@@ -39,7 +39,9 @@ struct Lineage<'a> {
 }
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &LineageArgs) -> Result<u8, Failure> {
-    let session = Session::open(app, global)?;
+    let run: Vec<String> = args.step.run.iter().cloned().collect();
+    let name = args.step.asset.split_once('.').map_or(args.step.asset.as_str(), |(output, _)| output);
+    let session = Session::open_for(app, global, &[format!("+{name}+")], &run)?;
     let graph = session.project.graph();
     let format = if out.json { GraphFormat::Json } else { args.format };
     if let Some((output, column)) = args.step.asset.split_once('.') {

@@ -17,7 +17,7 @@ use console::Term;
 use std::io::IsTerminal;
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ShowArgs) -> Result<u8, Failure> {
-    let session = Session::recorded(app, global)?;
+    let session = Session::recorded_for(app, global, std::slice::from_ref(&args.asset), &args.runs)?;
     let graph = session.project.graph();
     let select = vec![select::resolve(graph, &args.asset)?.to_string()];
     let scope = session.scope(&ScopeArgs { select, runs: args.runs.clone() })?;

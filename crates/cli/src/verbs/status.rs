@@ -18,7 +18,7 @@ const ALL_ROWS: usize = 40;
 type Rows<'a> = BTreeMap<&'a Partition, BTreeMap<&'a AssetName, &'a PlannedStep>>;
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -> Result<u8, Failure> {
-    let session = Session::open(app, global)?;
+    let session = Session::open_for(app, global, &args.select, &args.runs)?;
     let scope = session.scope(args)?;
     let plan = session.plan(&scope);
     let mut rows: Rows<'_> = BTreeMap::new();

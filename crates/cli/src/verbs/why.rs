@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &StepArgs) -> Result<u8, Failure> {
-    let session = Session::open(app, global)?;
+    let run: Vec<String> = args.run.iter().cloned().collect();
+    let session = Session::open_for(app, global, std::slice::from_ref(&args.asset), &run)?;
     let (step, scope) = match session.step(&args.asset, args.run.as_deref()) {
         Err(failure) if failure.reason.code == RUN_GONE => {
             let step = session.recorded_step(&args.asset, args.run.as_deref())?;

@@ -95,9 +95,11 @@ impl<'a> Estimate<'a> {
         for planned in plan.steps.iter().filter(|planned| computes(planned.verdict.state)) {
             let name = &planned.step.asset;
             let Some(asset) = session.project.graph().asset(name.as_str()) else { continue };
-            let known = known.entry(name).or_insert_with(|| Known::of(session, asset));
             let newest = session.ledger.newest(&planned.step).filter(|record| !record.is_gone());
-            let (cost, column) = known.cost(asset, planned, newest);
+            // What its own record tells says more than those of all others, which need not be looked at then.
+            let (cost, column) = own_cost(asset, planned, newest).unwrap_or_else(|| {
+                known.entry(name).or_insert_with(|| Known::of(session, asset)).cost(asset, planned, newest)
+            });
             estimate.steps.insert(&planned.step, cost);
             estimate.columns.insert(&planned.step, column);
         }
@@ -169,6 +171,16 @@ fn kind(asset: &AssetDecl, record: &StepRecord) -> Kind {
     if share < 0.5 { Kind::Copied(share) } else { Kind::Between }
 }
 
+/// What a step costs, and what one computed column of it does, where its newest record made all of it and so will the
+/// next one.
+fn own_cost(asset: &AssetDecl, planned: &PlannedStep, newest: Option<&Arc<StepRecord>>) -> Option<(Cost, Cost)> {
+    let is_whole = !asset.by_column || planned.parts.is_empty();
+    let record = newest.filter(|record| is_whole && record.reuses.is_none())?;
+    let cost = matches!(kind(asset, record), Kind::Whole)
+        .then(|| Cost::known(record.span.seconds(), grown(planned, record)))?;
+    Some((cost, cost))
+}
+
 /// What is recorded of one asset.
 struct Known {
     /// Seconds of a step of which everything is computed.
@@ -183,7 +195,7 @@ impl Known {
     fn of(session: &Session, asset: &AssetDecl) -> Self {
         let (mut whole, mut between, mut copied, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut copiers: Vec<&Step> = Vec::new();
-        for (step, tip) in session.ledger.steps().filter(|(step, _)| step.asset == asset.name) {
+        for (step, tip) in session.whole_ledger().steps().filter(|(step, _)| step.asset == asset.name) {
             let Some(record) = tip.record().filter(|record| !record.is_gone()) else { continue };
             bytes.push(size(record));
             // One that took over an older table took no time.

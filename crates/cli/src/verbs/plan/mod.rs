@@ -42,7 +42,7 @@ pub(crate) fn dry_run(app: &dyn App, out: &Out, global: &Global, asked: &Materia
 }
 
 fn tell(app: &dyn App, out: &Out, global: &Global, asked: &MaterializeArgs, how: &PlanArgs) -> Result<u8, Failure> {
-    let session = Session::open(app, global)?;
+    let session = Session::open_for(app, global, &asked.scope.select, &asked.scope.runs)?;
     let mut scope = session.scope(&asked.scope)?;
     if asked.only {
         scope.assets.clone_from(&scope.selected);

@@ -1,0 +1,345 @@
+//! What is true now: the newest snapshot of all tips, and on it whatever the journal holds behind it. Without a snapshot
+//! that can be used it is the whole journal: the same, later.
+
+use crate::error::StoreError;
+use crate::journal::{self, Ends};
+use crate::tail::Tail;
+use crate::tips::{self, Tips};
+use assets_core::excerpt::Runs;
+use assets_core::ledger::Ledger;
+use assets_core::record::Entry;
+use std::path::Path;
+
+/// Bytes of the journal behind a snapshot that nobody minds reading.
+const LITTLE_BYTES: u64 = 128 << 10;
+/// Bytes behind it that are too many, however large it is itself.
+const MUCH_BYTES: u64 = 4 << 20;
+/// Below that a snapshot is worth writing again when it has grown by this share.
+const GROWTH: u64 = 8;
+
+/// What is folded, and how far the journal was read for it.
+pub(crate) struct Folded {
+    pub(crate) ledger: Ledger,
+    pub(crate) tail: Tail,
+    /// The size of the snapshot that was used, and how far that had read the journal.
+    pub(crate) snapshot: (u64, Ends),
+}
+
+/// All that is true now.
+pub(crate) fn all(root: &Path) -> Result<Folded, StoreError> {
+    fold(root, None)
+}
+
+/// The same of some runs.
+pub(crate) fn part(root: &Path, runs: &Runs) -> Result<Folded, StoreError> {
+    fold(root, Some(runs))
+}
+
+fn fold(root: &Path, runs: Option<&Runs>) -> Result<Folded, StoreError> {
+    if let Some(tips) = Tips::open(root)
+        && let Ok(ledger) = runs.map_or_else(|| tips.all(), |runs| tips.part(runs))
+    {
+        let tail = Tail::after(&root.join("journal"), tips.ends(), tips.torn());
+        let mut folded = Folded { ledger, tail, snapshot: (tips.bytes(), tips.ends()) };
+        folded.advance(runs)?;
+        // A segment that comes before others of the snapshot, or is gone since, is none of what it was folded from.
+        let last = tips.ends().into_keys().next_back();
+        let follow = folded.tail.ends().keys().filter(|name| !folded.snapshot.1.contains_key(*name));
+        if !folded.tail.has_shrunk() && follow.min().is_none_or(|first| last.is_none_or(|last| *first > last)) {
+            return Ok(folded);
+        }
+    }
+    let (tail, snapshot) = (Tail::new(&root.join("journal")), (0, Ends::new()));
+    let mut folded = Folded { ledger: Ledger::default(), tail, snapshot };
+    folded.advance(runs)?;
+    Ok(folded)
+}
+
+impl Folded {
+    fn advance(&mut self, runs: Option<&Runs>) -> Result<(), StoreError> {
+        let Self { ledger, tail, .. } = self;
+        tail.advance(&|_| false, &mut |_, entries, _| {
+            for entry in entries {
+                if let Some(entry) = match runs {
+                    Some(runs) => runs.of_entry(entry),
+                    None => Some(entry),
+                } {
+                    ledger.apply(entry);
+                }
+            }
+        })
+    }
+}
+
+/// Whether reading what a snapshot of that size lacks has become worth more than writing another one.
+pub(crate) fn is_outdated((bytes, before): &(u64, Ends), now: &Ends) -> bool {
+    let behind =
+        now.iter().map(|(name, end)| end.offset - before.get(name).map_or(0, |end| end.offset).min(end.offset));
+    behind.sum::<u64>() > (bytes / GROWTH).clamp(LITTLE_BYTES, MUCH_BYTES)
+}
+
+/// Leaves a snapshot of all that the journal holds now, where all of its segments are final: whoever is last to write
+/// leaves it. `known` is what is folded of it, if nobody else has written meanwhile.
+///
+/// # Errors
+/// What can't be read or written: the journal is read then.
+pub(crate) fn leave(root: &Path, known: Option<(&Ledger, &Tail, &Ends)>) -> Result<bool, StoreError> {
+    if let Some((ledger, tail, ends)) = known {
+        let is_all = crate::journal::segments(&root.join("journal"))?.iter().all(|name| ends.contains_key(name));
+        if tail.is_final() && is_all {
+            tips::write(root, ledger, ends, tail.torn())?;
+            return Ok(true);
+        }
+    }
+    let folded = all(root)?;
+    let is_final = folded.tail.is_final();
+    if is_final {
+        tips::write(root, &folded.ledger, folded.tail.ends(), folded.tail.torn())?;
+    }
+    Ok(is_final)
+}
+
+/// What a look at the snapshot finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// There is none.
+    Nothing,
+    /// It is of other segments, of another version, or can't be read: nobody uses it.
+    Unused,
+    /// It is used, and says what the journal says.
+    Sound,
+    /// It is used, and should not be.
+    Wrong,
+}
+
+/// Holds the snapshot against the segments that it was folded from.
+pub(crate) fn look(root: &Path) -> Result<Look, StoreError> {
+    if std::fs::symlink_metadata(root.join("tips")).is_err() {
+        return Ok(Look::Nothing);
+    }
+    let Some(tips) = Tips::open(root) else { return Ok(Look::Unused) };
+    let Ok(found) = tips.all() else { return Ok(Look::Unused) };
+    let (mut ledger, mut ends) = (Ledger::default(), Ends::new());
+    for name in tips.ends().into_keys() {
+        let mut frame = |entries: Vec<Entry>, _| {
+            entries.into_iter().for_each(|entry| ledger.apply(entry));
+            true
+        };
+        let (end, _) = journal::read_segment(&root.join("journal"), &name, &mut frame)?;
+        ends.insert(name, end);
+    }
+    Ok(if ledger == found && ends == tips.ends() { Look::Sound } else { Look::Wrong })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gc::{self, Keep};
+    use crate::{Store, Wait, Writer};
+    use assets_core::catalog::{Catalog, Commit, Records};
+    use assets_core::key::{Partition, Step};
+    use assets_core::record::StepRecord;
+    use assets_testkit::conformance::{self, attempt, begin, end, fill, record, source, step};
+    use assets_testkit::memory_catalog::MemoryCatalog;
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::io::Write;
+
+    fn writer(path: &Path) -> Writer {
+        Store::open_writer(path, Wait::No, &mut |_| ()).unwrap()
+    }
+
+    /// From the journal alone.
+    fn journal_alone(root: &Path) -> Ledger {
+        let mut ledger = Ledger::default();
+        journal::read(&root.join("journal"), &mut |entry| ledger.apply(entry)).unwrap();
+        ledger
+    }
+
+    /// Whatever there is of a snapshot: the answers are those of the journal.
+    fn check(root: &Path, what: &str) {
+        let expected = journal_alone(root);
+        let reader = Store::open_reader(root).unwrap();
+        assert_eq!(reader.ledger().unwrap(), expected, "{what}");
+        let mut runs: BTreeSet<String> = expected.steps().filter_map(|(step, _)| step.partition.run()).collect();
+        runs.insert("never".to_owned());
+        for run in runs {
+            let runs: Runs = [run.clone()].into_iter().collect();
+            assert_eq!(reader.ledger_of(&runs).unwrap(), runs.of_ledger(&expected), "{what}: {run}");
+        }
+    }
+
+    #[test]
+    fn answers_are_the_same_with_a_snapshot() {
+        let folder = tempfile::tempdir().unwrap();
+        let twin = MemoryCatalog::new();
+        fill(&twin);
+        let one = writer(folder.path());
+        fill(&one);
+        assert!(one.leave_tips().unwrap());
+        assert_eq!(look(folder.path()).unwrap(), Look::Sound);
+        conformance::records(&twin, &one);
+        check(folder.path(), "all of it in the snapshot");
+        let late = Entry::Step(Box::new(record(&step("wide", "late"), None, "n", "b9")));
+        for catalog in [&one as &dyn Catalog, &twin] {
+            assert_eq!(catalog.commit(vec![begin("b9"), late.clone()]).unwrap(), Commit::Committed);
+        }
+        check(folder.path(), "some behind it");
+        let two = writer(folder.path());
+        assert!(!two.leave_tips().unwrap(), "another process writes: the last one leaves it");
+        conformance::records(&twin, &two);
+        drop((one, two));
+        conformance::records(&twin, &Store::open_reader(folder.path()).unwrap());
+    }
+
+    #[test]
+    fn a_damaged_or_foreign_snapshot_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = writer(folder.path());
+        fill(&one);
+        one.leave_tips().unwrap();
+        drop(one);
+        let path = folder.path().join("tips");
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x40;
+            fs::write(&path, &bad).unwrap();
+            assert_ne!(look(folder.path()).unwrap(), Look::Wrong, "byte {at}");
+            if at % 41 == 0 {
+                check(folder.path(), &format!("byte {at}"));
+            }
+        }
+        for cut in [0, 7, 8, good.len() / 2, good.len() - 1] {
+            fs::write(&path, &good[..cut]).unwrap();
+            check(folder.path(), &format!("cut at {cut}"));
+        }
+        fs::write(&path, &good).unwrap();
+        assert_eq!(look(folder.path()).unwrap(), Look::Sound);
+        // Another journal: of fewer entries, under the same name.
+        let segment =
+            folder.path().join("journal").join(&journal::segments(&folder.path().join("journal")).unwrap()[0]);
+        let bytes = fs::read(&segment).unwrap();
+        fs::write(&segment, &bytes[..bytes.len() - 1]).unwrap();
+        assert_eq!(look(folder.path()).unwrap(), Look::Unused);
+        check(folder.path(), "a segment that was cut");
+        fs::remove_file(&segment).unwrap();
+        check(folder.path(), "a segment that is gone");
+    }
+
+    /// A random life of a store.
+    struct Life {
+        root: tempfile::TempDir,
+        seed: u64,
+        open: Vec<Writer>,
+        newest: std::collections::BTreeMap<(String, String), StepRecord>,
+    }
+
+    impl Life {
+        fn below(&mut self, most: usize) -> usize {
+            self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.seed >> 33) as usize % most
+        }
+
+        fn commit(&mut self) {
+            let build = format!("b{}", self.below(9));
+            let (asset, run) = (["raw", "wide", "fleet"][self.below(3)], format!("r{}", self.below(12)));
+            let on = if asset == "fleet" {
+                Step::new(&conformance::name("fleet"), &Partition::none())
+            } else {
+                step(asset, &run)
+            };
+            let before = self
+                .newest
+                .get(&(asset.to_owned(), if asset == "fleet" { String::new() } else { run.clone() }))
+                .cloned();
+            let at = self.below(self.open.len());
+            let made = record(&on, before.as_ref(), &format!("made {}", self.below(5)), &build);
+            let other = match self.below(4) {
+                0 => Entry::Source(source(&format!("in/{}.csv", self.below(4)))),
+                1 => Entry::Attempt(attempt(&on, made.generation, "boom", &build)),
+                2 => end(&build),
+                _ => begin(&build),
+            };
+            let key = (asset.to_owned(), if asset == "fleet" { String::new() } else { run });
+            let batch = vec![begin(&build), Entry::Step(Box::new(made.clone())), other];
+            assert_eq!(self.open[at].commit(batch).unwrap(), Commit::Committed);
+            self.newest.insert(key, made);
+        }
+
+        /// What a killed process leaves.
+        fn tear(&mut self) {
+            let folder = self.root.path().join("journal");
+            let Some(last) = journal::segments(&folder).unwrap().pop() else { return };
+            let mut file = fs::OpenOptions::new().append(true).open(folder.join(last)).unwrap();
+            file.write_all(&[9, 0, 0, 0, 1]).unwrap();
+        }
+
+        fn collect(&mut self) {
+            let keep = Keep {
+                versions: 1,
+                younger_than: std::time::Duration::ZERO,
+                max_bytes: None,
+                is_step: &|_| true,
+                is_output: &|_| true,
+                undeclared: false,
+            };
+            gc::collect(self.root.path(), &keep, Wait::No, &mut |_| ()).unwrap();
+        }
+
+        fn go_on(&mut self) -> &'static str {
+            match self.below(12) {
+                0 => {
+                    self.open[0].leave_tips().unwrap();
+                    "a snapshot"
+                }
+                1 if self.open.len() < 3 => {
+                    self.open.push(writer(self.root.path()));
+                    "another process"
+                }
+                2 | 3 => {
+                    let at = self.below(self.open.len());
+                    drop(self.open.swap_remove(at));
+                    let all = self.open.is_empty();
+                    let what = match self.below(6) {
+                        0 if all => {
+                            self.tear();
+                            "a kill"
+                        }
+                        1 if all => {
+                            Store::repair(self.root.path(), Wait::No, &mut |_| ()).unwrap();
+                            "a repair"
+                        }
+                        2 if all => {
+                            self.collect();
+                            "gc"
+                        }
+                        _ => "an end",
+                    };
+                    if all {
+                        self.open.push(writer(self.root.path()));
+                    }
+                    what
+                }
+                _ => {
+                    self.commit();
+                    "a commit"
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_happens_to_a_store_a_snapshot_changes_no_answer() {
+        for seed in 0..6 {
+            let root = tempfile::tempdir().unwrap();
+            let open = vec![writer(root.path())];
+            let mut life = Life { root, seed, open, newest: std::collections::BTreeMap::new() };
+            let mut told = Vec::new();
+            for _ in 0..40 {
+                told.push(life.go_on());
+                check(life.root.path(), &format!("seed {seed}: {told:?}"));
+            }
+        }
+    }
+}

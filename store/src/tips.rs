@@ -1,0 +1,405 @@
+//! A snapshot of all tips: what is true now, folded from closed segments of the journal, so that nobody has to read
+//! those again, and who asks about one run reads that run alone. The file `tips`, replaced as a whole.
+//!
+//! ```text
+//! magic, blocks, sources, builds, index, place of the index (u64 LE), its length (u64 LE), its CRC-32 (u32 LE), magic
+//! ```
+//!
+//! Blocks hold tips and slices of sources, sorted by run; the index says with which run each begins, with its checksum.
+//! It is never the truth: damaged, of another version, or of segments that are not as they were, it is not there, and
+//! the journal is read. What in-memory types are written is pinned below: a change of theirs is another `MAGIC`.
+
+use crate::error::StoreError;
+use crate::files::{self, Output};
+use crate::journal::{End, Ends, Torn};
+use assets_core::excerpt::Runs;
+use assets_core::key::Step;
+use assets_core::ledger::{Ledger, Tip};
+use assets_core::record::{BuildEnd, BuildRecord, SliceRecord, SourceRecord};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+const MAGIC: &[u8; 8] = b"ASSETST1";
+const FOOTER_BYTES: usize = 28;
+/// Enough that the index stays small, little enough that one run costs next to nothing.
+const BLOCK_BYTES: usize = 32 << 10;
+
+/// A segment as it was read: it is the same for as long as its file is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Segment {
+    name: String,
+    end: End,
+    stat: Stat,
+}
+
+/// Device, inode, size, and times of the last changes, in nanoseconds.
+type Stat = (u64, u64, u64, i128, i128);
+
+fn stat(metadata: &Metadata) -> Stat {
+    let time = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    let changed = time(metadata.ctime(), metadata.ctime_nsec());
+    (metadata.dev(), metadata.ino(), metadata.len(), time(metadata.mtime(), metadata.mtime_nsec()), changed)
+}
+
+/// Bytes of the file, with their checksum.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Place {
+    offset: u64,
+    bytes: u32,
+    crc: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Index {
+    segments: Vec<Segment>,
+    torn: Vec<Torn>,
+    /// The first run of each block, and where the block is.
+    blocks: Vec<(String, Place)>,
+    sources: Vec<Place>,
+    builds: Place,
+}
+
+/// What a block holds.
+#[derive(Debug, Serialize, Deserialize)]
+enum Item {
+    Tip(Step, Box<Tip>),
+    Slice(Slice),
+}
+
+/// A slice, and its place: in which source, and among its slices.
+#[derive(Debug, Serialize, Deserialize)]
+struct Slice {
+    source: u32,
+    at: u32,
+    slice: SliceRecord,
+}
+
+/// As `Item`, of what is there already.
+#[derive(Serialize)]
+enum ItemRef<'a> {
+    Tip(&'a Step, &'a Tip),
+    Slice(SliceRef<'a>),
+}
+
+#[derive(Serialize)]
+struct SliceRef<'a> {
+    source: u32,
+    at: u32,
+    slice: &'a SliceRecord,
+}
+
+/// A source with the first slice of each asset, and where those stand among all of its slices.
+type Head = (SourceRecord, Vec<u32>);
+type Builds = Vec<(BuildRecord, Option<BuildEnd>)>;
+
+/// Why a snapshot can't be used. The journal is read instead.
+#[derive(Debug)]
+pub(crate) struct Unusable;
+
+impl From<io::Error> for Unusable {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
+/// An open snapshot, of segments that are as they were.
+#[derive(Debug)]
+pub(crate) struct Tips {
+    file: File,
+    index: Index,
+    bytes: u64,
+}
+
+impl Tips {
+    /// Opens the snapshot of a store; `None` where there is none that can be used.
+    pub(crate) fn open(root: &Path) -> Option<Self> {
+        let file = File::open(root.join("tips")).ok()?;
+        let bytes = file.metadata().ok()?.len();
+        let index = read_index(&file, bytes).ok()?;
+        let journal = root.join("journal");
+        let is_same = |segment: &Segment| {
+            std::fs::metadata(journal.join(&segment.name)).is_ok_and(|now| stat(&now) == segment.stat)
+        };
+        index.segments.iter().all(is_same).then_some(Self { file, index, bytes })
+    }
+
+    /// How far it has read which segments.
+    pub(crate) fn ends(&self) -> Ends {
+        self.index.segments.iter().map(|segment| (segment.name.clone(), segment.end)).collect()
+    }
+
+    /// What can't be read of them.
+    pub(crate) fn torn(&self) -> Vec<Torn> {
+        self.index.torn.clone()
+    }
+
+    /// Its size.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// All of it. Reads several blocks at once.
+    pub(crate) fn all(&self) -> Result<Ledger, Unusable> {
+        let width = std::thread::available_parallelism().map_or(1, usize::from);
+        let blocks = &self.index.blocks;
+        let share = blocks.len().div_ceil(width).max(1);
+        let read = |blocks: &[(String, Place)]| {
+            let mut found = Found::default();
+            blocks.iter().try_for_each(|(_, place)| self.block(*place, &mut |item| found.add(item)))?;
+            Ok::<Found, Unusable>(found)
+        };
+        let all = std::thread::scope(|scope| {
+            let threads: Vec<_> = blocks.chunks(share).map(|blocks| scope.spawn(move || read(blocks))).collect();
+            let read = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Unusable)));
+            read.collect::<Result<Vec<Found>, Unusable>>()
+        })?;
+        let mut sources = self.heads()?;
+        sources.iter_mut().for_each(|(source, _)| source.slices.clear());
+        let (mut tips, mut slices) = (Vec::new(), Vec::new());
+        for found in all {
+            tips.push(found.tips);
+            slices.extend(found.slices);
+        }
+        slices.sort_unstable_by_key(|slice| (slice.source, slice.at));
+        for Slice { source, slice, .. } in slices {
+            sources.get_mut(source as usize).ok_or(Unusable)?.0.slices.push(slice);
+        }
+        let builds: Builds = self.read(self.index.builds)?;
+        Ok(Ledger::of(tips.into_iter().flatten(), sources.into_iter().map(|(source, _)| source), builds))
+    }
+
+    /// As `Runs::of_ledger` of all of it.
+    pub(crate) fn part(&self, runs: &Runs) -> Result<Ledger, Unusable> {
+        let mut found = Found::default();
+        for run in std::iter::once("").chain(runs.iter()) {
+            self.run(run, &mut found)?;
+        }
+        let mut sources = self.heads()?;
+        let mut taken: BTreeSet<(u32, u32)> = BTreeSet::new();
+        for (source, (_, places)) in (0..).zip(&sources) {
+            taken.extend(places.iter().map(|at| (source, *at)));
+        }
+        found.slices.retain(|slice| taken.insert((slice.source, slice.at)));
+        for Slice { source, at, slice } in found.slices {
+            let (record, places) = sources.get_mut(source as usize).ok_or(Unusable)?;
+            let before = places.partition_point(|place| *place < at);
+            places.insert(before, at);
+            record.slices.insert(before, slice);
+        }
+        Ok(Ledger::of(found.tips, sources.into_iter().map(|(source, _)| source), Vec::new()))
+    }
+
+    /// What the blocks hold of one run.
+    fn run(&self, run: &str, found: &mut Found) -> Result<(), Unusable> {
+        let blocks = &self.index.blocks;
+        let first = blocks.partition_point(|(first, _)| first.as_str() < run).saturating_sub(1);
+        for (_, place) in blocks[first..].iter().take_while(|(first, _)| first.as_str() <= run) {
+            self.block(*place, &mut |item| {
+                if item.run() == run {
+                    found.add(item);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn heads(&self) -> Result<Vec<Head>, Unusable> {
+        let mut all = Vec::new();
+        for place in &self.index.sources {
+            all.extend(self.read::<Vec<Head>>(*place)?);
+        }
+        Ok(all)
+    }
+
+    fn block(&self, place: Place, each: &mut dyn FnMut(Item)) -> Result<(), Unusable> {
+        let bytes = read_at(&self.file, place)?;
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let (item, after) = postcard::take_from_bytes(rest).map_err(|_| Unusable)?;
+            each(item);
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn read<T: DeserializeOwned>(&self, place: Place) -> Result<T, Unusable> {
+        postcard::from_bytes(&read_at(&self.file, place)?).map_err(|_| Unusable)
+    }
+}
+
+impl Item {
+    fn run(&self) -> String {
+        let partition = match self {
+            Self::Tip(step, _) => &step.partition,
+            Self::Slice(slice) => &slice.slice.partition,
+        };
+        partition.run().unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    tips: Vec<(Step, Tip)>,
+    slices: Vec<Slice>,
+}
+
+impl Found {
+    fn add(&mut self, item: Item) {
+        match item {
+            Item::Tip(step, tip) => self.tips.push((step, *tip)),
+            Item::Slice(slice) => self.slices.push(slice),
+        }
+    }
+}
+
+fn read_at(file: &File, place: Place) -> Result<Vec<u8>, Unusable> {
+    let mut bytes = vec![0; place.bytes as usize];
+    file.read_exact_at(&mut bytes, place.offset)?;
+    if crc32fast::hash(&bytes) == place.crc { Ok(bytes) } else { Err(Unusable) }
+}
+
+fn read_index(file: &File, bytes: u64) -> Result<Index, Unusable> {
+    let mut magic = [0; MAGIC.len()];
+    file.read_exact_at(&mut magic, 0)?;
+    let mut footer = [0; FOOTER_BYTES];
+    file.read_exact_at(&mut footer, bytes.checked_sub(FOOTER_BYTES as u64).ok_or(Unusable)?)?;
+    let number = |from: usize| u64::from_le_bytes(footer[from..from + 8].try_into().expect("eight bytes"));
+    let crc = u32::from_le_bytes(footer[16..20].try_into().expect("four bytes"));
+    let (offset, length) = (number(0), number(8));
+    let is_whole = offset.checked_add(length).is_some_and(|end| end + FOOTER_BYTES as u64 == bytes);
+    if magic != *MAGIC || footer[20..] != *MAGIC || !is_whole {
+        return Err(Unusable);
+    }
+    let place = Place { offset, bytes: u32::try_from(length).map_err(|_| Unusable)?, crc };
+    postcard::from_bytes(&read_at(file, place)?).map_err(|_| Unusable)
+}
+
+/// Replaces the snapshot by one of a ledger that is folded from these segments, all of them final.
+///
+/// # Errors
+/// What can't be written. The store is none the worse.
+pub(crate) fn write(root: &Path, ledger: &Ledger, ends: &Ends, torn: Vec<Torn>) -> Result<(), StoreError> {
+    let mut segments = Vec::new();
+    for (name, end) in ends {
+        let path = root.join("journal").join(name);
+        let metadata = std::fs::metadata(&path).map_err(crate::error::reading(&path))?;
+        segments.push(Segment { name: name.clone(), end: *end, stat: stat(&metadata) });
+    }
+    files::create_folder(&root.join("tmp"))?;
+    let temp = root.join(format!("tmp/tips-{}.tmp", std::process::id()));
+    let mut segments = Some(segments);
+    let written = files::replace_with(&root.join("tips"), &temp, &mut |file| {
+        let mut sink = Sink { file, offset: 0 };
+        sink.put(MAGIC)?;
+        let index = Index {
+            segments: segments.take().unwrap_or_default(),
+            torn: torn.clone(),
+            blocks: sink.blocks(ledger)?,
+            sources: sink.sources(ledger)?,
+            builds: sink.place(&encode(&ledger.builds()))?,
+        };
+        let place = sink.place(&encode(&index))?;
+        let footer = [&place.offset.to_le_bytes()[..], &u64::from(place.bytes).to_le_bytes(), &place.crc.to_le_bytes()];
+        sink.put(&[&footer.concat()[..], MAGIC].concat())
+    });
+    if written.is_err() {
+        // What is left of it is of no use.
+        let _ = files::remove_if_there(&temp);
+    }
+    written
+}
+
+fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("plain data of known lengths always encodes")
+}
+
+/// Where it is written to.
+struct Sink<'a> {
+    file: &'a mut Output,
+    offset: u64,
+}
+
+impl Sink<'_> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.offset += bytes.len() as u64;
+        self.file.write_all(bytes)
+    }
+
+    fn place(&mut self, bytes: &[u8]) -> io::Result<Place> {
+        let too_large = |_| io::Error::other("more than 4 GiB in one block");
+        let length = u32::try_from(bytes.len()).map_err(too_large)?;
+        let place = Place { offset: self.offset, bytes: length, crc: crc32fast::hash(bytes) };
+        self.put(bytes)?;
+        Ok(place)
+    }
+
+    /// Tips and slices by run, then in an order that depends on nothing else.
+    fn blocks(&mut self, ledger: &Ledger) -> io::Result<Vec<(String, Place)>> {
+        let mut items: Vec<(String, ItemRef<'_>)> = Vec::with_capacity(ledger.steps().len());
+        items.extend(
+            ledger.steps().map(|(step, tip)| (step.partition.run().unwrap_or_default(), ItemRef::Tip(step, tip))),
+        );
+        for (source, record) in (0..).zip(ledger.sources().values()) {
+            for (at, slice) in (0..).zip(&record.slices) {
+                let run = slice.partition.run().unwrap_or_default();
+                items.push((run, ItemRef::Slice(SliceRef { source, at, slice })));
+            }
+        }
+        items.sort_unstable_by(|(a, one), (b, other)| (a, one.key()).cmp(&(b, other.key())));
+        let (mut blocks, mut first, mut block) = (Vec::new(), String::new(), Vec::new());
+        for (run, item) in items {
+            if block.is_empty() {
+                first.clone_from(&run);
+            }
+            block = postcard::to_extend(&item, block).expect("plain data of known lengths always encodes");
+            if block.len() >= BLOCK_BYTES {
+                blocks.push((std::mem::take(&mut first), self.place(&block)?));
+                block.clear();
+            }
+        }
+        if !block.is_empty() {
+            blocks.push((first, self.place(&block)?));
+        }
+        Ok(blocks)
+    }
+
+    fn sources(&mut self, ledger: &Ledger) -> io::Result<Vec<Place>> {
+        let all: Vec<&SourceRecord> = ledger.sources().values().collect();
+        all.chunks(1000)
+            .map(|some| self.place(&encode(&some.iter().map(|source| head(source)).collect::<Vec<_>>())))
+            .collect()
+    }
+}
+
+impl<'a> ItemRef<'a> {
+    fn key(&self) -> (Option<&'a Step>, u32, u32) {
+        match self {
+            Self::Tip(step, _) => (Some(step), 0, 0),
+            Self::Slice(slice) => (None, slice.source, slice.at),
+        }
+    }
+}
+
+fn head(source: &SourceRecord) -> Head {
+    let mut told = BTreeSet::new();
+    let first = (0..).zip(&source.slices).filter(|(_, slice)| told.insert(&slice.asset));
+    let (places, slices) = first.map(|(at, slice)| (at, slice.clone())).unzip();
+    (
+        SourceRecord {
+            path: source.path.clone(),
+            stat: source.stat,
+            content: source.content,
+            reading: source.reading,
+            slices,
+            problem: source.problem.clone(),
+            warnings: source.warnings.clone(),
+            moved_to: source.moved_to.clone(),
+        },
+        places,
+    )
+}
