@@ -8,7 +8,7 @@ use crate::settings::{Settings, Shipped};
 use crate::simulate::Options;
 use crate::upkeep;
 use assets_cli::app::{
-    App, Diagnosis, Examined, Failure, FunctionHelp, GcFound, GcOptions, OpenOptions, Project, ReadStore,
+    App, Diagnosis, Examined, Failure, FunctionHelp, GcFound, GcOptions, OpenOptions, Pinned, Project, ReadStore,
     SimulateOptions, Simulated, WriteStore,
 };
 use assets_cli::size;
@@ -31,6 +31,7 @@ use assets_frames::worker::{FramePacker, read_output};
 use assets_frames::{FrameWorker, parquet, small, sql};
 use assets_store::seal::{self, Seal};
 use assets_store::{FolderLogs, FolderTables, Reader, Store, StoreError, Wait, Writer};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -315,6 +316,10 @@ impl Project for Opened {
             .map_err(|error| store_failure(&error))
     }
 
+    fn pins(&self) -> Result<BTreeMap<String, Pinned>, Failure> {
+        assets_store::pins::read(&self.store).map_err(|error| store_failure(&error))
+    }
+
     fn doctor(&self) -> Vec<Diagnosis> {
         upkeep::doctor(&self.store, self.pipeline.intake.as_ref(), self.store_max)
     }
@@ -389,6 +394,14 @@ impl WriteStore for Writing {
 
     fn all_published(&self) -> bool {
         self.writer.published().is_some_and(|mark| mark == self.position())
+    }
+
+    fn pin(&self, name: &str, pinned: &Pinned) -> Result<(), Failure> {
+        self.writer.pin(name, pinned).map_err(|error| store_failure(&error))
+    }
+
+    fn unpin(&self, name: &str) -> Result<bool, Failure> {
+        self.writer.unpin(name).map_err(|error| store_failure(&error))
     }
 
     fn mark_published(&self) -> Result<(), TableStoreError> {

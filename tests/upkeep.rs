@@ -70,6 +70,35 @@ fn gc_shows_what_goes_and_removes_it_only_when_told_to() {
 }
 
 #[test]
+fn what_is_pinned_stays_until_it_is_let_go() {
+    let project = project();
+    let pin = |args: &[&str]| project.run(&[&["pin"][..], args].concat());
+    assert_eq!(pin(&["first", "wide", "--run", "r1"]).code, 0);
+    for other in ["previous", "grid"] {
+        method(&project, other);
+    }
+    let listed = pin(&["--json"]).json();
+    assert_eq!((listed["pins"][0]["name"].as_str(), listed["pins"][0]["lost"].as_u64()), (Some("first"), Some(0)));
+    let gone = project.run(&[&["gc", "--yes", "--keep", "1"][..], &NOW].concat());
+    // Two versions of wide and features of two runs, but for the one that is pinned.
+    assert_eq!(kinds(&gone), expected(&[("old_version", 7)]));
+    project.settings("");
+    let back = project.build(&["wide", "--run", "r1"]);
+    assert_eq!(back.log(), crate::harness::log(&[("reused", "wide", "r1")]), "going back costs nothing");
+    assert_eq!(pin(&["frist", "--remove"]).code, 2);
+    assert_eq!(pin(&["first", "--remove"]).code, 0);
+    assert_eq!(pin(&["--json"]).json()["pins"].as_array().map(Vec::len), Some(0));
+    for bad in ["../x", ".x", "a b", ""] {
+        let refused = pin(&["--json", "--", bad]);
+        assert_eq!(refused.code, 2, "{bad}: {refused:?}");
+    }
+    fs::create_dir_all(project.path("warehouse/pins")).unwrap();
+    fs::write(project.path("warehouse/pins/torn"), "what").unwrap();
+    let refused = project.run(&["gc", "--yes", "--older-than", "0s"]);
+    assert_eq!(refused.code, 3, "nobody knows what it keeps: {refused:?}");
+}
+
+#[test]
 fn gc_clears_what_the_dead_left_and_nothing_else() {
     let project = project();
     let store = project.path("warehouse");

@@ -94,6 +94,15 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A pin that can't be understood: nobody knows what it keeps.
+    #[error(
+        "the pin `{}` can't be understood, and without it nobody knows what to keep: put it right or remove it",
+        .path.display()
+    )]
+    Pin {
+        /// Its file.
+        path: PathBuf,
+    },
     /// A batch that no reader would accept.
     #[error("a batch of {bytes} bytes is too large for the journal `{}`: commit fewer records at once", .path.display())]
     TooLarge {
@@ -164,6 +173,7 @@ impl StoreError {
             Self::NotFree { .. } => "store_not_free",
             Self::ReadOnly { .. } => "store_read_only",
             Self::Malformed { .. } => "journal_malformed",
+            Self::Pin { .. } => "pin_damaged",
             Self::TooLarge { .. } => "batch_too_large",
             Self::Broken { .. } => "journal_broken",
             Self::TableName { .. } => "bad_table_name",
@@ -191,6 +201,7 @@ impl StoreError {
             | Self::NoLocks { path, .. }
             | Self::ReadOnly { path }
             | Self::Link { path }
+            | Self::Pin { path }
             | Self::TooLarge { path, .. }
             | Self::Broken { path } => with_path(path),
             Self::Malformed { path, offset, .. } => with_path(path).with("offset", *offset),

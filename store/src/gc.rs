@@ -2,12 +2,13 @@
 //! and tables of what is not declared any more. Looking removes nothing. Whoever removes is alone in the store, and what is
 //! gone afterwards is a miss, which costs a making, never an error.
 //!
-//! Never removed: what the newest record of a step stores, and the journal.
+//! Never removed: what the newest record of a step stores, what is pinned, and the journal.
 
 use crate::error::{StoreError, reading, writing};
 use crate::files::remove_if_there;
 use crate::journal;
 use crate::lock::{self, Wait, WriterLock};
+use crate::pins;
 use assets_core::catalog::Holder;
 use assets_core::hash::ObjectId;
 use assets_core::key::{AssetName, Step};
@@ -134,7 +135,8 @@ fn find(root: &Path, keep: &Keep<'_>, temps: bool) -> Result<Found, StoreError> 
     let mut found = Found { bytes_left: bytes_of(root)?, ..Found::default() };
     let mut spare = Vec::new();
     let young = |metadata: &Metadata| is_younger(metadata, keep.younger_than);
-    for (object, path, metadata) in objects(root)? {
+    let pinned = pins::objects(root)?;
+    for (object, path, metadata) in objects(root)?.into_iter().filter(|(object, ..)| !pinned.contains(object)) {
         let (kind, step) = match records.of(&object) {
             Some(Use::Newest) => continue,
             Some(Use::Kept { step, last_us }) => {

@@ -22,6 +22,7 @@ mod journal;
 mod lock;
 mod logs;
 mod objects;
+pub mod pins;
 mod ranges;
 mod reader;
 mod repair;
@@ -98,8 +99,19 @@ impl Store {
 
 /// What stands at the top of a store is its own: a link would lead its writes elsewhere, and its removals.
 fn check_links(root: &Path) -> Result<(), StoreError> {
-    let own =
-        ["journal", "journal/lock", "journal/claims", "catalog", "objects", "tables", "logs", "tmp", "format", "tips"];
+    let own = [
+        "journal",
+        "journal/lock",
+        "journal/claims",
+        "catalog",
+        "objects",
+        "tables",
+        "logs",
+        "pins",
+        "tmp",
+        "format",
+        "tips",
+    ];
     let mut paths = own.iter().map(|name| root.join(name));
     match paths.find(|path| std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())) {
         Some(path) => Err(StoreError::Link { path }),

@@ -9,6 +9,7 @@ use crate::index::Index;
 use crate::journal::{self, Appender, Ends, Torn};
 use crate::lock::WriterLock;
 use crate::objects::FolderTables;
+use crate::pins;
 use crate::reader::Reader;
 use crate::tail::Tail;
 use assets_core::catalog::{Catalog, CatalogError, Claim, Commit, Past, Records, Work};
@@ -111,6 +112,16 @@ impl Writer {
     /// Its objects and published tables. They keep the right to write for as long as they live.
     pub fn tables(&self) -> FolderTables {
         self.tables.clone()
+    }
+
+    /// Keeps objects by that name, instead of what was kept by it.
+    pub fn pin(&self, name: &str, pinned: &pins::Pinned) -> Result<(), StoreError> {
+        pins::write(&self.root, name, pinned)
+    }
+
+    /// Keeps nothing by that name any more; false where nothing was.
+    pub fn unpin(&self, name: &str) -> Result<bool, StoreError> {
+        pins::remove(&self.root, name)
     }
 
     /// Ends of segments that could not be read when the store was opened: what killed processes left.

@@ -119,6 +119,8 @@ pub(crate) enum Verb {
     Repair(RepairArgs),
     /// Show what the store can do without, and remove it with --yes
     Gc(GcArgs),
+    /// Keep the tables of now by a name, whatever gc removes later; list what is kept
+    Pin(PinArgs),
     /// Look at the surroundings: file system, locks, rights, room, clock, sources
     Doctor,
     /// List what an expression of a feature can call
@@ -455,6 +457,24 @@ pub(crate) struct GcArgs {
     /// Fail instead of waiting for builds and readers
     #[arg(long)]
     pub(crate) no_wait: bool,
+}
+
+/// `pin`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "A pin keeps the tables that the steps have now, and those they are made from. Going back to their settings then\n\
+computes nothing, however much was made since and whatever `gc` removed.\n\nExamples:\n  assets pin\n  assets pin paper-2026\n  \
+assets pin release-3 features stats --run '75*'\n  assets pin release-3 --remove"
+)]
+pub(crate) struct PinArgs {
+    /// What to call it; an earlier pin of that name is replaced. Without: lists pins
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    /// Let it go
+    #[arg(long)]
+    pub(crate) remove: bool,
 }
 
 /// An age: a number with `s`, `m`, `h` or `d`.

@@ -87,6 +87,7 @@ fn dispatch(app: &dyn App, out: &Out, cli: &Cli, args: &[OsString]) -> Result<u8
         Verb::Verify(args) => verbs::verify::run(app, out, global, args),
         Verb::Repair(args) => verbs::repair::run(app, out, global, args),
         Verb::Gc(args) => verbs::gc::run(app, out, global, args),
+        Verb::Pin(args) => verbs::pin::run(app, out, global, args),
         Verb::Doctor => verbs::doctor::run(app, out, global),
     }
 }

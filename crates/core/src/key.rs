@@ -69,6 +69,13 @@ pub enum UnusableKey {
     Invisible(u32),
 }
 
+/// Whether a text can be the name of a file as it is, and is nothing that a shell or a person would mistake: 1 to 80 letters,
+/// digits, `.`, `_` or `-`, not beginning with `.` or `-`.
+pub fn is_plain_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    (1..=80).contains(&text.len()) && !text.starts_with(['.', '-']) && text.chars().all(fits)
+}
+
 /// Checks a partition key: 1 to 80 bytes, no control or format characters, not blank, `.` or `..`.
 pub fn usable_key(key: &str) -> Result<(), UnusableKey> {
     if key.trim().is_empty() {

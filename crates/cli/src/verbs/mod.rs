@@ -16,6 +16,7 @@ pub(crate) mod init;
 pub(crate) mod lineage;
 pub(crate) mod logs;
 pub(crate) mod materialize;
+pub(crate) mod pin;
 pub(crate) mod plan;
 pub(crate) mod repair;
 pub(crate) mod runs;

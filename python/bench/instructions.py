@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Counts the instructions of a small cold job and of a build with nothing to do, and fails where they have grown.
+
+    python3 python/bench/instructions.py           # against the figures in instructions.json: more than 10 % is an error
+    python3 python/bench/instructions.py --write   # the figures of now are the ones to be held
+
+Times on a shared machine say little about a change of a few percent; instructions, counted by `valgrind --tool=callgrind`
+with one worker, come out the same within 1 %. They are those of one compiler: after a new one, `--write`.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FIGURES = Path(__file__).with_name("instructions.json")
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+GROWTH_MOST = 0.10
+
+
+def call(folder, *command):
+    environment = {**os.environ, "POLARS_MAX_THREADS": "1"}
+    done = subprocess.run([str(part) for part in command], cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
+    return done.stderr
+
+
+def counted(folder, binary, *args):
+    told = call(folder, "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", binary, *args)
+    return int(re.search(r"Collected : (\d+)", told).group(1))
+
+
+def measure(binary):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "assets.toml").write_text('sources = ["data/*"]\n')
+        call(folder, binary, "simulate", "data/a.parquet", "--runs", "2", "--seconds", "10")
+        # A file that was written just now would be looked at more closely.
+        os.utime(folder / "data" / "a.parquet", (1_700_000_000, 1_700_000_000))
+        build = ("materialize", "--quiet", "--jobs", "1")
+        cold = counted(folder, binary, *build)
+        # What was made is trusted, and what to look at is known, after two looks.
+        call(folder, binary, *build)
+        call(folder, binary, *build)
+        return {"cold": cold, "noop": counted(folder, binary, *build)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", type=Path, default=TARGET / "release" / "assets")
+    parser.add_argument("--write", action="store_true", help="hold these figures from now on")
+    asked = parser.parse_args()
+    found = measure(asked.binary.resolve())
+    if asked.write:
+        FIGURES.write_text(json.dumps(found, indent=2) + "\n")
+    held = json.loads(FIGURES.read_text())
+    grown = []
+    for name, count in found.items():
+        growth = count / held[name] - 1
+        print(f"{name}: {count:,} instructions, {growth:+.1%} against {held[name]:,}")
+        grown += [name] if growth > GROWTH_MOST else []
+    if grown:
+        sys.exit(f"{', '.join(grown)}: more than {GROWTH_MOST:.0%} more instructions than are held in {FIGURES.name}")
+
+
+if __name__ == "__main__":
+    main()
