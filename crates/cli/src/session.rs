@@ -245,7 +245,10 @@ impl Session {
 pub(crate) fn no_run(world: &World<'_>, error: ScopeError) -> Failure {
     let ScopeError::UnknownRun { asked, .. } = &error else { return error.into() };
     let partitions = assets_engine::plan::partitions(world);
-    let own = |step: &&Step| step.partition.run().is_some_and(|run| run == *asked);
+    // Where the sources were not looked at, only what was taken down is known to be gone.
+    let looked = !world.sources.deliveries.is_empty();
+    let is_down = |step: &Step| world.ledger.newest(step).is_some_and(|record| record.is_gone());
+    let own = |step: &&Step| step.partition.run().is_some_and(|run| run == *asked) && (looked || is_down(step));
     // The first asset's is the nearest to the files.
     let mut steps: Vec<&Step> = world.ledger.steps().map(|(step, _)| step).filter(own).collect();
     steps.sort_by_key(|step| world.graph.order().iter().position(|name| *name == step.asset));
