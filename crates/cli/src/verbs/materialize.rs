@@ -85,7 +85,9 @@ pub(crate) fn make(
     let catalog = store.catalog();
     let world =
         World { graph: project.graph(), ledger: &ledger, sources: &sources, records: catalog, tables: &*tables };
-    scope.restrict(&assets_engine::plan::all_partitions(&world), &args.scope.runs)?;
+    if !args.scope.runs.is_empty() {
+        scope.restrict(&assets_engine::plan::all_partitions(&world), &args.scope.runs)?;
+    }
     scope.settle(&world);
     if let Some(saved) = request.saved {
         saved.check(&world, &assets_engine::plan::plan(&world, &scope))?;
