@@ -8,7 +8,7 @@ use crate::settings::{Settings, Shipped};
 use crate::simulate::Options;
 use crate::upkeep;
 use assets_cli::app::{
-    App, Diagnosis, Examined, Failure, FunctionHelp, GcFound, GcOptions, OpenOptions, Pinned, Project, ReadStore,
+    App, Diagnosis, Examined, Failure, FunctionHelp, GcFound, GcOptions, OpenOptions, Pin, Project, ReadStore,
     SimulateOptions, Simulated, WriteStore,
 };
 use assets_cli::size;
@@ -16,14 +16,14 @@ use assets_command::Places;
 use assets_core::catalog::{Catalog, Holder, Records};
 use assets_core::compute::{Examiner, Packer, Worker};
 use assets_core::graph::Graph;
-use assets_core::hash::{Digest, Hasher};
+use assets_core::hash::{Digest, Hasher, RecordId};
 use assets_core::ledger::Ledger;
 use assets_core::logs::Logs;
-use assets_core::record::OutputRecord;
+use assets_core::record::{OutputRecord, StepRecord};
 use assets_core::source::Source;
 use assets_core::table::Table;
 use assets_core::table_store::{TableStore, TableStoreError};
-use assets_core::{AssetName, Reason, suggest};
+use assets_core::{AssetName, Reason, Step, suggest};
 use assets_frames::aligned::Defined;
 use assets_frames::examine::FrameExaminer;
 use assets_frames::expression::Function;
@@ -316,8 +316,8 @@ impl Project for Opened {
             .map_err(|error| store_failure(&error))
     }
 
-    fn pins(&self) -> Result<BTreeMap<String, Pinned>, Failure> {
-        assets_store::pins::read(&self.store).map_err(|error| store_failure(&error))
+    fn pins(&self) -> Result<BTreeMap<String, Pin>, Failure> {
+        upkeep::pins(&self.store).map_err(|error| store_failure(&error))
     }
 
     fn doctor(&self) -> Vec<Diagnosis> {
@@ -396,8 +396,8 @@ impl WriteStore for Writing {
         self.writer.published().is_some_and(|mark| mark == self.position())
     }
 
-    fn pin(&self, name: &str, pinned: &Pinned) -> Result<(), Failure> {
-        self.writer.pin(name, pinned).map_err(|error| store_failure(&error))
+    fn pin(&self, name: &str, records: &[(&Step, RecordId, &StepRecord)]) -> Result<(), Failure> {
+        upkeep::pin(&self.writer, name, records).map_err(|error| store_failure(&error))
     }
 
     fn unpin(&self, name: &str) -> Result<bool, Failure> {

@@ -1,13 +1,17 @@
 //! What keeps a store well: `gc` and `doctor`, between the command line's words and the store's.
 
-use assets_cli::app::{Diagnosis, GcFound, GcGarbage, GcOptions, Level};
+use assets_cli::app::{Diagnosis, GcFound, GcGarbage, GcOptions, Level, Pin};
 use assets_core::Step;
 use assets_core::catalog::{Holder, Records};
 use assets_core::graph::Graph;
+use assets_core::hash::RecordId;
 use assets_core::ledger::Ledger;
 use assets_core::reason::plural;
+use assets_core::record::StepRecord;
 use assets_core::source::Source;
-use assets_store::{Store, StoreError, Wait, doctor, gc};
+use assets_store::pins::{self, Pinned};
+use assets_store::{Store, StoreError, Wait, Writer, doctor, gc};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -37,6 +41,19 @@ pub(crate) fn gc(
         is_too_large: found.is_too_large,
         undeclared: found.undeclared,
     })
+}
+
+/// What is kept by name.
+pub(crate) fn pins(store: &Path) -> Result<BTreeMap<String, Pin>, StoreError> {
+    let pin = |pinned: Pinned| Pin { steps: pinned.records.len(), objects: pinned.objects };
+    Ok(pins::read(store)?.into_iter().map(|(name, pinned)| (name, pin(pinned))).collect())
+}
+
+/// Keeps records by a name.
+pub(crate) fn pin(writer: &Writer, name: &str, records: &[(&Step, RecordId, &StepRecord)]) -> Result<(), StoreError> {
+    let mut pinned = Pinned::default();
+    records.iter().for_each(|(step, id, record)| pinned.add(step, *id, record));
+    writer.pin(name, &pinned)
 }
 
 /// Looks at the surroundings: of the store, and at the sources.

@@ -49,10 +49,15 @@ fn fold(root: &Path, runs: Option<&Runs>) -> Result<Folded, StoreError> {
             return Ok(folded);
         }
     }
-    let (tail, snapshot) = (Tail::new(&root.join("journal")), (0, Ends::new()));
-    let mut folded = Folded { ledger: Ledger::default(), tail, snapshot };
-    folded.advance(runs)?;
-    Ok(folded)
+    loop {
+        let (tail, snapshot) = (Tail::new(&root.join("journal")), (0, Ends::new()));
+        let mut folded = Folded { ledger: Ledger::default(), tail, snapshot };
+        folded.advance(runs)?;
+        // Segments can be put together while they are read.
+        if !folded.tail.has_shrunk() {
+            return Ok(folded);
+        }
+    }
 }
 
 impl Folded {

@@ -2,8 +2,10 @@
 //! and tables of what is not declared any more. Looking removes nothing. Whoever removes is alone in the store, and what is
 //! gone afterwards is a miss, which costs a making, never an error.
 //!
-//! Never removed: what the newest record of a step stores, what is pinned, and the journal.
+//! Never removed: what the newest record of a step stores, and what is pinned. The journal loses records of versions that
+//! are not kept (`compact`).
 
+use crate::compact::{self, Keeping};
 use crate::error::{StoreError, reading, writing};
 use crate::files::remove_if_there;
 use crate::journal;
@@ -18,7 +20,7 @@ use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What is to be kept.
 pub struct Keep<'a> {
@@ -114,7 +116,7 @@ pub fn collect(
     }
     crate::check_links(root)?;
     let _alone = WriterLock::alone(root, wait, on_wait)?;
-    let found = find(root, keep, true)?;
+    let mut found = find(root, keep, true)?;
     for garbage in &found.garbage {
         let path = &garbage.path;
         if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
@@ -127,6 +129,14 @@ pub fn collect(
             path.parent().map(fs::remove_dir);
         }
     }
+    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    let since_us = i64::try_from(now_us.saturating_sub(keep.younger_than.as_micros())).unwrap_or(i64::MAX);
+    if compact::compact(
+        root,
+        Keeping { versions: keep.versions.max(1), since_us, pinned: pins::all(root)?.records.into_keys().collect() },
+    )? {
+        found.bytes_left = bytes_of(root)?;
+    }
     Ok(found)
 }
 
@@ -135,7 +145,7 @@ fn find(root: &Path, keep: &Keep<'_>, temps: bool) -> Result<Found, StoreError> 
     let mut found = Found { bytes_left: bytes_of(root)?, ..Found::default() };
     let mut spare = Vec::new();
     let young = |metadata: &Metadata| is_younger(metadata, keep.younger_than);
-    let pinned = pins::objects(root)?;
+    let pinned = pins::all(root)?.objects;
     for (object, path, metadata) in objects(root)?.into_iter().filter(|(object, ..)| !pinned.contains(object)) {
         let (kind, step) = match records.of(&object) {
             Some(Use::Newest) => continue,

@@ -7,6 +7,7 @@
 //! reading goes on at the next good one (`search`), so that a bad frame costs no more than itself.
 
 use crate::codec::{self, CodecError};
+use crate::compact;
 use crate::error::{StoreError, reading, writing};
 use crate::files::{Output, remove_if_there, sync_folder};
 use crate::lock::failed;
@@ -70,8 +71,16 @@ pub(crate) fn position(ends: &Ends) -> String {
     format!("{} segments, {bytes} bytes, {:08x}, {name} {}", ends.len(), all.finalize(), end.offset)
 }
 
-/// Names of the segments, in order. A journal that does not exist is empty.
+/// Names of the segments, in order, without those that a newer one has replaced. A journal that does not exist is empty.
 pub(crate) fn segments(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let mut names = all_segments(folder)?;
+    let replaced = compact::replaced(folder, &names)?;
+    names.retain(|name| !replaced.contains(name));
+    Ok(names)
+}
+
+/// All that are there, in order.
+pub(crate) fn all_segments(folder: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -90,6 +99,12 @@ pub(crate) fn segments(folder: &Path) -> Result<Vec<String>, StoreError> {
 fn sequence(name: &str) -> Option<u64> {
     let (number, pid) = name.strip_suffix(".log")?.split_once('-')?;
     (number.len() == 20 && pid.parse::<u32>().is_ok()).then(|| number.parse().ok())?
+}
+
+/// The name of a segment of nobody's, behind all of these.
+pub(crate) fn next_name(ends: &Ends) -> String {
+    let last = ends.keys().next_back().and_then(|name| sequence(name)).unwrap_or(0);
+    format!("{:020}-0.log", last + 1)
 }
 
 /// Reads every whole frame of every segment in order.
@@ -280,6 +295,15 @@ fn frame(batch: &[Entry]) -> Result<(Vec<u8>, u32), usize> {
     frame[..4].copy_from_slice(&u32::try_from(length).expect("at most MAX_FRAME_BYTES").to_le_bytes());
     frame[4..8].copy_from_slice(&crc.to_le_bytes());
     Ok((frame, crc))
+}
+
+/// Writes a batch behind what a new segment holds. Syncs nothing.
+pub(crate) fn put(file: &mut Output, path: &Path, batch: &[Entry]) -> Result<(), StoreError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let (bytes, _) = frame(batch).map_err(|bytes| StoreError::TooLarge { path: path.to_owned(), bytes })?;
+    file.write_all(&bytes).map_err(writing(path))
 }
 
 /// Appends to segments of its own.

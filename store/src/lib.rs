@@ -9,6 +9,7 @@
 mod checked;
 mod claims;
 mod codec;
+mod compact;
 pub mod doctor;
 mod error;
 mod examine;

@@ -1,17 +1,50 @@
-//! Versions that are kept by name: `pins/<name>` lists their objects, one a line with the step it is of. What is pinned stays,
-//! however old it gets; that is all that a pin does.
+//! Versions that are kept by name: `pins/<name>` lists records, one a line with its step, and their objects. What is pinned
+//! stays, however old it gets; that is all that a pin does.
 
 use crate::error::{StoreError, reading};
 use crate::files::{self, create_folder, remove_if_there, sync_folder};
-use assets_core::hash::ObjectId;
-use assets_core::key::is_plain_name;
-use std::collections::{BTreeMap, HashSet};
+use assets_core::hash::{ObjectId, RecordId};
+use assets_core::key::{Step, is_plain_name};
+use assets_core::record::StepRecord;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Objects, each with what it is of.
-pub type Pinned = BTreeMap<ObjectId, String>;
+/// What is kept by a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pinned {
+    /// Records, each with its step, for people.
+    pub records: BTreeMap<RecordId, String>,
+    /// What they store.
+    pub objects: BTreeSet<ObjectId>,
+}
+
+impl Pinned {
+    /// Keeps a step's record too.
+    pub fn add(&mut self, step: &Step, id: RecordId, record: &StepRecord) {
+        self.records.insert(id, step.to_string());
+        self.objects.extend(record.objects());
+    }
+
+    fn text(&self) -> String {
+        let records = self.records.iter().map(|(id, step)| format!("record {id} {step}\n"));
+        records.chain(self.objects.iter().map(|object| format!("object {object}\n"))).collect()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut pinned = Self::default();
+        for line in text.lines() {
+            let (what, rest) = line.split_once(' ')?;
+            match (what, rest.split_once(' ')) {
+                ("record", Some((id, step))) => drop(pinned.records.insert(id.parse().ok()?, step.to_owned())),
+                ("object", None) => drop(pinned.objects.insert(rest.parse().ok()?)),
+                _ => return None,
+            }
+        }
+        Some(pinned)
+    }
+}
 
 fn folder(root: &Path) -> PathBuf {
     root.join("pins")
@@ -33,29 +66,29 @@ pub fn read(root: &Path) -> Result<BTreeMap<String, Pinned>, StoreError> {
             continue;
         };
         let text = fs::read_to_string(&path).map_err(reading(&path))?;
-        let lines = text.lines().map(|line| {
-            let (object, of) = line.split_once(' ')?;
-            Some((object.parse().ok()?, of.to_owned()))
-        });
-        let pinned: Option<Pinned> = lines.collect();
         // Whoever removes what is not pinned must not go on without it.
-        pins.insert(name.to_owned(), pinned.ok_or_else(|| StoreError::Pin { path: path.clone() })?);
+        let pinned = Pinned::parse(&text).ok_or_else(|| StoreError::Pin { path: path.clone() })?;
+        pins.insert(name.to_owned(), pinned);
     }
     Ok(pins)
 }
 
-/// Every object that is pinned.
-pub(crate) fn objects(root: &Path) -> Result<HashSet<ObjectId>, StoreError> {
-    Ok(read(root)?.into_values().flat_map(BTreeMap::into_keys).collect())
+/// All that is pinned, by whatever name.
+pub(crate) fn all(root: &Path) -> Result<Pinned, StoreError> {
+    let mut all = Pinned::default();
+    for mut pinned in read(root)?.into_values() {
+        all.records.append(&mut pinned.records);
+        all.objects.append(&mut pinned.objects);
+    }
+    Ok(all)
 }
 
 /// Writes a pin, in place of one of that name. Whoever does so keeps the store open for writing: nothing is removed meanwhile.
 pub(crate) fn write(root: &Path, name: &str, pinned: &Pinned) -> Result<(), StoreError> {
     let folder = folder(root);
     create_folder(&folder)?;
-    let text: String = pinned.iter().map(|(object, of)| format!("{object} {of}\n")).collect();
     let temp = folder.join(format!(".{name}-{}", std::process::id()));
-    files::replace(&folder.join(name), &temp, text.as_bytes())
+    files::replace(&folder.join(name), &temp, pinned.text().as_bytes())
 }
 
 /// Removes a pin; false where there is none of that name.
@@ -72,26 +105,27 @@ pub(crate) fn remove(root: &Path, name: &str) -> Result<bool, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use assets_core::hash::ByteHasher;
+    use assets_core::hash::{ByteHasher, Digest};
 
     #[test]
     fn pins_are_read_as_they_were_written_or_not_at_all() {
         let root = tempfile::tempdir().unwrap();
-        let object = |text: &str| {
-            let mut hasher = ByteHasher::default();
-            hasher.update(text.as_bytes());
-            hasher.finish()
-        };
-        let pinned = Pinned::from([(object("a"), "wide of r1".to_owned()), (object("b"), "fleet".to_owned())]);
+        let mut hasher = ByteHasher::default();
+        hasher.update(b"rows");
+        let record = RecordId(Digest::from_bytes([7; 16]));
+        let records = BTreeMap::from([(record, "wide of a run".to_owned())]);
+        let pinned = Pinned { records, objects: BTreeSet::from([hasher.finish()]) };
         assert!(read(root.path()).unwrap().is_empty());
         write(root.path(), "release-1.0", &pinned).unwrap();
-        assert_eq!(read(root.path()).unwrap(), BTreeMap::from([("release-1.0".to_owned(), pinned)]));
-        assert_eq!(objects(root.path()).unwrap().len(), 2);
+        assert_eq!(read(root.path()).unwrap(), BTreeMap::from([("release-1.0".to_owned(), pinned.clone())]));
+        assert_eq!(all(root.path()).unwrap(), pinned);
         for bad in ["", "../x", ".x", "a/b", "-rf", "ü"] {
             assert!(!is_plain_name(bad) && !remove(root.path(), bad).unwrap(), "{bad}");
         }
-        fs::write(root.path().join("pins/torn"), "0123").unwrap();
-        assert_eq!(read(root.path()).unwrap_err().code(), "pin_damaged");
+        for torn in ["object 0123\n", "record 12 x", "what"] {
+            fs::write(root.path().join("pins/torn"), torn).unwrap();
+            assert_eq!(read(root.path()).unwrap_err().code(), "pin_damaged", "{torn}");
+        }
         assert!(remove(root.path(), "torn").unwrap() && remove(root.path(), "release-1.0").unwrap());
         assert!(!remove(root.path(), "release-1.0").unwrap());
     }

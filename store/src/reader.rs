@@ -58,7 +58,7 @@ impl Reader {
 
     /// Ends of segments that can't be read. Beside a build the last one may just be on its way.
     pub fn torn(&self) -> Result<Vec<Torn>, StoreError> {
-        self.scan(|_| ())
+        Ok(journal::read(&self.root.join("journal"), &mut |_| ())?.1)
     }
 
     /// Names the journal as it is now, as `Writer::position` does.
@@ -89,8 +89,15 @@ impl Reader {
         Ok(found)
     }
 
-    fn scan(&self, mut each: impl FnMut(Entry)) -> Result<Vec<Torn>, StoreError> {
-        Ok(journal::read(&self.root.join("journal"), &mut each)?.1)
+    /// Reads all of it. Where segments are put together meanwhile, some of it is told twice.
+    fn scan(&self, mut each: impl FnMut(Entry)) -> Result<(), StoreError> {
+        loop {
+            let mut tail = Tail::new(&self.root.join("journal"));
+            tail.advance(&|_| false, &mut |_, entries, _| entries.into_iter().for_each(&mut each))?;
+            if !tail.has_shrunk() {
+                return Ok(());
+            }
+        }
     }
 }
 

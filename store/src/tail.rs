@@ -102,7 +102,8 @@ impl Tail {
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.shrunk |= self.ends.contains_key(name);
+                // Put together with others since it was listed, or taken away.
+                self.shrunk = true;
                 return Ok(());
             }
             Err(error) => return Err(reading(&path)(error)),

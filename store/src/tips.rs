@@ -66,6 +66,7 @@ struct Index {
 
 /// What a block holds.
 #[derive(Debug, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // each is taken apart as soon as it is read
 enum Item {
     Tip(Step, Box<Tip>),
     Slice(Slice),

@@ -5,15 +5,15 @@ use assets_core::catalog::{Catalog, Holder, Records};
 use assets_core::compute::{Examiner, Packer, Worker};
 use assets_core::finding::Finding;
 use assets_core::graph::Graph;
-use assets_core::hash::{Digest, ObjectId};
+use assets_core::hash::{Digest, ObjectId, RecordId};
 use assets_core::ledger::Ledger;
 use assets_core::logs::Logs;
-use assets_core::record::OutputRecord;
+use assets_core::record::{OutputRecord, StepRecord};
 use assets_core::source::Source;
 use assets_core::table::Table;
 use assets_core::table_store::{TableStore, TableStoreError};
 use assets_core::{AssetName, Reason, Step};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,14 +143,20 @@ pub trait WriteStore: Send + Sync {
     fn all_published(&self) -> bool;
     /// Says that all that is recorded, as far as this handle knows, is published.
     fn mark_published(&self) -> Result<(), TableStoreError>;
-    /// Keeps objects by that name, instead of what was kept by it.
-    fn pin(&self, name: &str, pinned: &Pinned) -> Result<(), Failure>;
+    /// Keeps records by that name, instead of what was kept by it.
+    fn pin(&self, name: &str, records: &[(&Step, RecordId, &StepRecord)]) -> Result<(), Failure>;
     /// Keeps nothing by that name any more; false where nothing was.
     fn unpin(&self, name: &str) -> Result<bool, Failure>;
 }
 
-/// Objects that are kept by a name, each with the step it is of.
-pub type Pinned = BTreeMap<ObjectId, String>;
+/// What is kept by a name.
+#[derive(Debug, Clone, Default)]
+pub struct Pin {
+    /// How many steps.
+    pub steps: usize,
+    /// Objects that hold rows of them.
+    pub objects: BTreeSet<ObjectId>,
+}
 
 /// What `gc` is asked for.
 #[derive(Debug, Clone)]
@@ -286,7 +292,7 @@ pub trait Project: Send + Sync {
     /// Looks for what the store can do without, and removes it if asked to; says once for whom it waits.
     fn gc(&self, options: &GcOptions, on_wait: &mut dyn FnMut(&Holder)) -> Result<GcFound, Failure>;
     /// What is kept by name.
-    fn pins(&self) -> Result<BTreeMap<String, Pinned>, Failure>;
+    fn pins(&self) -> Result<BTreeMap<String, Pin>, Failure>;
     /// Looks at the surroundings.
     fn doctor(&self) -> Vec<Diagnosis>;
     /// Writes a query's answer as Parquet.

@@ -176,7 +176,9 @@ impl Session {
     /// The steps that are asked for, with all they are made from.
     pub(crate) fn scope(&self, args: &ScopeArgs) -> Result<Scope, Failure> {
         let mut scope = Scope::new(self.project.graph(), &args.select, false)?;
-        scope.restrict(&self.known(), &args.runs).map_err(|error| no_run(&self.world(), error))?;
+        if !args.runs.is_empty() {
+            scope.restrict(&self.known(), &args.runs).map_err(|error| no_run(&self.world(), error))?;
+        }
         scope.settle(&self.world());
         Ok(scope)
     }

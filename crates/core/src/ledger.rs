@@ -37,11 +37,11 @@ impl Tip {
     }
 }
 
-/// The fold.
+/// The fold. A copy costs nothing until one of the two is changed: who plans and who builds have their own.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ledger {
-    tips: HashMap<Step, Tip>,
-    sources: BTreeMap<String, SourceRecord>,
+    tips: Arc<HashMap<Step, Tip>>,
+    sources: Arc<BTreeMap<String, SourceRecord>>,
     builds: Vec<(BuildRecord, Option<BuildEnd>)>,
 }
 
@@ -53,7 +53,7 @@ impl Ledger {
         builds: Vec<(BuildRecord, Option<BuildEnd>)>,
     ) -> Self {
         let sources = sources.into_iter().map(|source| (source.path.clone(), source));
-        Self { tips: tips.into_iter().collect(), sources: sources.collect(), builds }
+        Self { tips: Arc::new(tips.into_iter().collect()), sources: Arc::new(sources.collect()), builds }
     }
 
     /// Folds one entry in. Older generations never displace newer ones, so the order of entries does not matter for
@@ -71,14 +71,15 @@ impl Ledger {
                 }
             }
             Entry::Source(source) => {
+                let sources = Arc::make_mut(&mut self.sources);
                 if source.moved_to.is_some() {
-                    self.sources.remove(&source.path);
+                    sources.remove(&source.path);
                 } else {
-                    self.sources.insert(source.path.clone(), source);
+                    sources.insert(source.path.clone(), source);
                 }
             }
             Entry::Attempt(attempt) => {
-                let tip = self.tips.entry(attempt.step.clone()).or_default();
+                let tip = Arc::make_mut(&mut self.tips).entry(attempt.step.clone()).or_default();
                 let place = |attempt: &AttemptRecord| (attempt.after_generation, attempt.span.end_us);
                 if tip.last_attempt.as_ref().is_none_or(|last| place(last) <= place(&attempt)) {
                     tip.last_attempt = Some(attempt);
@@ -89,7 +90,7 @@ impl Ledger {
     }
 
     fn apply_step(&mut self, record: StepRecord) {
-        let tip = self.tips.entry(record.step.clone()).or_default();
+        let tip = Arc::make_mut(&mut self.tips).entry(record.step.clone()).or_default();
         let place = (record.generation, record.span.end_us);
         tip.first = Some(tip.first.map_or(place, |first| first.min(place)));
         if record.generation > tip.generation() {

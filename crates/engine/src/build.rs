@@ -32,7 +32,7 @@ use assets_core::table_store::{TableStore, TableStoreError};
 use assets_core::{AssetName, Mapping, Reason, Step};
 use sharing::Others;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -123,7 +123,7 @@ struct Build<'a> {
     ledger: Ledger,
     plan: Plan,
     schedule: Schedule,
-    settled: BTreeMap<Step, Settled>,
+    settled: HashMap<Step, Settled>,
     /// Steps that are not what they were when the plan was made.
     moved: BTreeSet<Step>,
     publisher: Publisher<'a>,
@@ -176,7 +176,7 @@ pub fn materialize<'a>(
         ledger,
         plan,
         schedule,
-        settled: BTreeMap::new(),
+        settled: HashMap::new(),
         moved: BTreeSet::new(),
         publisher,
         running: BTreeMap::new(),
@@ -322,6 +322,10 @@ impl<'a> Build<'a> {
     /// `was_aside`: there was something to do when it was looked at last, but another process had it.
     fn begin_step(&mut self, at: Index, sender: &Sender<StepOutcome>, was_aside: bool) -> Result<(), EngineError> {
         let step = self.schedule.step(at).clone();
+        if !was_aside && self.stands(&step) {
+            self.settle(at, &step, Outcome::Fresh, Settled::Stands);
+            return Ok(());
+        }
         let mut claim = None;
         if was_aside {
             let Some(held) = self.claim(at, &step)? else { return Ok(()) };
@@ -371,6 +375,14 @@ impl<'a> Build<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the plan found it fresh, with nothing to tell, and nothing has changed since.
+    fn stands(&self, step: &Step) -> bool {
+        let is_fresh = |planned: &PlannedStep| {
+            planned.verdict.state == State::Fresh && planned.ready.is_some() && planned.left_out.is_empty()
+        };
+        self.moved.is_empty() && !self.has_arrived(step) && self.plan.get(step).is_some_and(is_fresh)
     }
 
     /// The plan's verdict where all inputs were known to it and still are what it saw; else a new one.

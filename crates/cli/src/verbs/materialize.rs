@@ -85,8 +85,10 @@ pub(crate) fn make(
     let catalog = store.catalog();
     let world =
         World { graph: project.graph(), ledger: &ledger, sources: &sources, records: catalog, tables: &*tables };
-    let known = assets_engine::plan::all_partitions(&world);
-    scope.restrict(&known, &args.scope.runs).map_err(|error| session::no_run(&world, error))?;
+    if !args.scope.runs.is_empty() {
+        let known = assets_engine::plan::all_partitions(&world);
+        scope.restrict(&known, &args.scope.runs).map_err(|error| session::no_run(&world, error))?;
+    }
     scope.settle(&world);
     if let Some(saved) = request.saved {
         saved.check(&world, &assets_engine::plan::plan(&world, &scope))?;

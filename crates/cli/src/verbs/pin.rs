@@ -1,6 +1,6 @@
 //! `assets pin`: keeps the tables of now by a name, lists what is kept, or lets it go.
 
-use crate::app::{App, Failure, Pinned, Project};
+use crate::app::{App, Failure, Pin, Project};
 use crate::args::{Global, PinArgs};
 use crate::out::Out;
 use crate::render::number;
@@ -8,7 +8,6 @@ use crate::session::{self, Session};
 use assets_core::key::is_plain_name;
 use assets_core::{Reason, suggest};
 use serde_json::json;
-use std::collections::BTreeMap;
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &PinArgs) -> Result<u8, Failure> {
     match &args.name {
@@ -21,22 +20,22 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &PinArgs) -> 
 fn list(out: &Out, project: &dyn Project) -> Result<u8, Failure> {
     let reader = project.reader()?;
     let pins = project.pins()?;
-    let bytes = |pinned: &Pinned| pinned.keys().filter_map(|object| reader.tables().bytes(object)).sum::<u64>();
-    let lost = |pinned: &Pinned| pinned.keys().filter(|object| !reader.tables().contains(object)).count();
+    let bytes = |pin: &Pin| pin.objects.iter().filter_map(|object| reader.tables().bytes(object)).sum::<u64>();
+    let lost = |pin: &Pin| pin.objects.iter().filter(|object| !reader.tables().contains(object)).count();
     if out.json {
-        let pins = pins.iter().map(|(name, pinned)| {
-            json!({"name": name, "tables": pinned.len(), "bytes": bytes(pinned), "lost": lost(pinned)})
-        });
+        let pins = pins
+            .iter()
+            .map(|(name, pin)| json!({"name": name, "steps": pin.steps, "bytes": bytes(pin), "lost": lost(pin)}));
         out.json(&json!({"pins": pins.collect::<Vec<_>>()}));
         return Ok(0);
     }
-    for (name, pinned) in &pins {
-        let (tables, bytes) = (number::plural(pinned.len(), "table"), number::bytes(bytes(pinned)));
-        let lost = match lost(pinned) {
+    for (name, pin) in &pins {
+        let (steps, bytes) = (number::plural(pin.steps, "step"), number::bytes(bytes(pin)));
+        let lost = match lost(pin) {
             0 => String::new(),
             lost => format!("  ({lost} not there any more)"),
         };
-        out.line(&format!("{name:<24} {tables:>14} {bytes:>10}{lost}"));
+        out.line(&format!("{name:<24} {steps:>14} {bytes:>10}{lost}"));
     }
     if pins.is_empty() {
         out.line("nothing is pinned");
@@ -63,19 +62,15 @@ fn pin(app: &dyn App, out: &Out, global: &Global, args: &PinArgs, name: &str) ->
     let (session, scope) = Session::recorded_scope(app, global, &args.scope)?;
     // From here on nothing is removed.
     let store = session.project.writer(true, &mut |holder| out.error(&format!("waiting for {holder}")))?;
-    let mut pinned: Pinned = BTreeMap::new();
-    for (step, tip) in session.ledger.steps().filter(|(step, _)| scope.covers(step)) {
-        let Some(record) = tip.record().filter(|record| !record.is_gone()) else { continue };
-        pinned.extend(record.objects().map(|object| (*object, step.to_string())));
+    let steps = session.ledger.steps().filter(|(step, _)| scope.covers(step));
+    let made = steps.filter_map(|(step, tip)| tip.made.as_ref().map(|(id, record)| (step, *id, record.as_ref())));
+    let records: Vec<_> = made.filter(|(_, _, record)| !record.is_gone()).collect();
+    if records.is_empty() {
+        let reason = Reason::new("nothing_to_pin", "none of these steps has a table");
+        return Err(Failure::usage(reason).help("`assets status` shows what there is"));
     }
-    if pinned.is_empty() {
-        let reason = Reason::new("nothing_to_pin", "no table of these steps is stored as an object of its own");
-        return Err(
-            Failure::usage(reason).help("`assets status` shows what there is; rows of packed tables always stay")
-        );
-    }
-    store.pin(name, &pinned)?;
-    told(out, name, Some(pinned.len()));
+    store.pin(name, &records)?;
+    told(out, name, Some(records.len()));
     Ok(0)
 }
 
@@ -87,14 +82,14 @@ fn check_name(name: &str) -> Result<(), Failure> {
     Err(Failure::usage(Reason::new("bad_pin_name", message)))
 }
 
-fn told(out: &Out, name: &str, tables: Option<usize>) {
+fn told(out: &Out, name: &str, steps: Option<usize>) {
     if out.json {
-        out.json(&json!({"name": name, "tables": tables.unwrap_or(0), "removed": tables.is_none()}));
+        out.json(&json!({"name": name, "steps": steps.unwrap_or(0), "removed": steps.is_none()}));
         return;
     }
-    match tables {
-        Some(tables) => {
-            out.line(&format!("pinned {} as {name}: `assets gc` keeps them", number::plural(tables, "table")))
+    match steps {
+        Some(steps) => {
+            out.line(&format!("pinned {} as {name}: `assets gc` keeps their tables", number::plural(steps, "step")))
         }
         None => out.line(&format!("{name} is not pinned any more")),
     }

@@ -91,7 +91,7 @@ impl<'a> Estimate<'a> {
     /// Looks at what is recorded of the assets that have something to make.
     pub(crate) fn new(session: &Session, plan: &'a Plan) -> Self {
         let mut known: HashMap<&AssetName, Known> = HashMap::new();
-        let mut estimate = Self { at_once: at_once(&session.ledger), ..Self::default() };
+        let mut estimate = Self::default();
         for planned in plan.steps.iter().filter(|planned| computes(planned.verdict.state)) {
             let name = &planned.step.asset;
             let Some(asset) = session.project.graph().asset(name.as_str()) else { continue };
@@ -102,6 +102,10 @@ impl<'a> Estimate<'a> {
             });
             estimate.steps.insert(&planned.step, cost);
             estimate.columns.insert(&planned.step, column);
+        }
+        // One step waits for no other.
+        if estimate.steps.len() > 1 {
+            estimate.at_once = at_once(session.whole_ledger());
         }
         estimate
     }
