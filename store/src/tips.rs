@@ -7,8 +7,10 @@
 //!
 //! Blocks hold tips and slices of sources, sorted by run; the index says with which run each begins, with its checksum.
 //! It is never the truth: damaged, of another version, or of segments that are not as they were, it is not there, and
-//! the journal is read. What in-memory types are written is pinned below: a change of theirs is another `MAGIC`.
+//! the journal is read. Records are
+//! encoded as in the journal, whose version is part of `MAGIC`; a change of `Tip` or of what is below is another `LAYOUT`.
 
+use crate::codec;
 use crate::error::StoreError;
 use crate::files::{self, Output};
 use crate::journal::{End, Ends, Torn};
@@ -24,7 +26,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-const MAGIC: &[u8; 8] = b"ASSETST1";
+const LAYOUT: u8 = 1;
+const MAGIC: &[u8; 8] = &[b'A', b'S', b'S', b'E', b'T', b'S', LAYOUT, codec::VERSION];
 const FOOTER_BYTES: usize = 28;
 /// Enough that the index stays small, little enough that one run costs next to nothing.
 const BLOCK_BYTES: usize = 32 << 10;

@@ -18,7 +18,7 @@ use crate::publish::Publisher;
 use crate::schedule::{Index, Schedule};
 use crate::scope::Scope;
 use crate::sound;
-use crate::told::{event, is_transient, told};
+use crate::told::{announce, event, is_transient, told};
 use again::Again;
 use assets_core::catalog::{Catalog, Commit, Held};
 use assets_core::compute::Packer;
@@ -209,22 +209,6 @@ pub fn materialize<'a>(
         unpublished: build.unpublished,
         gone: build.gone,
     })
-}
-
-fn announce(plan: &Plan, events: &mut dyn FnMut(Event)) -> (u64, u64) {
-    let mut assets: Vec<(AssetName, u64, u64)> = Vec::new();
-    for step in &plan.steps {
-        if assets.last().is_none_or(|(name, ..)| *name != step.step.asset) {
-            assets.push((step.step.asset.clone(), 0, 0));
-        }
-        if let Some((_, all, to_make)) = assets.last_mut() {
-            *all += 1;
-            *to_make += u64::from(step.verdict.state != State::Fresh);
-        }
-    }
-    let totals = assets.iter().fold((0, 0), |(all, make), (_, a, m)| (all + a, make + m));
-    events(Event::Planned(assets));
-    totals
 }
 
 impl<'a> Build<'a> {

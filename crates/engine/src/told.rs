@@ -1,8 +1,10 @@
-//! What is told of a step that ended: from its record, or from the reason that there is none.
+//! What is told of a plan, and of a step that ended: from its record, or from the reason that there is none.
 
-use crate::event::StepEvent;
+use crate::event::{Event, StepEvent};
+use crate::plan::Plan;
+use assets_core::freshness::State;
 use assets_core::record::{Outcome, StepRecord};
-use assets_core::{Reason, Step};
+use assets_core::{AssetName, Reason, Step};
 use std::collections::BTreeSet;
 
 /// Failures of the surroundings rather than of data or code.
@@ -19,6 +21,23 @@ pub(crate) fn is_transient(reason: &Reason) -> bool {
             | "store_unreadable"
             | "store_unwritable"
     )
+}
+
+/// Tells how much each asset has to do; the steps in all, and those that may be made.
+pub(crate) fn announce(plan: &Plan, events: &mut dyn FnMut(Event)) -> (u64, u64) {
+    let mut assets: Vec<(AssetName, u64, u64)> = Vec::new();
+    for step in &plan.steps {
+        if assets.last().is_none_or(|(name, ..)| *name != step.step.asset) {
+            assets.push((step.step.asset.clone(), 0, 0));
+        }
+        if let Some((_, all, to_make)) = assets.last_mut() {
+            *all += 1;
+            *to_make += u64::from(step.verdict.state != State::Fresh);
+        }
+    }
+    let totals = assets.iter().fold((0, 0), |(all, make), (_, a, m)| (all + a, make + m));
+    events(Event::Planned(assets));
+    totals
 }
 
 pub(crate) fn event(step: &Step, outcome: Outcome) -> StepEvent {

@@ -62,7 +62,7 @@ fn pin(app: &dyn App, out: &Out, global: &Global, args: &PinArgs, name: &str) ->
     let (session, scope) = Session::recorded_scope(app, global, &args.scope)?;
     // From here on nothing is removed.
     let store = session.project.writer(true, &mut |holder| out.error(&format!("waiting for {holder}")))?;
-    let steps = session.ledger.steps().filter(|(step, _)| scope.covers(step));
+    let steps = session.ledger.steps().filter(|(step, _)| scope.assets.contains(&step.asset) && scope.covers(step));
     let made = steps.filter_map(|(step, tip)| tip.made.as_ref().map(|(id, record)| (step, *id, record.as_ref())));
     let records: Vec<_> = made.filter(|(_, _, record)| !record.is_gone()).collect();
     if records.is_empty() {
