@@ -307,7 +307,9 @@ impl Project for Opened {
         sql::query(&self.pipeline.graph, ledger, &tables, query).map_err(|reason| match reason.code.as_str() {
             "sql_error" | "sql_refused" => Failure::usage(reason),
             // The query is right; a table that it needs is not there or can't be read.
-            _ => failed(1)(reason).help("`assets materialize` makes again what is lost"),
+            _ => {
+                failed(1)(reason).help("`assets repair` finds what is damaged, and `assets materialize` makes it again")
+            }
         })
     }
 

@@ -273,3 +273,35 @@ fn a_limit_through_rows_that_tie_takes_the_first_of_the_table_or_of_all_columns(
     let build = project.build(&[]);
     assert_eq!(build.log(), log(&[("made", "features beside", "a b")]), "{build:?}");
 }
+
+#[test]
+fn rows_from_before_a_column_changed_stay_until_they_are_made_again() {
+    let project = Project::new();
+    let settings = |kind: &str, extra: &str| {
+        let text = format!(
+            "pipeline = 'none'\n[assets.readings]\nfiles = ['data/*.csv']\npartition_by = ['day']\ncolumns.t = {{ type = '{kind}' }}\n\
+             [assets.daily]\nsql = 'select count(*) as n, max(t) as high{extra} from readings'\npacked = true\n\
+             [assets.total]\nsql = 'select sum(n) as n from daily'\npartition = 'all'\n"
+        );
+        std::fs::write(project.path("assets.toml"), text).unwrap();
+    };
+    project.source("a.csv", "day,t\n1,2\n2,3\n");
+    settings("float", "");
+    assert_eq!(project.build(&[]).code, 0);
+    settings("integer", ", min(t) as low");
+    let query = "select day, n, high, low from daily order by day";
+    let asked = project.run(&["sql", query, "--format", "json"]);
+    assert_eq!(asked.json().as_array().map(Vec::len), Some(2), "{asked:?}");
+    assert!(asked.stderr.contains("2 tables of daily"), "{asked:?}");
+    assert_eq!(project.build(&["daily", "--run", "1"]).code, 0);
+    let rows = project.sql(query);
+    assert_eq!((rows[0]["high"].as_i64(), rows[0]["low"].as_i64()), (Some(2), Some(2)));
+    assert_eq!((rows[1]["n"].as_i64(), &rows[1]["high"], &rows[1]["low"]), (Some(1), &Value::Null, &Value::Null));
+    let damaged = project.run(&["verify", "--json"]).json();
+    let told = damaged["findings"].as_array().unwrap();
+    assert!(!told.iter().any(|finding| finding["code"] == "schema_differs"), "{told:?}");
+    let only = project.build(&["total", "--only"]);
+    assert!(only.code == 0 || only.stdout.contains("daily"), "never what is not so: {only:?}");
+    assert_eq!(project.build(&[]).code, 0);
+    assert_eq!(project.sql(query)[1]["high"], 3);
+}

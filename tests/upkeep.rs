@@ -96,6 +96,8 @@ fn what_is_pinned_stays_until_it_is_let_go() {
     fs::write(project.path("warehouse/pins/torn"), "what").unwrap();
     let refused = project.run(&["gc", "--yes", "--older-than", "0s"]);
     assert_eq!(refused.code, 3, "nobody knows what it keeps: {refused:?}");
+    let verified = project.run(&["verify"]);
+    assert!(verified.code == 1 && verified.stdout.contains("pin_damaged"), "{verified:?}");
 }
 
 #[test]

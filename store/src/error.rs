@@ -96,7 +96,7 @@ pub enum StoreError {
     },
     /// A pin that can't be understood: nobody knows what it keeps.
     #[error(
-        "the pin `{}` can't be understood, and without it nobody knows what to keep: put it right or remove it",
+        "the pin `{}` can't be understood, and without it nobody knows what to keep: pin again by that name, or remove the file",
         .path.display()
     )]
     Pin {
@@ -126,7 +126,7 @@ pub enum StoreError {
         stem: String,
     },
     /// An object whose bytes are not those that its name speaks of.
-    #[error("`{}` is damaged: its bytes are not those that were written; `assets materialize` makes it again", .path.display())]
+    #[error("`{}` is damaged: its bytes are not those that were written; `assets repair` moves it away, and `assets materialize` makes it again", .path.display())]
     Damaged {
         /// Which one.
         object: ObjectId,

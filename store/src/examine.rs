@@ -6,6 +6,7 @@ use crate::error::{StoreError, reading};
 use crate::fold::{self, Look};
 use crate::journal::{self, Stretch, Torn};
 use crate::objects::FolderTables;
+use crate::pins;
 use crate::reader::Reader;
 use crate::{FORMAT, files, trust};
 use assets_core::finding::Finding;
@@ -48,6 +49,7 @@ pub(crate) fn examine(root: &Path) -> Result<Examined, StoreError> {
         examined.findings.push(Finding::note(reason).repaired("folds the journal again"));
     }
     examined.findings.extend(snapshot(root));
+    examined.findings.extend(pins::read(root).err().map(|error| Finding::problem(error.reason())));
     examine_objects(root, &needed, &mut examined)?;
     Ok(examined)
 }

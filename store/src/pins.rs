@@ -65,9 +65,12 @@ pub fn read(root: &Path) -> Result<BTreeMap<String, Pinned>, StoreError> {
         let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| is_plain_name(name)) else {
             continue;
         };
-        let text = fs::read_to_string(&path).map_err(reading(&path))?;
+        let bytes = fs::read(&path).map_err(reading(&path))?;
         // Whoever removes what is not pinned must not go on without it.
-        let pinned = Pinned::parse(&text).ok_or_else(|| StoreError::Pin { path: path.clone() })?;
+        let pinned = std::str::from_utf8(&bytes)
+            .ok()
+            .and_then(Pinned::parse)
+            .ok_or_else(|| StoreError::Pin { path: path.clone() })?;
         pins.insert(name.to_owned(), pinned);
     }
     Ok(pins)
@@ -122,9 +125,9 @@ mod tests {
         for bad in ["", "../x", ".x", "a/b", "-rf", "ü"] {
             assert!(!is_plain_name(bad) && !remove(root.path(), bad).unwrap(), "{bad}");
         }
-        for torn in ["object 0123\n", "record 12 x", "what"] {
+        for torn in [&b"object 0123\n"[..], b"record 12 x", b"what", b"\xff"] {
             fs::write(root.path().join("pins/torn"), torn).unwrap();
-            assert_eq!(read(root.path()).unwrap_err().code(), "pin_damaged", "{torn}");
+            assert_eq!(read(root.path()).unwrap_err().code(), "pin_damaged", "{torn:?}");
         }
         assert!(remove(root.path(), "torn").unwrap() && remove(root.path(), "release-1.0").unwrap());
         assert!(!remove(root.path(), "release-1.0").unwrap());

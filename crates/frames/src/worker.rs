@@ -154,7 +154,7 @@ impl Inputs<'_> {
             return Err(self.undeclared(&format!("{name}.{column}"), "which it does not declare"));
         }
         match (input.mapping, self.graph.output(name)) {
-            (Mapping::All, Some(decl)) => stack(self.tables, decl, &self.tables_of(name)?, Some(wanted), None),
+            (Mapping::All, Some(decl)) => stack(self.tables, decl, &self.tables_of(name)?, wanted),
             _ => read_output(self.tables, self.output(name)?, Some(wanted), None),
         }
     }
@@ -414,8 +414,37 @@ pub(crate) fn read_column(tables: &dyn TableStore, output: &OutputRecord, column
 /// Chunks that a stack gathers before it makes them one: each is looked at again with every further one.
 const CHUNKS_MAX: usize = 512;
 
-/// Stacks outputs of several steps into one frame of the declared columns; only the first `head` rows where given.
-pub fn stack(
+/// Stacks outputs of several steps into one frame of the declared columns.
+///
+/// # Errors
+/// `input_outdated`: a table that was made before these changed.
+fn stack(
+    tables: &dyn TableStore,
+    decl: &OutputDecl,
+    outputs: &[&OutputRecord],
+    wanted: &[&str],
+) -> Result<DataFrame, Reason> {
+    let all = columns::empty(&decl.columns);
+    let mut frame = all.select(wanted.iter().copied()).map_err(|error| frame_error("columns", &error))?;
+    for (read, output) in outputs.iter().enumerate() {
+        let rows = read_output(tables, output, Some(wanted), None)?;
+        frame.vstack_mut(&rows).map_err(|_| outdated(decl))?;
+        if read % CHUNKS_MAX == CHUNKS_MAX - 1 {
+            frame.rechunk_mut();
+        }
+    }
+    frame.rechunk_mut();
+    Ok(frame)
+}
+
+fn outdated(decl: &OutputDecl) -> Reason {
+    let message = format!("some tables of {0} were made before its columns changed: make {0} again first", decl.name);
+    Reason::new("input_outdated", message).with("output", decl.name.as_str())
+}
+
+/// Stacks what is there of an output; only the first `head` rows where given. A table that was made before the declared
+/// columns changed has null for what it lacks, and for what was of another type.
+pub fn stack_as_declared(
     tables: &dyn TableStore,
     decl: &OutputDecl,
     outputs: &[&OutputRecord],
@@ -427,12 +456,17 @@ pub fn stack(
         Some(wanted) => all.select(wanted.iter().copied()).map_err(|error| frame_error("columns", &error))?,
         None => all,
     };
+    let names: Vec<String> = frame.get_column_names().iter().map(ToString::to_string).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for (read, output) in outputs.iter().enumerate() {
         let left = head.map(|head| head.saturating_sub(frame.height()));
         if left == Some(0) {
             break;
         }
-        let rows = read_output(tables, output, wanted, left)?;
+        let rows = match read_output(tables, output, Some(&names), left) {
+            Ok(rows) if rows.schema() == frame.schema() => rows,
+            _ => with_nulls(&read_output(tables, output, None, left)?, frame.schema())?,
+        };
         frame.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
         if read % CHUNKS_MAX == CHUNKS_MAX - 1 {
             frame.rechunk_mut();
@@ -440,6 +474,15 @@ pub fn stack(
     }
     frame.rechunk_mut();
     Ok(frame)
+}
+
+fn with_nulls(rows: &DataFrame, schema: &Schema) -> Result<DataFrame, Reason> {
+    let column = |(name, dtype): (&PlSmallStr, &DataType)| match rows.column(name) {
+        Ok(column) if column.dtype() == dtype => column.clone(),
+        _ => Column::full_null(name.clone(), rows.height(), dtype),
+    };
+    DataFrame::new(rows.height(), schema.iter().map(column).collect())
+        .map_err(|error| frame_error("rows of an earlier shape", &error))
 }
 
 /// Writes packed views.
@@ -466,22 +509,5 @@ pub(crate) fn rows_of_view(
     output: &OutputDecl,
     steps: &[&OutputRecord],
 ) -> Result<DataFrame, Reason> {
-    // Rows of an older shape wait for their step to be made again: a view has one schema.
-    let names: Vec<&str> = output.columns.iter().map(|column| column.name.as_str()).collect();
-    let mut frame = columns::empty(&output.columns);
-    for (read, step) in steps.iter().enumerate() {
-        match read_output(tables, step, Some(&names), None) {
-            Ok(rows) if rows.schema() == frame.schema() => {
-                frame.vstack_mut(&rows).map_err(|error| frame_error("rows of a view", &error))?;
-            }
-            Ok(_) => {}
-            Err(reason) if reason.code == "frame_error" => {}
-            // A view that lacks rows which are recorded would be a lie.
-            Err(reason) => return Err(reason),
-        }
-        if read % CHUNKS_MAX == CHUNKS_MAX - 1 {
-            frame.rechunk_mut();
-        }
-    }
-    Ok(frame)
+    stack_as_declared(tables, output, steps, None, None)
 }

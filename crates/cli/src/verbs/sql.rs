@@ -8,6 +8,7 @@ use crate::render::{number, rows};
 use crate::session::Session;
 use crate::verbs::show;
 use assets_core::Reason;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +46,27 @@ fn of_file(path: &Path) -> Result<TableFormat, Failure> {
     })
 }
 
+/// Says of which tables in a query some were made before their columns changed.
+fn tell_outdated(out: &Out, session: &Session, query: &str) {
+    let words: BTreeSet<&str> = query.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    for asset in session.project.graph().assets() {
+        if !asset.outputs.iter().any(|output| words.contains(output.name.as_str())) {
+            continue;
+        }
+        let shape = asset.shape();
+        let made = session.ledger.steps().filter(|(step, _)| asset.has_step(step));
+        let made = made.filter_map(|(_, tip)| tip.record()).filter(|record| !record.is_gone());
+        let outdated = made.filter(|record| record.recipe.shape != shape).count();
+        if outdated > 0 {
+            let (name, tables) = (&asset.name, number::plural(outdated, "table"));
+            out.warn(&format!(
+                "{tables} of {name} made before its columns changed: what they lack is null here; `assets materialize {name}` \
+                 makes them again"
+            ));
+        }
+    }
+}
+
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &SqlArgs) -> Result<u8, Failure> {
     let format = format(out, args)?;
     if format == TableFormat::Parquet && args.output.is_none() {
@@ -55,6 +77,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &SqlArgs) -> 
     let tables = Arc::clone(session.reader.tables());
     let table = session.project.sql(tables, &session.ledger, &args.query)?;
     let graph = session.project.graph();
+    tell_outdated(out, &session, &args.query);
     let text = match (format, &args.output) {
         (TableFormat::Parquet, Some(path)) => {
             session.project.write_parquet(&table, path)?;

@@ -45,11 +45,13 @@ impl AnonymousScan for OutputScan {
         let outputs: Vec<&OutputRecord> = self.outputs.iter().collect();
         // `select count(*)` asks for no column at all, and still for the number of rows.
         let wanted = wanted.filter(|wanted| !wanted.is_empty());
-        worker::stack(self.tables.as_ref(), &self.decl, &outputs, wanted.as_deref(), args.n_rows).map_err(|reason| {
-            let error = PolarsError::ComputeError(reason.message.clone().into());
-            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
-            error
-        })
+        worker::stack_as_declared(self.tables.as_ref(), &self.decl, &outputs, wanted.as_deref(), args.n_rows).map_err(
+            |reason| {
+                let error = PolarsError::ComputeError(reason.message.clone().into());
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+                error
+            },
+        )
     }
 
     fn schema(&self, _: Option<usize>) -> PolarsResult<SchemaRef> {
@@ -90,15 +92,13 @@ pub fn query(graph: &Graph, ledger: &Ledger, tables: &Arc<dyn TableStore>, query
     small::to_table(&answer?)
 }
 
-/// The recorded tables of an output that have its declared columns, in order of their partitions.
+/// The recorded tables of an output, in order of their partitions.
 fn recorded(graph: &Graph, ledger: &Ledger, decl: &OutputDecl) -> Vec<OutputRecord> {
     let Some(asset) = graph.producer(decl.name.as_str()) else { return Vec::new() };
-    let shape = asset.shape();
     let mut found: Vec<_> = ledger
         .steps()
         .filter(|(step, _)| asset.has_step(step))
         .filter_map(|(step, tip)| tip.record().map(|record| (step, record)))
-        .filter(|(_, record)| record.recipe.shape == shape)
         .collect();
     found.sort_by_key(|(step, _)| (*step).clone());
     found.into_iter().filter_map(|(_, record)| record.output(&decl.name).cloned()).collect()
