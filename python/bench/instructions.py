@@ -22,7 +22,7 @@ FIGURES = Path(__file__).with_name("instructions.json")
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 GROWTH_MOST = 0.10
-COUNTS_MOST = 8
+COUNTS_MOST = 12
 
 
 def call(folder, *command):
