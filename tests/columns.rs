@@ -7,6 +7,9 @@ use assets_frames::aligned::Defined;
 use assets_frames::polars::prelude::{Expr, all, col, lit, nth};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 /// A further column of `features`, as a programmer would add it.
@@ -122,6 +125,69 @@ fn one_feature_more_is_one_column_a_run() {
     assert_eq!(computed(&forced)["features"].len(), 32);
     let mut after = hashes(&project, "power", "a");
     assert_eq!((after.remove("power_1").unwrap(), after), (power, before));
+}
+
+/// The bytes of a table without its footer, whose length stands before the last four bytes.
+fn without_footer(bytes: &[u8]) -> &[u8] {
+    let (rest, end) = bytes.split_at(bytes.len() - 8);
+    let footer = u32::from_le_bytes(end[..4].try_into().unwrap()) as usize;
+    &rest[..rest.len() - footer]
+}
+
+#[test]
+fn a_column_more_is_put_behind_the_bytes_of_the_table_and_one_less_leaves_nothing_of_it() {
+    let project = two_runs();
+    assert_eq!(project.build(&[]).code, 0);
+    let table = project.path("warehouse/tables/features/a.parquet");
+    let before = fs::read(&table).unwrap();
+    build_as(&project, "power", &[]);
+    let with_more = fs::read(&table).unwrap();
+    assert!(with_more.starts_with(without_footer(&before)));
+    build_as(&project, "renamed", &[]);
+    assert!(fs::read(&table).unwrap().starts_with(without_footer(&with_more)));
+    let watts = build_as(&project, "in watts", &[]);
+    assert_eq!(computed(&watts)["features"], columns("power_1"));
+    let other = fs::read(&table).unwrap();
+    assert!(
+        other.starts_with(without_footer(&before)),
+        "from the table without the column that is not wanted any more"
+    );
+    assert!(!other.starts_with(without_footer(&with_more)));
+    build_as(&project, "", &[]);
+    assert_eq!(fs::read(&table).unwrap(), before, "the older object is taken again");
+    // Where that table is gone there is only one with a column too many: what is left out leaves no bytes.
+    build_as(&project, "power", &[]);
+    run_as(&project, "power", &["gc", "--yes", "--keep", "1", "--older-than", "0s"]);
+    let watts = build_as(&project, "in watts", &[]);
+    assert_eq!(computed(&watts)["features"], columns("power_1"));
+    let without = fs::read(&table).unwrap();
+    assert!(without.len() < with_more.len() + 1000, "{} and {}", without.len(), with_more.len());
+}
+
+#[test]
+fn a_damaged_table_is_not_grown_but_made_again_in_the_same_build() {
+    let project = two_runs();
+    assert_eq!(project.build(&[]).code, 0);
+    let table = project.path("warehouse/tables/features/a.parquet");
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let folders = fs::read_dir(project.path("warehouse/objects")).unwrap().map(|entry| entry.unwrap().path());
+    let mut objects = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let object = objects.find(|object| inode(object) == inode(&table)).unwrap();
+    let mut bytes = fs::read(&object).unwrap();
+    let at = without_footer(&bytes).len() / 2;
+    bytes[at] ^= 1;
+    fs::remove_file(&object).unwrap();
+    fs::write(&object, &bytes).unwrap();
+
+    let built = build_as(&project, "power", &[]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    assert!(built.stdout.contains("object_damaged"), "{}", built.stdout);
+    assert_eq!(fs::read_dir(project.path("warehouse/damaged")).unwrap().count(), 1);
+    let hashes_of = |project: &Project| hashes(project, "power", "a");
+    let fresh = two_runs();
+    build_as(&fresh, "power", &[]);
+    assert_eq!(hashes_of(&project), hashes_of(&fresh));
+    assert_eq!(run_as(&project, "power", &["verify"]).code, 0);
 }
 
 #[test]

@@ -10,17 +10,19 @@ use crate::lock::WriterLock;
 use assets_core::hash::{ByteHasher, ObjectId};
 use assets_core::key::AssetName;
 use assets_core::reason::Reason;
-use assets_core::table_store::{Object, Staged, TableFile, TableStore, TableStoreError};
+use assets_core::table_store::{Grown, Object, Staged, TableFile, TableStore, TableStoreError};
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const BUFFER_BYTES: usize = 256 << 10;
+/// What is copied at once, on the stack: it is hashed while it is in the cache.
+const COPY_BYTES: usize = 64 << 10;
 
 /// The objects and published tables of a store.
 #[derive(Debug, Clone)]
@@ -132,10 +134,49 @@ impl FolderTables {
         if self.checked.holds(&file, object).map_err(reading(&path))? {
             return Ok(file);
         }
+        Err(self.damaged(object, path)?)
+    }
+
+    fn damaged(&self, object: &ObjectId, path: PathBuf) -> Result<StoreError, StoreError> {
         if self.lock.is_some() {
             self.set_aside(&path, &format!("{object}.parquet"))?;
         }
-        Err(StoreError::Damaged { object: *object, path })
+        Ok(StoreError::Damaged { object: *object, path })
+    }
+
+    /// Copies an object but for its last bytes, and looks it through in the same pass.
+    fn grow_file(&self, object: &ObjectId, last: fn([u8; 8]) -> u64) -> Result<Grown, StoreError> {
+        let path = self.object_path(object);
+        let file = File::open(&path).map_err(|error| self.missing_or(error, object, &path))?;
+        let found = file.metadata().map_err(reading(&path))?;
+        let mut end = [0; 8];
+        if let Some(at) = found.len().checked_sub(end.len() as u64) {
+            file.read_exact_at(&mut end, at).map_err(reading(&path))?;
+        }
+        let kept = found.len().saturating_sub(last(end));
+        let mut staged = self.stage_file()?;
+        let (mut file, mut buffer, mut left) = (file, [0; COPY_BYTES], kept);
+        while left > 0 {
+            let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match file.read(&mut buffer[..most]) {
+                // Shorter than it was said to be: what is read is not the object.
+                Ok(0) => break,
+                Ok(read) => {
+                    staged.begin(&buffer[..read])?;
+                    left -= read as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(reading(&path)(error)),
+            }
+        }
+        let (mut whole, mut rest) = (staged.hasher.clone(), Vec::new());
+        file.read_to_end(&mut rest).map_err(reading(&path))?;
+        whole.update(&rest);
+        if left > 0 || whole.finish() != *object {
+            return Err(self.damaged(object, path)?);
+        }
+        self.checked.note(object, &found);
+        Ok(Grown { staged: Box::new(staged), kept, rest })
     }
 
     /// Moves a damaged file to where nothing looks for it: what is left in it may be of use to a person.
@@ -218,6 +259,14 @@ impl StagedFile {
         error
     }
 
+    /// Writes past the buffer, while there is nothing in it.
+    fn begin(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file.get_mut().write_all(bytes).map_err(writing(&self.temp.0))?;
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
     /// All of it on disk, under the temp name still.
     fn finish(mut self) -> Result<(FolderTables, Temp, ObjectId, u64), StoreError> {
         self.file.flush().and_then(|()| self.file.get_ref().seal()).map_err(writing(&self.temp.0))?;
@@ -270,6 +319,10 @@ impl Staged for StagedFile {
 impl TableStore for FolderTables {
     fn stage(&self) -> Result<Box<dyn Staged>, TableStoreError> {
         Ok(Box::new(self.stage_file()?))
+    }
+
+    fn grow(&self, object: &ObjectId, last: fn([u8; 8]) -> u64) -> Result<Grown, TableStoreError> {
+        Ok(self.grow_file(object, last)?)
     }
 
     fn open(&self, object: &ObjectId) -> Result<Object, TableStoreError> {

@@ -1,10 +1,11 @@
 //! The seam to whoever makes steps: requests that could travel, outcomes that come back in any order.
 
-use crate::hash::Fingerprint;
+use crate::hash::{Fingerprint, ObjectId};
 use crate::key::{AssetName, Partition, Step};
 use crate::reason::Reason;
-use crate::record::{CheckRecord, OutputRecord, PartId, SliceRef, Span};
+use crate::record::{CheckRecord, OutputRecord, PartId, SliceRef, Span, Stored};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
 
 /// An input of a request: where it is and what its parts hold.
@@ -25,6 +26,28 @@ pub struct PartTask {
     pub id: PartId,
     /// Where it is stored already: an index into the request's `earlier` tables, and its name there.
     pub take: Option<(usize, PartId)>,
+}
+
+/// The object of which a new table of an output keeps all columns, under whatever names, and lacks some: it is that
+/// object with further columns. (`None` also where nothing is new: then it is that object itself.)
+pub fn grown_from(output: &AssetName, tasks: &[PartTask], earlier: &[OutputRecord]) -> Option<ObjectId> {
+    let own = || tasks.iter().filter(|task| task.output == *output);
+    let (at, _) = own().find_map(|task| task.take.as_ref())?;
+    let (from, before) = (*at, earlier.get(*at)?);
+    let mut kept = BTreeSet::new();
+    let mut is_news = false;
+    for task in own() {
+        match &task.take {
+            Some((at, id)) if *at != from || !kept.insert(id) => return None,
+            Some((_, id)) => is_news |= *id != task.id,
+            None => is_news = true,
+        }
+    }
+    let is_whole = kept.len() == before.parts.len() && before.parts.iter().all(|part| kept.contains(&part.id));
+    match &before.stored {
+        Stored::Object(object) if is_news && is_whole => Some(*object),
+        _ => None,
+    }
 }
 
 /// A step to be made. A worker computes the fingerprint from its own declarations and these inputs, and refuses a

@@ -203,7 +203,7 @@ impl Hasher {
 }
 
 /// Hashes a stream of bytes, such as a file's: plain BLAKE3, so that `b3sum` gives the same.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ByteHasher(blake3::Hasher);
 
 impl ByteHasher {

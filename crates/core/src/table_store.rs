@@ -6,7 +6,7 @@ use crate::hash::ObjectId;
 use crate::key::{AssetName, Partition};
 use crate::reason::Reason;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -79,10 +79,50 @@ pub enum Object {
     Bytes(Arc<[u8]>),
 }
 
+impl Object {
+    /// All of its bytes.
+    fn read_whole(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::File(mut file) => {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+            Self::Bytes(bytes) => Ok(bytes.to_vec()),
+        }
+    }
+}
+
+/// A staged table that begins as an object does.
+pub struct Grown {
+    /// Where the rest goes.
+    pub staged: Box<dyn Staged>,
+    /// How many bytes there are already.
+    pub kept: u64,
+    /// The object's other bytes.
+    pub rest: Vec<u8>,
+}
+
 /// Objects and published tables.
 pub trait TableStore: Send + Sync {
     /// A place to write bytes to.
     fn stage(&self) -> Result<Box<dyn Staged>, TableStoreError>;
+
+    /// A place to write to that begins with the bytes of an object, but for the last ones: how many those are is asked with
+    /// the last eight. One whose bytes are not those that its name speaks of is a miss.
+    fn grow(&self, object: &ObjectId, last: fn([u8; 8]) -> u64) -> Result<Grown, TableStoreError> {
+        let failed = |error: io::Error| TableStoreError {
+            reason: Reason::new("io_error", format!("the object {object} can't be copied: {error}")),
+            transient: true,
+            missing: false,
+        };
+        let mut kept = self.open(object)?.read_whole().map_err(failed)?;
+        let last = usize::try_from(last(kept.last_chunk().copied().unwrap_or_default())).unwrap_or(usize::MAX);
+        let rest = kept.split_off(kept.len().saturating_sub(last));
+        let mut staged = self.stage()?;
+        staged.write_all(&kept).map_err(failed)?;
+        Ok(Grown { staged, kept: kept.len() as u64, rest })
+    }
 
     /// Opens an object. One whose bytes are not those that its name speaks of is a miss.
     fn open(&self, object: &ObjectId) -> Result<Object, TableStoreError>;

@@ -84,7 +84,28 @@ pub(crate) fn plan(
             planned.push(part);
         }
     }
+    if let Some(older) = older.get() {
+        asset.outputs.iter().for_each(|output| take_from_whole(&mut planned, &output.name, older));
+    }
     planned
+}
+
+/// Takes columns from the older table that has no others, where there is one: then nothing of it has to be left out, and
+/// it only grows. (Someone tries one constant after the other in the expression of a column.)
+fn take_from_whole(planned: &mut [PlannedPart], output: &AssetName, older: &[Arc<StepRecord>]) {
+    let taken = || planned.iter().filter(|part| part.output == *output && part.stored.is_some());
+    let there = |record: &Arc<StepRecord>, part: &PlannedPart| {
+        part.fingerprint.as_ref().and_then(|fingerprint| find(record, output, fingerprint, &part.id))
+    };
+    let is_whole = |record: &&Arc<StepRecord>| {
+        let columns = record.output(output).map_or(0, |output| output.parts.len());
+        columns > 0 && columns == taken().count() && taken().all(|part| there(record, part).is_some())
+    };
+    let has_whole = taken().find_map(|part| part.stored.as_ref()).is_some_and(|(record, _)| is_whole(&record));
+    let Some(whole) = older.iter().find(is_whole).filter(|_| !has_whole) else { return };
+    for part in planned.iter_mut().filter(|part| part.output == *output && part.stored.is_some()) {
+        part.stored = there(whole, part);
+    }
 }
 
 /// Refines the verdict on a step that is made by columns: what no column of it reads does not count.

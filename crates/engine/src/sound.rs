@@ -1,9 +1,10 @@
 //! Looks at what a build is going to read before it begins: an object that is damaged makes way, so that the plan has
 //! its step among those that are to be made, instead of readers that fail in the middle.
 
-use crate::inputs;
 use crate::plan::{self, Plan, PlannedStep, World};
 use crate::scope::Scope;
+use crate::{inputs, parts};
+use assets_core::executor;
 use assets_core::freshness::State;
 use assets_core::record::{OutputRecord, Stored};
 use assets_core::table_store::TableStore;
@@ -36,8 +37,7 @@ fn to_be_read(world: &World<'_>, plan: &Plan) -> Vec<ObjectId> {
         let Some(asset) = world.graph.asset(planned.step.asset.as_str()) else { continue };
         let older = planned.ready.as_ref().and_then(|ready| ready.older.as_ref());
         objects.extend(older.iter().flat_map(|record| record.objects()));
-        let stored = planned.parts.iter().filter_map(|part| part.stored.as_ref());
-        objects.extend(stored.flat_map(|(record, _)| record.objects()));
+        objects.extend(taken_from(asset, planned));
         // What a source no longer delivers is taken from the step's own table.
         let own = world
             .ledger
@@ -47,6 +47,19 @@ fn to_be_read(world: &World<'_>, plan: &Plan) -> Vec<ObjectId> {
         objects.extend(inputs_of(world, plan, asset, planned));
     }
     objects.into_iter().collect()
+}
+
+/// Objects that columns are taken from. One that only grows is looked through while it is copied.
+fn taken_from(asset: &AssetDecl, planned: &PlannedStep) -> BTreeSet<ObjectId> {
+    let (tasks, earlier) = parts::tasks(&planned.parts);
+    let stored = planned.parts.iter().filter_map(|part| part.stored.as_ref());
+    let mut objects: BTreeSet<ObjectId> = stored.flat_map(|(record, _)| record.objects()).copied().collect();
+    for output in &asset.outputs {
+        if let Some(object) = executor::grown_from(&output.name, &tasks, &earlier) {
+            objects.remove(&object);
+        }
+    }
+    objects
 }
 
 /// Objects of a step's inputs that stand.

@@ -3,10 +3,10 @@
 use crate::parts::PartsHasher;
 use crate::sink::{self, Sink};
 use crate::splice::{self, SplicedColumn};
-use crate::{columns, worker};
+use crate::{columns, grow, worker};
 use assets_core::executor::PartTask;
 use assets_core::record::{OutputRecord, Part, Stored, Unavailable};
-use assets_core::table_store::TableStore;
+use assets_core::table_store::{Grown, TableStore};
 use assets_core::{AssetDecl, OutputDecl, PartId, Partition, Reason};
 use polars::prelude::*;
 use std::collections::BTreeMap;
@@ -27,11 +27,13 @@ pub(crate) struct Assembly<'a> {
     pub(crate) tasks: Vec<&'a PartTask>,
     pub(crate) earlier: &'a [OutputRecord],
     pub(crate) tables: &'a dyn TableStore,
+    /// Where it is an earlier table with further columns: that one's bytes, on their way.
+    pub(crate) grown: Option<Grown>,
 }
 
 impl Assembly<'_> {
     /// Stores the table. `sink` holds what is known of columns that are null throughout.
-    pub(crate) fn finish(&self, computed: Vec<(String, Piece)>, sink: Sink) -> Result<OutputRecord, Reason> {
+    pub(crate) fn finish(mut self, computed: Vec<(String, Piece)>, sink: Sink) -> Result<OutputRecord, Reason> {
         if computed.is_empty()
             && let Some(whole) = self.unchanged()?
         {
@@ -118,7 +120,7 @@ impl Assembly<'_> {
     }
 
     /// Stored columns as they are encoded, the others encoded now.
-    fn splice(&self, mut pieces: BTreeMap<String, Piece>, rows: usize) -> Result<OutputRecord, Reason> {
+    fn splice(&mut self, mut pieces: BTreeMap<String, Piece>, rows: usize) -> Result<OutputRecord, Reason> {
         let mut sources = Vec::new();
         let mut opened: Vec<&Stored> = Vec::new();
         let mut parts: Vec<Part> = Vec::new();
@@ -129,9 +131,11 @@ impl Assembly<'_> {
             .collect();
         for record in &records {
             if let (Stored::Object(object), false) = (&record.stored, opened.contains(&&record.stored)) {
-                let object = self.tables.open(object).map_err(sink::store_reason)?;
-                sources.push(splice::Source::open(object)?);
                 opened.push(&record.stored);
+                if self.grown.is_none() {
+                    let object = self.tables.open(object).map_err(sink::store_reason)?;
+                    sources.push(splice::Source::open(object)?);
+                }
             }
         }
         let mut fresh = Vec::new();
@@ -155,8 +159,18 @@ impl Assembly<'_> {
         }
         parts.extend(self.hashed(fresh)?);
         parts.sort_by(|a, b| a.id.cmp(&b.id));
-        let mut staged = self.tables.stage().map_err(sink::store_reason)?;
-        let spliced = splice::splice(staged.as_mut(), &columns::schema(&self.decl.columns), &sources, all, rows);
+        let schema = columns::schema(&self.decl.columns);
+        let (staged, spliced) = match self.grown.take() {
+            Some(Grown { mut staged, kept, rest }) => {
+                let grown = grow::finish(staged.as_mut(), kept, &rest, &schema, &all);
+                (staged, grown)
+            }
+            None => {
+                let mut staged = self.tables.stage().map_err(sink::store_reason)?;
+                let spliced = splice::splice(staged.as_mut(), &schema, &sources, all, rows);
+                (staged, spliced)
+            }
+        };
         spliced.map_err(|reason| staged.failed().unwrap_or(reason))?;
         let (object, bytes) = staged.put().map_err(sink::store_reason)?;
         Ok(OutputRecord {

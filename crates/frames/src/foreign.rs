@@ -1,6 +1,7 @@
 //! Parquet files of someone else: as a whole, or some row groups at a time.
 
 use crate::guard::guarded;
+use crate::pages;
 use assets_core::Reason;
 use polars::prelude::*;
 use polars_io::parquet::read::ParquetReader;
@@ -34,6 +35,7 @@ impl Foreign {
         guarded(|| {
             let mut metadata = ParquetReader::new(File::open(path)?).get_metadata()?.as_ref().clone();
             believable(&metadata)?;
+            pages::believable(&File::open(path)?, &metadata)?;
             metadata.key_value_metadata = None;
             Ok(Self { path: path.to_owned(), metadata: Arc::new(metadata) })
         })

@@ -5,7 +5,7 @@ use crate::assemble::{Assembly, Piece};
 use crate::codes::OwnedCodes;
 use crate::sink::{self, Sink};
 use crate::splice::{self, SplicedColumn};
-use crate::{columns, frame_error, parquet};
+use crate::{columns, frame_error, grow, parquet};
 use assets_core::compute::{Packer, Worker};
 use assets_core::executor::{PartTask, Product, StepRequest};
 use assets_core::freshness;
@@ -351,6 +351,7 @@ impl Worker for FrameWorker {
         let (checks, warnings) = (Vec::new(), Vec::new());
         let mut outputs = Outputs { sinks: sinks.collect(), pieces: BTreeMap::new(), tables, checks, warnings };
         let shared = RefCell::default();
+        let mut grown = grow::begin(asset, request, tables)?;
         code.make(&Inputs { graph: &self.graph, asset, request, tables, shared }, &mut outputs)?;
         let Outputs { mut sinks, mut pieces, mut checks, warnings, .. } = outputs;
         let mut records = Vec::new();
@@ -362,8 +363,9 @@ impl Worker for FrameWorker {
                 let stored = tasks.iter().filter(|task| task.take.is_some());
                 taken.extend(stored.map(|task| (decl.name.clone(), task.id.clone())));
                 let computed = pieces.remove(&decl.name).unwrap_or_default();
-                Assembly { decl, asset, partition: &request.step.partition, tasks, earlier: &request.earlier, tables }
-                    .finish(computed, sink)?
+                let (partition, earlier) = (&request.step.partition, &request.earlier);
+                let grown = grown.remove(&decl.name);
+                Assembly { decl, asset, partition, tasks, earlier, tables, grown }.finish(computed, sink)?
             } else {
                 sink.finish(tables)?
             });

@@ -32,9 +32,12 @@ pub(super) struct Again {
     sources_changed: bool,
 }
 
-/// Failures of the surroundings that can end by themselves.
+/// Failures of the surroundings that can end by themselves, or, as that of an object that has made way, are gone.
 fn may_pass(reason: &Reason) -> bool {
-    matches!(&*reason.code, "disk_full" | "io_error" | "no_threads" | "store_unreadable" | "store_unwritable" | CHANGED)
+    matches!(
+        &*reason.code,
+        "disk_full" | "io_error" | "no_threads" | "object_damaged" | "store_unreadable" | "store_unwritable" | CHANGED
+    )
 }
 
 impl Again {

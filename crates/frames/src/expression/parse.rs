@@ -3,7 +3,7 @@
 
 use super::function::{Call, Function, Meaning};
 use crate::tree::check::{place_of_refused, typed};
-use crate::tree::{self, times, walk};
+use crate::tree::{self, depth, times, walk};
 use assets_core::hash::{Digest, Hasher};
 use assets_core::{Reason, suggest};
 use polars::prelude::SchemaRef;
@@ -65,6 +65,10 @@ impl Parsed {
 
     fn of(tokens: Vec<TokenWithSpan>, source: &str) -> Result<Self, Reason> {
         let wrong = |message: String, place: Option<Place>| Err(located("syntax_error", message, source, place));
+        if let Some(place) = depth::too_deep(&tokens) {
+            let message = format!("calls are nested more than {} deep: give what is inside a name", depth::CALLS_MAX);
+            return wrong(message, Some(Place::of(place)));
+        }
         let mut parser = Parser::new(&GenericDialect).with_tokens_with_locations(tokens);
         let mut tree = match parser.parse_expr() {
             Ok(tree) => tree,

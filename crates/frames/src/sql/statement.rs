@@ -1,8 +1,8 @@
 //! A query as a tree: refuses what is not one `select` (or `with`) over declared tables, and says where it is wrong.
 
 use super::{names, times, wildcards};
-use crate::tree;
 use crate::tree::walk::{self, Flow, Look};
+use crate::tree::{self, depth};
 use assets_core::graph::Graph;
 use assets_core::{ColumnDecl, Reason};
 use sqlparser::ast::{Expr, Function, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, WindowType};
@@ -33,6 +33,10 @@ impl Parsed {
             Ok(tokens) => tokens,
             Err(error) => return Err(wrong(source, error.message.clone(), Some(error.location))),
         };
+        if let Some(place) = depth::too_deep(&tokens) {
+            let message = format!("the query nests calls more than {} deep", depth::CALLS_MAX);
+            return Err(wrong(source, message, Some(place)));
+        }
         let word = first_word(&tokens);
         let options = ParserOptions { trailing_commas: true, ..ParserOptions::default() };
         let mut parser = Parser::new(&GenericDialect).with_options(options).with_tokens_with_locations(tokens);

@@ -4,6 +4,7 @@
 //! Not here: which names there are, and what is refused (`expression`, `sql`).
 
 pub(crate) mod check;
+pub(crate) mod depth;
 pub(crate) mod times;
 pub(crate) mod walk;
 
