@@ -9,12 +9,17 @@ use crate::session::Session;
 use assets_core::finding::{Finding, Harm};
 use assets_core::{Fact, Reason};
 use assets_engine::pool::now_us;
-use assets_engine::verify::{self, Verification};
+use assets_engine::verify::{self, Verification, Verified};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Findings of one code that are told one by one to a person.
 const LISTED: usize = 20;
+
+/// How often what is published is looked at again where something seems wrong with it, and how much later.
+const LOOKS_MORE: usize = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// What was looked at and found.
 #[derive(Debug, Default)]
@@ -61,6 +66,34 @@ pub(crate) fn look(project: &dyn Project) -> Result<Report, Failure> {
     if !readable(&report) {
         return Ok(report);
     }
+    let mut verified = against_records(project)?;
+    for _ in 0..LOOKS_MORE {
+        if !verified.findings.iter().any(is_of_publishing) {
+            break;
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+        let again = against_records(project)?.findings;
+        let stays = |finding: &Finding| !is_of_publishing(finding) || again.iter().any(|other| is_same(finding, other));
+        verified.findings.retain(stays);
+    }
+    report.findings.extend(verified.findings);
+    report.tables = verified.tables;
+    report.published = verified.published;
+    Ok(report)
+}
+
+/// A build beside this may commit and publish between reading the records and looking at a table: what is wrong with
+/// what is published is wrong at a second look as well.
+fn is_of_publishing(finding: &Finding) -> bool {
+    matches!(&*finding.reason.code, "table_damaged" | "table_missing" | "table_outdated")
+}
+
+fn is_same(one: &Finding, other: &Finding) -> bool {
+    let path = |finding: &Finding| finding.reason.facts.get("path").cloned();
+    is_of_publishing(other) && path(one) == path(other)
+}
+
+fn against_records(project: &dyn Project) -> Result<Verified, Failure> {
     let reader = project.reader()?;
     let ledger = reader.records().ledger()?;
     let examiner = project.examiner(Arc::clone(reader.tables()));
@@ -74,11 +107,7 @@ pub(crate) fn look(project: &dyn Project) -> Result<Report, Failure> {
         packer: packer.as_ref(),
         all_published: reader.all_published(),
     };
-    let verified = verification.run();
-    report.findings.extend(verified.findings);
-    report.tables = verified.tables;
-    report.published = verified.published;
-    Ok(report)
+    Ok(verification.run())
 }
 
 /// Whether the records can be read at all.
