@@ -106,6 +106,8 @@ fn gc_clears_what_the_dead_left_and_nothing_else() {
     let store = project.path("warehouse");
     let orphan = store.join("objects/ab");
     fs::create_dir_all(&orphan).unwrap();
+    let doctor = project.run(&["doctor"]);
+    assert!(doctor.code == 1 && doctor.stdout.contains("warehouse/pins/torn"), "{doctor:?}");
     fs::write(orphan.join(format!("{}.parquet", "c".repeat(62))), "an object").unwrap();
     fs::write(orphan.join("notes.txt"), "not ours").unwrap();
     fs::write(store.join("tmp/99999999-0.tmp"), "half a table").unwrap();

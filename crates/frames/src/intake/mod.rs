@@ -398,6 +398,7 @@ impl Source for Intake {
         }
         vanished::fail(self, &mut identified, &lost);
         identified.warnings = files::told_once(std::mem::take(&mut identified.warnings));
+        vanished::fail_unstored(&mut identified, known);
         Ok(identified)
     }
 
