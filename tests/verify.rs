@@ -72,6 +72,8 @@ fn damage_is_named_with_what_mends_it() {
     // Nothing reads such an object as if it were right.
     let show = project.run(&["show", "wide", "--run", "r1", "--json"]);
     assert_eq!((show.code, show.json()["code"].clone()), (3, "object_damaged".into()), "{show:?}");
+    let sql = project.run(&["sql", "select * from wide", "--json"]);
+    assert_eq!((sql.code, sql.json()["code"].clone()), (3, "object_damaged".into()), "as show: {sql:?}");
     let dry = project.run(&["repair", "--dry-run", "--json"]).json();
     assert_eq!(codes(&dry, "would").len(), 4, "{dry}");
     let repaired = project.run(&["repair", "--json"]);
