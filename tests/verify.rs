@@ -89,6 +89,35 @@ fn damage_is_named_with_what_mends_it() {
 }
 
 #[test]
+fn who_finds_damage_has_the_next_build_mend_it() {
+    let project = two_runs();
+    let before = project.hashes();
+    let finders: [&[&str]; 4] = [
+        &["verify"],
+        &["show", "wide", "--run", "r1"],
+        &["sql", "select sum(x_1) from wide"],
+        &["materialize", "features", "--run", "r1", "--force", "--only"],
+    ];
+    for finder in finders {
+        flip(&project.path("warehouse/tables/wide/r1.parquet"));
+        assert_ne!(project.run(finder).code, 0, "{finder:?}");
+        if finder[0] != "materialize" {
+            let plan = project.run(&["plan", "wide", "--run", "r1", "--json"]).json();
+            assert!(plan["steps"].to_string().contains("lost_object"), "{finder:?}: {plan}");
+        }
+        let build = project.build(&[]);
+        assert!(build.code == 0 && build.log()["made"].contains("wide of r1"), "{finder:?}: {build:?}");
+        assert_eq!((project.hashes(), project.run(&["verify"]).code), (before.clone(), 0), "{finder:?}");
+        assert!(!project.path("warehouse/suspects").exists());
+    }
+    // Whoever may not write says so all the same, and leaves nothing.
+    flip(&project.path("warehouse/tables/wide/r1.parquet"));
+    fs::write(project.path("warehouse/suspects"), "in the way").unwrap();
+    let show = project.run(&["show", "wide", "--run", "r1", "--json"]);
+    assert_eq!((show.code, show.json()["code"].clone()), (3, "object_damaged".into()), "{show:?}");
+}
+
+#[test]
 fn a_damaged_record_costs_its_steps_and_repair_keeps_the_file() {
     let project = two_runs();
     let before = project.hashes();
