@@ -371,7 +371,8 @@ fn status_tells_of_a_run_that_is_gone() {
     assert!(text.starts_with("1,aachn is gone since 20") && text.contains("data/1.csv did last"), "{text}");
     let both = project.run(&["status", "--run", "1,aachn", "--run", "1,bonn", "--json"]);
     let both = (both.code, both.json());
-    assert_eq!((both.0, &both.1["runs"][0]["run"], codes(&both.1["gone"])), (0, &"1,bonn".into(), vec!["run_gone"]));
+    assert_eq!((both.0, codes(&both.1["gone"])), (0, vec!["run_gone"]));
+    assert!(both.1["runs"].as_array().unwrap().iter().any(|row| row["run"] == "1,bonn"), "{}", both.1);
     assert_eq!((asked("1,nowhere").code, asked("1,nowhere").json()["code"].clone()), (2, "unknown_run".into()));
 }
 
