@@ -39,6 +39,9 @@ use std::sync::Arc;
 /// The settings file's usual name.
 pub const SETTINGS_FILE: &str = "assets.toml";
 
+/// What mends tables that can't be read.
+const DAMAGED: &str = "`assets repair` finds what is damaged, and `assets materialize` makes it again";
+
 /// The program `assets` around the telemetry pipeline.
 #[derive(Default)]
 pub struct Telemetry {
@@ -306,10 +309,9 @@ impl Project for Opened {
     fn sql(&self, tables: Arc<dyn TableStore>, ledger: &Ledger, query: &str) -> Result<Table, Failure> {
         sql::query(&self.pipeline.graph, ledger, &tables, query).map_err(|reason| match reason.code.as_str() {
             "sql_error" | "sql_refused" => Failure::usage(reason),
+            "object_damaged" => failed(3)(reason).help(DAMAGED),
             // The query is right; a table that it needs is not there or can't be read.
-            _ => {
-                failed(1)(reason).help("`assets repair` finds what is damaged, and `assets materialize` makes it again")
-            }
+            _ => failed(1)(reason).help(DAMAGED),
         })
     }
 

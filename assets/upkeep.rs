@@ -1,6 +1,6 @@
 //! What keeps a store well: `gc` and `doctor`, between the command line's words and the store's.
 
-use assets_cli::app::{Diagnosis, GcFound, GcGarbage, GcOptions, Level, Pin};
+use assets_cli::app::{Diagnosis, GcCompaction, GcFound, GcGarbage, GcOptions, Level, Pin};
 use assets_core::Step;
 use assets_core::catalog::{Holder, Records};
 use assets_core::graph::Graph;
@@ -40,6 +40,12 @@ pub(crate) fn gc(
         bytes_left: found.bytes_left,
         is_too_large: found.is_too_large,
         undeclared: found.undeclared,
+        compaction: found.compaction.map(|done| GcCompaction {
+            entries: done.entries,
+            bytes: done.bytes,
+            index_bytes: done.index_bytes,
+        }),
+        no_store: (!store.join("format").exists()).then(|| store.to_owned()),
     })
 }
 

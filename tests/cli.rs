@@ -230,3 +230,31 @@ fn what_a_person_reads() {
         └─ fleet  fresh  32 rows, cd227c8035b1"#]]
     .assert_eq(&stable(&project.run(&["lineage", "stats", "--run", "7582"]).stdout));
 }
+
+#[test]
+fn two_stars_follow_no_link_out_of_the_sources() {
+    let project = Project::new();
+    let text = "sources = [\"data/**/*.csv\"]\n";
+    std::fs::write(project.path("assets.toml"), text).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let outside =
+        |name: &str| std::fs::write(other.path().join(name), HEADER.to_owned() + &run_rows(name, 0.1)).unwrap();
+    outside("away.csv");
+    outside("linked.csv");
+    std::fs::create_dir_all(project.path("data/in/deep")).unwrap();
+    project.source("top.csv", &format!("{HEADER}{}", run_rows("top", 0.1)));
+    project.source("in/deep/inner.csv", &format!("{HEADER}{}", run_rows("inner", 0.1)));
+    let link = |from: &std::path::Path, to: &str| std::os::unix::fs::symlink(from, project.path(to)).unwrap();
+    link(other.path(), "data/in/out");
+    link(&project.path("data"), "data/in/round");
+    link(&other.path().join("linked.csv"), "data/in/linked.csv");
+    let runs = || {
+        let status = project.run(&["status", "raw", "--json"]).json();
+        let runs = status["runs"].as_array().unwrap().iter().map(|row| row["run"].as_str().unwrap().to_owned());
+        runs.collect::<Vec<_>>()
+    };
+    assert_eq!(runs(), ["inner", "linked.csv", "top"]);
+    // A link that the pattern itself names is followed.
+    std::fs::write(project.path("assets.toml"), "sources = ['data/in/out/**/a*.csv']\n").unwrap();
+    assert_eq!(runs(), ["away.csv"]);
+}

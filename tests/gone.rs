@@ -354,3 +354,77 @@ fn an_alias_that_came_after_a_file_went_fails_the_runs_that_it_joins() {
     project.settings("timezone = 'Europe/Paris'\n");
     assert_eq!(failed(&project).0, ["raw of b"]);
 }
+
+#[test]
+fn status_tells_of_a_run_that_is_gone() {
+    let project = field();
+    correct(&project);
+    let asked = |run: &str| project.run(&["status", "--run", run, "--json"]);
+    let told = asked("1,aachn");
+    assert_eq!((told.code, codes(&told.json()["gone"])), (0, vec!["run_gone"]), "{told:?}");
+    assert_eq!((&told.json()["gone"][0]["since"], &told.json()["runs"]), (&Value::Null, &serde_json::json!([])));
+    let text = project.run(&["status", "--run", "1,aachn"]).stdout;
+    assert!(text.starts_with("1,aachn is gone, and the next build takes its tables down: no source"), "{text}");
+    assert_eq!(project.build(&[]).code, 0);
+    assert!(asked("1,aachn").json()["gone"][0]["since"].as_str().unwrap().starts_with("20"));
+    let text = project.run(&["status", "--run", "1,aachn"]).stdout;
+    assert!(text.starts_with("1,aachn is gone since 20") && text.contains("data/1.csv did last"), "{text}");
+    let both = project.run(&["status", "--run", "1,aachn", "--run", "1,bonn", "--json"]);
+    let both = (both.code, both.json());
+    assert_eq!((both.0, codes(&both.1["gone"])), (0, vec!["run_gone"]));
+    assert!(both.1["runs"].as_array().unwrap().iter().any(|row| row["run"] == "1,bonn"), "{}", both.1);
+    assert_eq!((asked("1,nowhere").code, asked("1,nowhere").json()["code"].clone()), (2, "unknown_run".into()));
+}
+
+#[test]
+fn several_runs_that_are_forgotten_are_several() {
+    let project = field();
+    project.source("3.csv", &format!("{TOP}2,bonn,1,9\n3,bonn,0,9\n"));
+    assert_eq!(project.build(&[]).code, 0);
+    fs::remove_file(project.path("data/3.csv")).unwrap();
+    fs::remove_file(project.path("data/2.csv")).unwrap();
+    let told = |args: &[&str]| project.run(&[&["forget"], args].concat()).stdout;
+    assert!(told(&["data/2.csv"]).contains("1 run would be gone, as no other file delivers it: 1,bonn"));
+    let done = told(&["data/3.csv", "--yes"]);
+    assert!(done.contains("2 runs are gone, as no other file delivers them: 2,bonn, 3,bonn"), "{done}");
+}
+
+#[test]
+fn a_plan_knows_that_rows_of_a_vanished_file_were_never_stored() {
+    let project = field();
+    project.source("3.csv", &format!("{TOP}3,bonn,0,9\n"));
+    assert_eq!(project.build(&["--run", "1,aachen", "--force"]).code, 0);
+    fs::remove_file(project.path("data/3.csv")).unwrap();
+    let plan = project.run(&["plan", "readings", "--run", "3,bonn", "--json"]).json();
+    let step = &plan["steps"][0];
+    assert_eq!((&step["state"], codes(&step["reasons"])), (&"failed".into(), vec!["source_vanished"]), "{plan}");
+    let (steps, reason) = failed(&project);
+    assert_eq!((steps, &reason), (vec!["readings of 3,bonn".to_owned()], &step["reasons"][0]));
+    project.source("3.csv", &format!("{TOP}3,bonn,0,9\n"));
+    assert_eq!(project.build(&[]).code, 0);
+}
+
+#[test]
+fn what_is_gone_is_blamed_on_files_that_deliver_it_no_more() {
+    let project = Project::new();
+    let days = "
+[assets.days]
+files = ['data/a-days.csv']
+partition_by = ['day']
+columns.rain = { type = 'float' }
+
+[assets.joined]
+sql = 'select temperature, rain from readings cross join days'
+";
+    settings(&project, &(READINGS.replace("*.csv", "r*.csv") + days));
+    project.source("a-days.csv", "day,rain\n1,3\n");
+    project.source("r.csv", &format!("{TOP}1,aachen,0,4\n1,aachn,1,6\n"));
+    let built = project.build(&[]);
+    assert_eq!(built.code, 0, "{built:?}");
+    project.source("r.csv", &format!("{TOP}1,aachen,0,4\n1,aachen,1,6\n"));
+    for state in ["before it is taken down", "after"] {
+        let why = project.run(&["why", "joined", "--run", "1,aachn", "--json"]).json();
+        assert_eq!(why["reasons"][0]["paths"], serde_json::json!(["data/r.csv"]), "{state}: {why}");
+        assert_eq!(project.build(&[]).code, 0);
+    }
+}

@@ -207,3 +207,35 @@ fn what_is_no_saved_plan_is_refused() {
         assert_eq!((told.code, &told.json()["code"]), (2, &"wrong_usage".into()), "{besides:?}");
     }
 }
+
+#[test]
+fn what_an_older_version_may_fit_is_maybe() {
+    let project = Project::new();
+    let settings = |function: &str| {
+        let text = format!(
+            "pipeline = 'none'\n[assets.readings]\nfiles = ['data/*.csv']\npartition_by = ['day']\n\
+             columns.note = {{ type = 'text' }}\ncolumns.heat = {{ type = 'float' }}\n\
+             [assets.daily]\nsql = 'select {function}(heat) as heat from readings'\n"
+        );
+        std::fs::write(project.path("assets.toml"), text).unwrap();
+    };
+    let source = |note: &str| project.source("1.csv", &format!("day,note,heat\nmon,{note},1\nmon,b,3\n"));
+    source("a");
+    for function in ["avg", "max"] {
+        settings(function);
+        assert_eq!(project.build(&[]).code, 0);
+    }
+    source("other");
+    let state = || {
+        let told = plan(&project, &["daily"]);
+        let steps = told["steps"].as_array().unwrap().clone();
+        let daily = steps.into_iter().find(|step| step["asset"] == "daily").unwrap();
+        daily["state"].as_str().unwrap().to_owned()
+    };
+    settings("min");
+    assert_eq!(state(), "stale", "no older version is like that");
+    settings("avg");
+    assert_eq!(state(), "maybe");
+    let log = project.build(&[]).log();
+    assert_eq!(log, crate::harness::log(&[("made", "readings", "mon"), ("reused", "daily", "mon")]));
+}

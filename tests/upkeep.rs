@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 fn project() -> Project {
     let project = Project::new();
@@ -55,9 +56,16 @@ fn gc_shows_what_goes_and_removes_it_only_when_told_to() {
     let shown = project.run(&[&["gc"][..], &NOW].concat());
     assert_eq!(kinds(&shown), expected(&[("old_version", 4)]));
     assert_eq!(shown.json()["garbage"][0]["run"].as_str().map(|run| run.starts_with('r')), Some(true));
+    let journal = files(&project.path("warehouse/journal"));
+    let told = project.run(&[&["gc", "--keep", "1"][..], &NOW].concat()).json()["compaction"].clone();
+    assert!(told["bytes"].as_u64() > Some(0) && told["index_bytes"].as_u64() > Some(0), "{told}");
+    let text = project.run(&["gc", "--keep", "1", "--older-than", "0s"]).stdout;
+    assert!(text.contains("would write the journal anew without"), "{text}");
+    assert_eq!(files(&project.path("warehouse/journal")), journal);
     assert_eq!(files(&project.path("warehouse/objects")), objects, "nothing was removed");
     let gone = project.run(&[&["gc", "--yes", "--keep", "1"][..], &NOW].concat());
     assert_eq!(kinds(&gone), expected(&[("old_version", 12)]));
+    assert_eq!(gone.json()["compaction"]["entries"], told["entries"], "as it was told before");
     assert_eq!(files(&project.path("warehouse/objects")).len(), objects.len() - 12);
     assert_eq!(project.hashes(), before);
     assert_eq!(project.build(&[]).log(), Default::default());
@@ -98,6 +106,8 @@ fn what_is_pinned_stays_until_it_is_let_go() {
     assert_eq!(refused.code, 3, "nobody knows what it keeps: {refused:?}");
     let verified = project.run(&["verify"]);
     assert!(verified.code == 1 && verified.stdout.contains("pin_damaged"), "{verified:?}");
+    let doctor = project.run(&["doctor"]);
+    assert!(doctor.code == 1 && doctor.stdout.contains("warehouse/pins/torn"), "{doctor:?}");
 }
 
 #[test]
@@ -209,4 +219,79 @@ fn a_store_of_another_version_and_one_with_links_are_refused_and_left_alone() {
         let refused = project.run(verb);
         assert_eq!((refused.code, &refused.json()["code"]), (3, &"store_link".into()), "{verb:?}");
     }
+}
+
+#[test]
+fn where_no_store_is_gc_says_so() {
+    let project = project();
+    for place in ["nothing", "/proc/x"] {
+        for dry in [&["gc"][..], &["gc", "--yes"]] {
+            let told = project.run(&[dry, &["--store", place]].concat());
+            let says = told.stdout.contains("there is no store at") && told.stdout.contains(place);
+            assert!(told.code == 0 && says, "{told:?}");
+        }
+    }
+    assert!(!project.path("nothing").exists());
+}
+
+/// Builds so often, while others read and `gc` puts the journal together all the time.
+fn compact_beside(builds: usize) {
+    let project = project();
+    let source = |round: usize| {
+        let rows = run_rows("r1", 0.3 + (round % 50) as f64 / 100.0);
+        project.source("a.csv", &format!("{HEADER}{rows}{}", run_rows("r2", 0.4)));
+    };
+    let (is_over, compacted) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let well = |args: &[&str]| {
+        let output = project.run(args);
+        assert_eq!(output.code, 0, "{args:?}: {output:?}");
+        output
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let done = well(&[&["gc", "--yes", "--keep", "1"][..], &NOW].concat()).json();
+                compacted.fetch_add(usize::from(!done["compaction"].is_null()), Ordering::Relaxed);
+            }
+        });
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                well(&["status", "--json"]);
+                well(&["show", "stats", "--json"]);
+                well(&["sql", "select count(*) from wide", "--json"]);
+                well(&["history", "wide", "--run", "r1", "--json"]);
+            }
+        });
+        for round in 1..=builds {
+            source(round);
+            let built = project.build(&[]);
+            let made = built.log().remove("made").unwrap_or_default();
+            if built.code != 0 || !made.contains("raw of r1") || !made.contains("wide of r1") {
+                is_over.store(true, Ordering::Relaxed);
+                panic!("{built:?}");
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    well(&[&["gc", "--yes", "--keep", "1"][..], &NOW].concat());
+    assert!(compacted.load(Ordering::Relaxed) > 0, "the journal was put together beside builds");
+    let now = project.hashes();
+    assert_eq!(project.build(&[]).log(), Default::default());
+    well(&["verify"]);
+    let fresh = self::project();
+    fs::copy(project.path("data/a.csv"), fresh.path("data/a.csv")).unwrap();
+    assert_eq!(fresh.build(&[]).code, 0);
+    assert_eq!(fresh.hashes(), now, "no step was lost");
+}
+
+#[test]
+fn reading_and_building_go_on_beside_compaction() {
+    compact_beside(4);
+}
+
+/// `ASSETS_LONG=200 cargo test --release --workspace --locked --test main hundred_builds_beside -- --ignored --nocapture`
+#[test]
+#[ignore = "minutes"]
+fn a_hundred_builds_beside_compaction() {
+    compact_beside(crate::inside::long(100));
 }

@@ -72,6 +72,8 @@ fn damage_is_named_with_what_mends_it() {
     // Nothing reads such an object as if it were right.
     let show = project.run(&["show", "wide", "--run", "r1", "--json"]);
     assert_eq!((show.code, show.json()["code"].clone()), (3, "object_damaged".into()), "{show:?}");
+    let sql = project.run(&["sql", "select * from wide", "--json"]);
+    assert_eq!((sql.code, sql.json()["code"].clone()), (3, "object_damaged".into()), "as show: {sql:?}");
     let dry = project.run(&["repair", "--dry-run", "--json"]).json();
     assert_eq!(codes(&dry, "would").len(), 4, "{dry}");
     let repaired = project.run(&["repair", "--json"]);
@@ -84,6 +86,35 @@ fn damage_is_named_with_what_mends_it() {
     assert!(project.path("warehouse/tables/features/r2.parquet").exists());
     assert_eq!(project.build(&[]).log(), log(&[("made", "wide", "r1")]));
     assert_eq!((project.hashes(), project.run(&["verify"]).code), (before, 0));
+}
+
+#[test]
+fn who_finds_damage_has_the_next_build_mend_it() {
+    let project = two_runs();
+    let before = project.hashes();
+    let finders: [&[&str]; 4] = [
+        &["verify"],
+        &["show", "wide", "--run", "r1"],
+        &["sql", "select sum(x_1) from wide"],
+        &["materialize", "features", "--run", "r1", "--force", "--only"],
+    ];
+    for finder in finders {
+        flip(&project.path("warehouse/tables/wide/r1.parquet"));
+        assert_ne!(project.run(finder).code, 0, "{finder:?}");
+        if finder[0] != "materialize" {
+            let plan = project.run(&["plan", "wide", "--run", "r1", "--json"]).json();
+            assert!(plan["steps"].to_string().contains("lost_object"), "{finder:?}: {plan}");
+        }
+        let build = project.build(&[]);
+        assert!(build.code == 0 && build.log()["made"].contains("wide of r1"), "{finder:?}: {build:?}");
+        assert_eq!((project.hashes(), project.run(&["verify"]).code), (before.clone(), 0), "{finder:?}");
+        assert!(!project.path("warehouse/suspects").exists());
+    }
+    // Whoever may not write says so all the same, and leaves nothing.
+    flip(&project.path("warehouse/tables/wide/r1.parquet"));
+    fs::write(project.path("warehouse/suspects"), "in the way").unwrap();
+    let show = project.run(&["show", "wide", "--run", "r1", "--json"]);
+    assert_eq!((show.code, show.json()["code"].clone()), (3, "object_damaged".into()), "{show:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::codec;
 use crate::error::{StoreError, writing};
 use crate::files;
 use crate::fold;
+use crate::gc::bytes_of;
 use crate::journal::{self, Ends, MAGIC, Stretch, Torn};
 use crate::trust;
 use assets_core::hash::{ContentHash, Digest, Fingerprint, Hasher, RecordId};
@@ -62,18 +63,48 @@ fn finish(folder: &Path) -> Result<(), StoreError> {
     files::remove_if_there(&folder.join(LIST))
 }
 
-/// Puts the journal together, where that gives anything back. Whoever calls this is alone in the store.
-/// Whether it did.
-pub(crate) fn compact(root: &Path, keeping: Keeping) -> Result<bool, StoreError> {
-    let folder = root.join("journal");
-    finish(&folder)?;
+/// What putting the journal together comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compaction {
+    /// Entries of the journal that nothing needs any more.
+    pub entries: usize,
+    /// How much smaller the journal is without them; before it is done, about.
+    pub bytes: u64,
+    /// The size of the index, which is made anew afterwards.
+    pub index_bytes: u64,
+}
+
+/// What is needed of the journal, and its segments; nothing where it is not worth it to put it together.
+fn weigh(folder: &Path, keeping: Keeping) -> Result<Option<(Needs, Ends)>, StoreError> {
     let mut needs = Needs::new(keeping);
-    let (ends, torn) = journal::read(&folder, &mut |entry| needs.look(&entry))?;
+    let (ends, torn) = journal::read(folder, &mut |entry| needs.look(&entry))?;
     let is_whole = torn.iter().all(|torn: &Torn| torn.stretch == Stretch::Unfinished);
     let needs = needs.settled();
-    if !is_whole || ends.is_empty() || (needs.spare * SHARE <= needs.looked && ends.len() <= MANY_SEGMENTS) {
-        return Ok(false);
-    }
+    let is_worth_it = needs.spare * SHARE > needs.looked || ends.len() > MANY_SEGMENTS;
+    Ok((is_whole && !ends.is_empty() && is_worth_it).then_some((needs, ends)))
+}
+
+/// What `compact` would do. Changes nothing.
+pub(crate) fn look(root: &Path, keeping: Keeping) -> Result<Option<Compaction>, StoreError> {
+    let folder = root.join("journal");
+    let Some((needs, _)) = weigh(&folder, keeping)? else { return Ok(None) };
+    let (mut words, mut all, mut left) = (0, 0, 0);
+    journal::read(&folder, &mut |entry| {
+        let bytes = codec::encode(&entry).len() as u64;
+        all += bytes;
+        left += if needs.has(&entry, &mut words) { bytes } else { 0 };
+    })?;
+    let index_bytes = bytes_of(&root.join("catalog"))?;
+    Ok(Some(Compaction { entries: needs.spare, bytes: all - left, index_bytes }))
+}
+
+/// Puts the journal together, where that gives anything back. Whoever calls this is alone in the store.
+/// What it did.
+pub(crate) fn compact(root: &Path, keeping: Keeping) -> Result<Option<Compaction>, StoreError> {
+    let folder = root.join("journal");
+    finish(&folder)?;
+    let Some((needs, ends)) = weigh(&folder, keeping)? else { return Ok(None) };
+    let (before, index_bytes) = (bytes_of(&folder)?, bytes_of(&root.join("catalog"))?);
     files::create_folder(&root.join("tmp"))?;
     let temp = root.join("tmp/compact.tmp");
     write(&folder, &temp, &needs)?;
@@ -89,7 +120,8 @@ pub(crate) fn compact(root: &Path, keeping: Keeping) -> Result<bool, StoreError>
     trust::remove(&root.join("catalog"))?;
     finish(&folder)?;
     fold::leave(root, None)?;
-    Ok(true)
+    let bytes = before.saturating_sub(bytes_of(&folder)?);
+    Ok(Some(Compaction { entries: needs.spare, bytes, index_bytes }))
 }
 
 /// Where everything was published, it still is.
@@ -395,7 +427,7 @@ mod tests {
         writer.set_published(&format!("{} layout", writer.position())).unwrap();
         drop(writer);
         assert!(
-            !compact(root, Keeping { versions: 1, since_us: 0, ..Keeping::default() }).unwrap(),
+            compact(root, Keeping { versions: 1, since_us: 0, ..Keeping::default() }).unwrap().is_none(),
             "nothing may go yet"
         );
         collect(root).unwrap();

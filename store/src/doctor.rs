@@ -3,8 +3,10 @@
 
 use crate::journal;
 use crate::lock;
+use crate::pins;
 use crate::ranges::{self, Mode, Place};
 use crate::tips::Tips;
+use assets_core::reason::plural;
 use nix::sys::statvfs::{Statvfs, statvfs};
 use nix::unistd::{AccessFlags, access};
 use std::fs::{self, File};
@@ -67,6 +69,7 @@ pub fn examine(root: &Path) -> Vec<Finding> {
     if is_there {
         findings.push(index(root));
         findings.push(tips(root));
+        findings.push(pinned(root));
         findings.push(at_work(root));
     }
     findings
@@ -244,6 +247,14 @@ fn tips(root: &Path) -> Finding {
         ok("tips", "the snapshot of what is true now is outdated: the journal is read, and a build replaces it")
     } else {
         ok("tips", "there is no snapshot of what is true now: the journal is read")
+    }
+}
+
+fn pinned(root: &Path) -> Finding {
+    match pins::read(root) {
+        Ok(pins) if pins.is_empty() => ok("pins", "nothing is kept by name"),
+        Ok(pins) => ok("pins", format!("{} can be read", plural(pins.len() as u64, "pin"))),
+        Err(error) => bad("pins", error.to_string(), "until then `assets gc` removes nothing"),
     }
 }
 

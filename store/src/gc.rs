@@ -5,6 +5,7 @@
 //! Never removed: what the newest record of a step stores, and what is pinned. The journal loses records of versions that
 //! are not kept (`compact`).
 
+pub use crate::compact::Compaction;
 use crate::compact::{self, Keeping};
 use crate::error::{StoreError, reading, writing};
 use crate::files::remove_if_there;
@@ -93,6 +94,8 @@ pub struct Found {
     pub is_too_large: bool,
     /// Outputs that are not declared any more and have tables still.
     pub undeclared: Vec<AssetName>,
+    /// What becomes of the journal, where it is put together.
+    pub compaction: Option<Compaction>,
 }
 
 /// What would go. Holds nothing, and removes nothing.
@@ -100,7 +103,16 @@ pub fn look(root: &Path, keep: &Keep<'_>) -> Result<Found, StoreError> {
     crate::check_format(root)?;
     crate::check_links(root)?;
     // What a process is writing now is none of it.
-    find(root, keep, lock::writer(root).is_none())
+    let found = find(root, keep, lock::writer(root).is_none())?;
+    Ok(Found { compaction: compact::look(root, keeping(root, keep)?)?, ..found })
+}
+
+/// What of the journal is to be kept.
+fn keeping(root: &Path, keep: &Keep<'_>) -> Result<Keeping, StoreError> {
+    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    let since_us = i64::try_from(now_us.saturating_sub(keep.younger_than.as_micros())).unwrap_or(i64::MAX);
+    let pinned = pins::all(root)?.records.into_keys().collect();
+    Ok(Keeping { versions: keep.versions.max(1), since_us, pinned })
 }
 
 /// Removes what goes, alone in the store: waits for builds and readers (then `on_wait` is told once for whom), or fails
@@ -129,12 +141,8 @@ pub fn collect(
             path.parent().map(fs::remove_dir);
         }
     }
-    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
-    let since_us = i64::try_from(now_us.saturating_sub(keep.younger_than.as_micros())).unwrap_or(i64::MAX);
-    if compact::compact(
-        root,
-        Keeping { versions: keep.versions.max(1), since_us, pinned: pins::all(root)?.records.into_keys().collect() },
-    )? {
+    found.compaction = compact::compact(root, keeping(root, keep)?)?;
+    if found.compaction.is_some() {
         found.bytes_left = bytes_of(root)?;
     }
     Ok(found)

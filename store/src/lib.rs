@@ -29,6 +29,7 @@ mod reader;
 mod repair;
 pub mod seal;
 mod search;
+mod suspects;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -109,6 +110,7 @@ fn check_links(root: &Path) -> Result<(), StoreError> {
         "tables",
         "logs",
         "pins",
+        "suspects",
         "tmp",
         "format",
         "tips",

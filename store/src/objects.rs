@@ -7,6 +7,7 @@ use crate::checked::Checked;
 use crate::error::{StoreError, reading, writing};
 use crate::files::{self, Output, create_folder, remove_if_there, sync_folder};
 use crate::lock::WriterLock;
+use crate::suspects;
 use assets_core::hash::{ByteHasher, ObjectId};
 use assets_core::key::AssetName;
 use assets_core::reason::Reason;
@@ -33,6 +34,8 @@ pub struct FolderTables {
     /// Folders of objects whose names are known to be on disk.
     durable: Arc<Mutex<HashSet<PathBuf>>>,
     checked: Checked,
+    /// For readers: what was found to be damaged before, and is as good as lost.
+    suspects: Arc<OnceLock<HashSet<ObjectId>>>,
 }
 
 impl FolderTables {
@@ -46,7 +49,7 @@ impl FolderTables {
 
     fn new(root: &Path, lock: Option<Arc<WriterLock>>) -> Self {
         let checked = Checked::default();
-        Self { root: root.to_owned(), lock, durable: Arc::default(), checked }
+        Self { root: root.to_owned(), lock, durable: Arc::default(), checked, suspects: Arc::default() }
     }
 
     /// Where an object is, if it is there.
@@ -140,6 +143,8 @@ impl FolderTables {
     fn damaged(&self, object: &ObjectId, path: PathBuf) -> Result<StoreError, StoreError> {
         if self.lock.is_some() {
             self.set_aside(&path, &format!("{object}.parquet"))?;
+        } else {
+            suspects::note(&self.root, object);
         }
         Ok(StoreError::Damaged { object: *object, path })
     }
@@ -335,6 +340,9 @@ impl TableStore for FolderTables {
     }
 
     fn bytes(&self, object: &ObjectId) -> Option<u64> {
+        if self.lock.is_none() && self.suspects.get_or_init(|| suspects::all(&self.root)).contains(object) {
+            return None;
+        }
         fs::metadata(self.object_path(object)).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
     }
 

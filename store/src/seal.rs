@@ -8,6 +8,7 @@
 
 use crate::error::StoreError;
 use crate::files;
+use crate::suspects;
 use assets_core::hash::{Digest, Hasher};
 use std::fs::{self, Metadata};
 use std::io;
@@ -26,8 +27,11 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// The seal that a store has, if any.
+    /// The seal that a store has, if any; none while an object is known to be damaged.
     pub fn read(root: &Path) -> Option<Self> {
+        if !suspects::all(root).is_empty() {
+            return None;
+        }
         let text = fs::read_to_string(root.join("seal")).ok()?;
         let (world, steps) = text.strip_prefix(VERSION)?.trim().split_once(' ')?;
         Some(Self { world: world.parse().ok()?, steps: steps.parse().ok()? })

@@ -11,6 +11,7 @@ use crate::lock::WriterLock;
 use crate::objects::FolderTables;
 use crate::pins;
 use crate::reader::Reader;
+use crate::suspects;
 use crate::tail::Tail;
 use assets_core::catalog::{Catalog, CatalogError, Claim, Commit, Past, Records, Work};
 use assets_core::hash::{Fingerprint, ObjectId, RecordId};
@@ -77,6 +78,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Writer {
     pub(crate) fn open(root: &Path, lock: Arc<WriterLock>) -> Result<Self, StoreError> {
         let fold::Folded { ledger, tail, snapshot } = fold::all(root)?;
+        let tables = FolderTables::to_write(root, lock);
+        suspects::settle(root, &tables);
         let (torn, appender) = (tail.torn(), Appender::new(&root.join("journal"), tail.ends().clone()));
         Ok(Self {
             root: root.to_owned(),
@@ -86,7 +89,7 @@ impl Writer {
             ledger: RwLock::new(ledger),
             claims: Claims::open(root)?,
             journal: Reader::of_writer(root),
-            tables: FolderTables::to_write(root, lock),
+            tables,
             torn,
             snapshot,
         })

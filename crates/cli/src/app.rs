@@ -199,6 +199,21 @@ pub struct GcFound {
     pub is_too_large: bool,
     /// Outputs with tables that nothing declares.
     pub undeclared: Vec<AssetName>,
+    /// What becomes of the journal, where it is put together.
+    pub compaction: Option<GcCompaction>,
+    /// Where a store would be, if there is none.
+    pub no_store: Option<PathBuf>,
+}
+
+/// The journal without what nothing needs any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GcCompaction {
+    /// Entries that go.
+    pub entries: usize,
+    /// How much smaller the journal gets, about.
+    pub bytes: u64,
+    /// The size of the index, which is made anew.
+    pub index_bytes: u64,
 }
 
 /// How good or bad a thing is.

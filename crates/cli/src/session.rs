@@ -33,6 +33,15 @@ pub(crate) struct Session {
     is_part: bool,
 }
 
+/// A run that is gone.
+pub(crate) struct GoneRun {
+    pub(crate) run: String,
+    /// Why.
+    pub(crate) reason: Reason,
+    /// When its tables were taken down, if they were.
+    pub(crate) down_us: Option<i64>,
+}
+
 impl Session {
     /// Opens the project, folds the records, and identifies the sources in memory.
     pub(crate) fn open(app: &dyn App, global: &Global) -> Result<Self, Failure> {
@@ -183,6 +192,24 @@ impl Session {
         Ok(scope)
     }
 
+    /// Of runs that are asked for, those that are gone, each with why; and the others.
+    pub(crate) fn without_gone(&self, runs: &[String]) -> (Vec<String>, Vec<GoneRun>) {
+        let (mut others, mut all) = (Vec::new(), Vec::new());
+        let known = if runs.is_empty() { BTreeSet::new() } else { self.known() };
+        let world = self.world();
+        for run in runs {
+            let gone = if resolve_run(&known, run).is_err() { gone_run(&world, run) } else { None };
+            match gone {
+                None => others.push(run.clone()),
+                Some((step, reason)) => {
+                    let down = self.ledger.newest(step).filter(|record| record.is_gone());
+                    all.push(GoneRun { run: run.clone(), reason, down_us: down.map(|record| record.span.end_us) });
+                }
+            }
+        }
+        (others, all)
+    }
+
     /// The plan for a scope.
     pub(crate) fn plan(&self, scope: &Scope) -> Plan {
         assets_engine::plan::plan(&self.world(), scope)
@@ -246,21 +273,26 @@ impl Session {
 /// What is wrong with a run that was asked for: one that was there and is gone is told apart from one that never was.
 pub(crate) fn no_run(world: &World<'_>, error: ScopeError) -> Failure {
     let ScopeError::UnknownRun { asked, .. } = &error else { return error.into() };
-    let partitions = assets_engine::plan::partitions(world);
-    // Where the sources were not looked at, only what was taken down is known to be gone.
-    let looked = !world.sources.deliveries.is_empty();
-    let is_down = |step: &Step| world.ledger.newest(step).is_some_and(|record| record.is_gone());
-    let own = |step: &&Step| step.partition.run().is_some_and(|run| run == *asked) && (looked || is_down(step));
-    // The first asset's is the nearest to the files.
-    let mut steps: Vec<&Step> = world.ledger.steps().map(|(step, _)| step).filter(own).collect();
-    steps.sort_by_key(|step| world.graph.order().iter().position(|name| *name == step.asset));
-    match steps.into_iter().find_map(|step| Some((step, gone::why(world, &partitions, step)?))) {
+    match gone_run(world, asked) {
         None => error.into(),
         Some((step, reason)) => {
             let help = format!("`assets why {} --run …` and `assets history` still tell of it", step.asset);
             Failure::usage(reason).help(help)
         }
     }
+}
+
+/// The first step of a run that is gone, and why it is.
+fn gone_run<'a>(world: &World<'a>, asked: &str) -> Option<(&'a Step, Reason)> {
+    let partitions = assets_engine::plan::partitions(world);
+    // Where the sources were not looked at, only what was taken down is known to be gone.
+    let looked = !world.sources.deliveries.is_empty();
+    let is_down = |step: &Step| world.ledger.newest(step).is_some_and(|record| record.is_gone());
+    let own = |step: &&Step| step.partition.run().is_some_and(|run| run == asked) && (looked || is_down(step));
+    // The first asset's is the nearest to the files.
+    let mut steps: Vec<&Step> = world.ledger.steps().map(|(step, _)| step).filter(own).collect();
+    steps.sort_by_key(|step| world.graph.order().iter().position(|name| *name == step.asset));
+    steps.into_iter().find_map(|step| Some((step, gone::why(world, &partitions, step)?)))
 }
 
 /// The one partition of an asset that a run means: of all that are known, those cut by its dimensions.

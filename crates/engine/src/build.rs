@@ -185,7 +185,7 @@ pub fn materialize<'a>(
         again: Again::default(),
         unforced,
         counts: Counts::default(),
-        only_transient: true,
+        only_transient: sources.problems.iter().all(|(_, reason)| is_transient(reason)),
         unpublished: 0,
         gone: 0,
         begun: false,

@@ -30,10 +30,11 @@ pub(crate) fn find(world: &World<'_>, partitions: &Partitions, scope: &Scope) ->
         .collect();
     let order: HashMap<&AssetName, usize> = world.graph.order().iter().zip(0..).collect();
     found.sort_by_key(|(step, _)| (order.get(&step.asset), &step.partition));
-    let delivered = delivered(world, found.iter().filter(|(_, record)| !record.is_gone()).map(|(step, _)| *step));
+    let open = found.iter().filter(|(_, record)| !record.is_gone()).map(|(step, _)| *step);
+    let delivered = delivered(world, partitions, open);
     let gone = found.into_iter().map(|(step, record)| Gone {
         step: step.clone(),
-        reason: reason(world, step, record, &delivered),
+        reason: reason(world, partitions, step, record, &delivered),
         is_down: record.is_gone(),
     });
     gone.collect()
@@ -43,13 +44,17 @@ pub(crate) fn find(world: &World<'_>, partitions: &Partitions, scope: &Scope) ->
 pub fn why(world: &World<'_>, partitions: &Partitions, step: &Step) -> Option<Reason> {
     let is_there = partitions.get(&step.asset).is_some_and(|all| all.contains(&step.partition));
     let record = world.ledger.newest(step).filter(|_| !is_there && world.graph.has_step(step))?;
-    Some(reason(world, step, record, &delivered(world, std::iter::once(step))))
+    Some(reason(world, partitions, step, record, &delivered(world, partitions, std::iter::once(step))))
 }
 
 /// The files of which it is recorded that they deliver what these steps are made from.
-fn delivered<'a>(world: &World<'a>, steps: impl Iterator<Item = &'a Step>) -> HashMap<Step, BTreeSet<&'a str>> {
+fn delivered<'a>(
+    world: &World<'a>,
+    partitions: &Partitions,
+    steps: impl Iterator<Item = &'a Step>,
+) -> HashMap<Step, BTreeSet<&'a str>> {
     let mut wanted: HashMap<Step, BTreeSet<&str>> =
-        steps.flat_map(|step| readers(world, step)).map(|step| (step, BTreeSet::new())).collect();
+        steps.flat_map(|step| readers(world, partitions, step)).map(|step| (step, BTreeSet::new())).collect();
     if wanted.is_empty() {
         return wanted;
     }
@@ -63,19 +68,29 @@ fn delivered<'a>(world: &World<'a>, steps: impl Iterator<Item = &'a Step>) -> Ha
     wanted
 }
 
-/// The steps that read sources, of those that a step is made from; it may be one itself.
-fn readers(world: &World<'_>, step: &Step) -> Vec<Step> {
+/// The steps that read sources, of those that a step is made from; it may be one itself. What is still delivered is no
+/// cause: a table of all stations, say, where one station is gone.
+fn readers(world: &World<'_>, partitions: &Partitions, step: &Step) -> Vec<Step> {
     let above = world.graph.ancestors(step.asset.as_str(), usize::MAX).into_iter();
     let assets = above.chain([step.asset.clone()]).filter_map(|name| world.graph.asset(name.as_str()));
     let cut = assets.filter(|asset| asset.reads_sources && !asset.dimensions.is_empty());
-    cut.filter_map(|asset| Some(Step::new(&asset.name, &step.partition.cut(&asset.dimensions)?))).collect()
+    let all = cut.filter_map(|asset| Some(Step::new(&asset.name, &step.partition.cut(&asset.dimensions)?)));
+    let is_there = |step: &Step| partitions.get(&step.asset).is_some_and(|all| all.contains(&step.partition));
+    let (there, gone): (Vec<Step>, Vec<Step>) = all.partition(is_there);
+    if gone.is_empty() { there } else { gone }
 }
 
-fn reason(world: &World<'_>, step: &Step, newest: &StepRecord, delivered: &HashMap<Step, BTreeSet<&str>>) -> Reason {
+fn reason(
+    world: &World<'_>,
+    partitions: &Partitions,
+    step: &Step,
+    newest: &StepRecord,
+    delivered: &HashMap<Step, BTreeSet<&str>>,
+) -> Reason {
     if let Some(told) = newest.because.iter().find(|_| newest.is_gone()) {
         return told.clone();
     }
-    let readers = readers(world, step);
+    let readers = readers(world, partitions, step);
     let known: BTreeSet<&str> = readers.iter().filter_map(|reader| delivered.get(reader)).flatten().copied().collect();
     // What is recorded of the files themselves may be newer than the last table.
     let recorded = readers.iter().filter_map(|reader| world.ledger.newest(reader));

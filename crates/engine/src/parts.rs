@@ -237,14 +237,15 @@ fn find(
 }
 
 /// Records of a step before its newest one whose objects are there, newest first.
-fn older_records(world: &World<'_>, step: &Step, wanted: bool) -> Vec<Arc<StepRecord>> {
+pub(crate) fn older_records(world: &World<'_>, step: &Step, wanted: bool) -> Vec<Arc<StepRecord>> {
     let Some(newest) = world.ledger.newest(step).filter(|newest| wanted && newest.generation > 1) else {
         return Vec::new();
     };
     // A catalog that can't answer costs a computation, never a wrong column.
     let past = world.records.history(step).unwrap_or_default().into_iter();
     let records = past.filter_map(|past| if let Past::Record(_, record) = past { Some(record) } else { None });
-    records.filter(|record| record.generation < newest.generation && is_there(world.tables, record)).collect()
+    let is_older = |record: &Arc<StepRecord>| record.generation < newest.generation && !record.is_gone();
+    records.filter(|record| is_older(record) && is_there(world.tables, record)).collect()
 }
 
 /// The inputs of a step as far as they are known.

@@ -338,7 +338,8 @@ pub fn is_there(tables: &dyn TableStore, record: &StepRecord) -> bool {
     })
 }
 
-/// A step with open inputs: stale if what is known already differs, else maybe.
+/// A step with open inputs: stale if what is known already differs from its newest record and from all older ones that
+/// could be taken again, else maybe.
 fn undecided(
     world: &World<'_>,
     asset: &AssetDecl,
@@ -355,23 +356,32 @@ fn undecided(
     let before = |output: &AssetName| {
         newest.into_iter().flat_map(|newest| &newest.recipe.inputs).find(|input| input.output == *output)
     };
+    // What is open as if it came out as a record has read it: what differs then, differs for certain.
+    let as_in = |record: &StepRecord| {
+        let read = asset.inputs.iter().zip(inputs).map(|(input, now)| {
+            let before = record.recipe.inputs.iter().find(|read| read.output == input.output);
+            match now {
+                InputNow::Known(output) => freshness::read_of(input, output),
+                InputNow::All(all) => all.read(input, before),
+                InputNow::Open(_) | InputNow::Bad(..) => before.cloned().unwrap_or_else(|| nothing_read(&input.output)),
+            }
+        });
+        freshness::differences(&record.recipe, &freshness::recipe(asset, read.collect(), slices.clone()))
+    };
     match newest {
         None => reasons.push(Reason::new("never_made", "it was never made")),
         Some(newest) => {
-            // What is open as if it came out equal: what differs then, differs for certain.
-            let read = asset.inputs.iter().zip(inputs).map(|(input, now)| match now {
-                InputNow::Known(output) => freshness::read_of(input, output),
-                InputNow::All(all) => all.read(input, before(&input.output)),
-                InputNow::Open(_) | InputNow::Bad(..) => {
-                    before(&input.output).cloned().unwrap_or_else(|| nothing_read(&input.output))
-                }
-            });
-            let recipe = freshness::recipe(asset, read.collect(), slices);
             reasons.extend(freshness::came_back(newest));
-            reasons.extend(freshness::differences(&newest.recipe, &recipe));
+            reasons.extend(as_in(newest));
         }
     }
-    let state = if reasons.is_empty() { State::Maybe } else { State::Stale };
+    // Columns are judged one by one (`parts`).
+    let may_fit = |newest: &StepRecord| {
+        let older = || parts::older_records(world, &step, true);
+        !forced && !asset.by_column && newest.generation > 1 && older().iter().any(|record| as_in(record).is_empty())
+    };
+    let is_open = reasons.is_empty() || newest.is_some_and(|newest| may_fit(newest));
+    let state = if is_open { State::Maybe } else { State::Stale };
     for (input, now) in asset.inputs.iter().zip(inputs) {
         match now {
             InputNow::Open(_) => reasons.push(parts::to_be_made(&input.output)),

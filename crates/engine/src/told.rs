@@ -4,13 +4,20 @@ use crate::event::{Event, StepEvent};
 use crate::plan::Plan;
 use assets_core::freshness::State;
 use assets_core::record::{Outcome, StepRecord};
-use assets_core::{AssetName, Reason, Step};
+use assets_core::{AssetName, Fact, Reason, Step};
 use std::collections::BTreeSet;
 
-/// Failures of the surroundings rather than of data or code.
+/// Failures of the surroundings rather than of data or code. That a source can't be read any more is as its cause is.
 pub(crate) fn is_transient(reason: &Reason) -> bool {
+    match reason.facts.get("cause") {
+        Some(Fact::Text(cause)) if reason.code == "source_unreadable" => may_pass(cause),
+        _ => may_pass(&reason.code),
+    }
+}
+
+fn may_pass(code: &str) -> bool {
     matches!(
-        &*reason.code,
+        code,
         "disk_full"
             | "io_error"
             | "no_threads"
@@ -69,5 +76,18 @@ pub(crate) fn told(record: &StepRecord, outcome: Outcome) -> StepEvent {
         seconds: Some(record.span.seconds()),
         unavailable: unavailable.collect(),
         ..event(&record.step, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_can_not_be_read_is_as_transient_as_its_cause() {
+        let unreadable = |cause: &str| Reason::new("source_unreadable", "it can't be read").with("cause", cause);
+        assert!(is_transient(&unreadable("source_changed_while_reading")));
+        assert!(!is_transient(&unreadable("source_unreadable")));
+        assert!(!is_transient(&Reason::new("missing_column", "no").with("cause", "source_changed_while_reading")));
     }
 }

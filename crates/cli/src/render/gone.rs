@@ -1,7 +1,9 @@
 //! What is told of runs that are gone: no source delivers them any more.
 
+use super::time::moment;
 use super::{number, words};
 use crate::out::Out;
+use crate::session::GoneRun;
 use assets_core::{Partition, Reason};
 use assets_engine::gone::Gone;
 use assets_engine::plan::Plan;
@@ -47,6 +49,23 @@ pub(crate) fn to_take_down(plan: &Plan) -> Vec<String> {
     let mut lines = vec![format!("{line}: tables of {} to take down", number::plural(steps, "step"))];
     lines.extend(runs.values().take(NAMED).map(|reason| format!("  {}", reason.message)));
     lines
+}
+
+/// Tells of a run that was asked for: that it is gone, since when, and why.
+pub(crate) fn tell_one(out: &Out, gone: &GoneRun) {
+    let since = match gone.down_us {
+        Some(us) => format!("is gone since {}", moment(us)),
+        None => "is gone, and the next build takes its tables down".to_owned(),
+    };
+    out.line(&words::safe(&format!("{} {since}: {}", gone.run, gone.reason.message)));
+}
+
+/// The same for scripts.
+pub(crate) fn one_json(gone: &GoneRun) -> Value {
+    let mut told = gone.reason.to_json();
+    told["run"] = gone.run.as_str().into();
+    told["since"] = gone.down_us.map(moment).into();
+    told
 }
 
 /// Runs that are gone, for scripts.

@@ -184,14 +184,21 @@ fn answer(out: &Out, outcome: &Outcome<'_>, done: bool) {
         let more = if runs.len() > NAMED { format!(" and {} more", runs.len() - NAMED) } else { String::new() };
         words::safe(&format!("{}{more}", runs[..runs.len().min(NAMED)].join(", ")))
     };
-    let verb = if done { "is" } else { "would be" };
+    let are = |runs: &[String]| {
+        let verb = match (done, runs.len()) {
+            (false, _) => "would be",
+            (true, 1) => "is",
+            (true, _) => "are",
+        };
+        format!("{} {verb}", number::plural(runs.len(), "run"))
+    };
     if !outcome.gone.is_empty() {
-        let runs = number::plural(outcome.gone.len(), "run");
-        out.line(&format!("{runs} {verb} gone, as no other file delivers it: {}", named(&outcome.gone)));
+        let them = if outcome.gone.len() == 1 { "it" } else { "them" };
+        let (are, named) = (are(&outcome.gone), named(&outcome.gone));
+        out.line(&format!("{are} gone, as no other file delivers {them}: {named}"));
     }
     if !outcome.remade.is_empty() {
-        let runs = number::plural(outcome.remade.len(), "run");
-        out.line(&format!("{runs} {verb} without these rows: {}", named(&outcome.remade)));
+        out.line(&format!("{} without these rows: {}", are(&outcome.remade), named(&outcome.remade)));
     }
     if done {
         let files = number::plural(outcome.files.len(), "file");

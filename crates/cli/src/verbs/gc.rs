@@ -64,6 +64,12 @@ fn answer_json(found: &GcFound, removed: bool) -> Value {
         "bytes": found.garbage.iter().map(|garbage| garbage.bytes).sum::<u64>(),
         "bytes_left": found.bytes_left,
         "too_large": found.is_too_large,
+        "compaction": found.compaction.map(|compaction| json!({
+            "entries": compaction.entries,
+            "bytes": compaction.bytes,
+            "index_bytes": compaction.index_bytes,
+        })),
+        "store_exists": found.no_store.is_none(),
         "undeclared": found.undeclared.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
@@ -80,7 +86,27 @@ fn told(kind: &str) -> &'static str {
     }
 }
 
+/// What becomes of the journal and its index.
+fn compaction(found: &GcFound, done: bool) -> Option<String> {
+    let compaction = found.compaction?;
+    let entries = match compaction.entries {
+        1 => "1 entry".to_owned(),
+        n => format!("{} entries", number::count(n as u64)),
+    };
+    let (verb, bytes) = (if done { "wrote" } else { "would write" }, number::bytes(compaction.bytes));
+    let about = if done { "" } else { "about " };
+    let index = number::bytes(compaction.index_bytes);
+    Some(format!(
+        "{verb} the journal anew without {entries} that nothing needs, {about}{bytes} less; its index of {index} is made \
+         anew by the next build"
+    ))
+}
+
 fn answer(out: &Out, found: &GcFound, args: &GcArgs) {
+    if let Some(place) = &found.no_store {
+        out.line(&words::safe(&format!("nothing to remove: there is no store at {} yet", place.display())));
+        return;
+    }
     for (kind, (files, bytes)) in counts(found) {
         let files = number::plural(files, "file");
         out.line(&format!("{kind:<12} {files:>12} {:>10}  each {}", number::bytes(bytes), told(kind)));
@@ -101,10 +127,13 @@ fn answer(out: &Out, found: &GcFound, args: &GcArgs) {
         (files, true) => format!("removed {}, {bytes}; {left} are left", number::plural(files, "file")),
         (files, false) => format!("would remove {}, {bytes}; {left} would be left", number::plural(files, "file")),
     });
+    if let Some(line) = compaction(found, args.yes) {
+        out.line(&line);
+    }
     if found.is_too_large {
         out.warn("the store stays above its largest size: what is published needs it");
     }
-    if !found.garbage.is_empty() && !args.yes {
+    if (!found.garbage.is_empty() || found.compaction.is_some()) && !args.yes {
         out.hint("nothing was removed: `assets gc --yes` does it");
     }
     if !found.undeclared.is_empty() && !args.undeclared {

@@ -174,13 +174,9 @@ pub(crate) fn exit_code(summary: &BuildSummary) -> u8 {
     let counts = &summary.counts;
     if summary.interrupted {
         interrupt::EXIT
-    } else if counts.failed + counts.blocked == 0 {
-        match (summary.source_problems, summary.unpublished) {
-            (0, 0) => 0,
-            (0, _) => edge::TRANSIENT,
-            _ => edge::DATA,
-        }
-    } else if counts.failed > 0 && summary.only_transient && summary.source_problems == 0 {
+    } else if counts.failed + counts.blocked == 0 && summary.source_problems == 0 {
+        if summary.unpublished == 0 { 0 } else { edge::TRANSIENT }
+    } else if summary.only_transient && (counts.failed > 0 || summary.source_problems > 0) {
         edge::TRANSIENT
     } else {
         edge::DATA
@@ -269,6 +265,8 @@ mod tests {
         assert_eq!(summary_line(&summary(failed, false, 0)), "made 3, reused 0, fresh 0, failed 1, blocked 2 in 2.1 s");
         assert_eq!(exit_code(&summary(failed, false, 0)), 1);
         assert_eq!(exit_code(&summary(failed, true, 0)), 4);
-        assert_eq!(exit_code(&summary(Counts::default(), true, 1)), 1);
+        assert_eq!(exit_code(&summary(failed, true, 1)), 4);
+        assert_eq!(exit_code(&summary(Counts::default(), false, 1)), 1);
+        assert_eq!(exit_code(&summary(Counts::default(), true, 1)), 4, "a source that changes all the time");
     }
 }

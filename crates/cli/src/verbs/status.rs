@@ -19,7 +19,17 @@ type Rows<'a> = BTreeMap<&'a Partition, BTreeMap<&'a AssetName, &'a PlannedStep>
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -> Result<u8, Failure> {
     let session = Session::open_for(app, global, &args.select, &args.runs)?;
-    let scope = session.scope(args)?;
+    let (runs, asked_gone) = session.without_gone(&args.runs);
+    if runs.is_empty() && !asked_gone.is_empty() {
+        if out.json {
+            out.json(&json!({"runs": [], "gone": asked_gone.iter().map(gone::one_json).collect::<Vec<_>>()}));
+        } else {
+            asked_gone.iter().for_each(|gone| gone::tell_one(out, gone));
+            out.hint("`assets history ASSET --run …` tells what it was");
+        }
+        return Ok(0);
+    }
+    let scope = session.scope(&ScopeArgs { select: args.select.clone(), runs })?;
     let plan = session.plan(&scope);
     let mut rows: Rows<'_> = BTreeMap::new();
     for planned in plan.steps.iter().filter(|planned| scope.selects(&planned.step)) {
@@ -27,7 +37,9 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
     }
     if out.json {
         let runs: Vec<Value> = rows.iter().map(|(run, row)| row_json(&session, run, row, &scope.selected)).collect();
-        out.json(&json!({"runs": runs, "gone": gone::runs_json(&plan)}));
+        let asked = asked_gone.iter().map(gone::one_json);
+        let gone: Vec<Value> = gone::runs_json(&plan).into_iter().chain(asked).collect();
+        out.json(&json!({"runs": runs, "gone": gone}));
         return Ok(0);
     }
     session.warn(out);
@@ -41,6 +53,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
         return Ok(0);
     }
     text(out, &rows, &scope.selected);
+    asked_gone.iter().for_each(|gone| gone::tell_one(out, gone));
     gone::tell(out, &plan);
     rows.values().flat_map(BTreeMap::values).for_each(|planned| {
         planned.warnings().iter().for_each(|warning| out.warn(&words::safe(&warning.message)));

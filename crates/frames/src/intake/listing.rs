@@ -1,6 +1,6 @@
 //! Which files there are, and what a stat says of each.
 
-use super::{FileReader, unreadable};
+use super::{FileReader, unreadable, walk};
 use assets_core::hash::{ByteHasher, Digest, Hasher};
 use assets_core::record::FileStat;
 use assets_core::{ObjectId, Reason};
@@ -106,15 +106,11 @@ fn paths(own: &Patterns, listing: &mut Listing) -> Result<Vec<PathBuf>, Reason> 
         if full.is_file() {
             paths.push(full.clone());
         } else {
-            for entry in glob::glob(text).map_err(|error| bad(&error))? {
-                match entry {
-                    Ok(path) => paths.push(path),
-                    Err(error) => {
-                        let name = own.name_of(error.path());
-                        listing.problems.push((name.clone(), unreadable(&name, error.error())));
-                    }
-                }
-            }
+            let mut problem = |path: &Path, error: &std::io::Error| {
+                let name = own.name_of(path);
+                listing.problems.push((name.clone(), unreadable(&name, error)));
+            };
+            walk::matching(text, &mut paths, &mut problem).map_err(|error| bad(&error))?;
         }
         let names_one = !pattern.contains(['*', '?', '[']);
         if paths.is_empty() && names_one {

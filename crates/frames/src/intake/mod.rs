@@ -14,6 +14,7 @@ pub mod reading;
 mod slicing;
 pub mod time;
 mod vanished;
+mod walk;
 
 pub use listing::Patterns;
 pub use slicing::{Slicing, slice};
@@ -397,6 +398,7 @@ impl Source for Intake {
             }
         }
         vanished::fail(self, &mut identified, &lost);
+        vanished::fail_unstored(&mut identified, known);
         identified.warnings = files::told_once(std::mem::take(&mut identified.warnings));
         Ok(identified)
     }

@@ -3,7 +3,8 @@
 
 use super::reading::{self, Outdated};
 use super::{Intake, Listed};
-use assets_core::record::{SliceRecord, SourceRecord};
+use assets_core::ledger::Ledger;
+use assets_core::record::{SliceRecord, SliceRef, SourceRecord};
 use assets_core::source::{Identified, Vanished};
 use assets_core::{Fingerprint, Partition, Reason, Step};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +111,21 @@ pub(super) fn fail(intake: &Intake, identified: &mut Identified, lost: &[Lost]) 
             }
         }
         identified.problems.push((path.clone(), reason));
+    }
+}
+
+/// Fails the steps that were never made and read what is not there any more: no table holds its rows.
+pub(super) fn fail_unstored(identified: &mut Identified, known: &Ledger) {
+    let paths: BTreeSet<&str> = identified.vanished.iter().map(|file| file.path.as_str()).collect();
+    for step in identified.vanished.iter().flat_map(|file| &file.steps).filter(|step| known.newest(step).is_none()) {
+        let Some(delivery) = identified.deliveries.get_mut(step) else { continue };
+        let is_here = |slice: &SliceRef| !paths.contains(slice.path.as_str());
+        let has_copy = |slice: &SliceRef| delivery.slices.iter().any(|s| is_here(s) && s.hash == slice.hash);
+        if let Some(slice) = delivery.slices.iter().find(|slice| !is_here(slice) && !has_copy(slice)) {
+            let message = format!("{} is not there any more, and its rows were never stored", slice.path);
+            let reason = Reason::new("source_vanished", message).with("path", slice.path.as_str());
+            delivery.failure.get_or_insert(reason);
+        }
     }
 }
 
