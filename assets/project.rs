@@ -8,8 +8,8 @@ use crate::settings::{Settings, Shipped};
 use crate::simulate::Options;
 use crate::upkeep;
 use assets_cli::app::{
-    App, Diagnosis, Examined, Failure, FunctionHelp, GcFound, GcOptions, OpenOptions, Pin, Project, ReadStore,
-    SimulateOptions, Simulated, WriteStore,
+    AllFresh, App, Diagnosis, Examined, Failure, FunctionHelp, GcFound, GcOptions, OpenOptions, Pin, Project,
+    ReadStore, SimulateOptions, Simulated, WriteStore,
 };
 use assets_cli::size;
 use assets_command::Places;
@@ -245,13 +245,15 @@ impl Project for Opened {
         Some(hasher.finish())
     }
 
-    fn sealed(&self, world: &Digest<16>) -> Option<u64> {
-        Seal::read(&self.store).filter(|seal| seal.world == *world).map(|seal| seal.steps)
+    fn sealed(&self, world: &Digest<16>) -> Option<AllFresh> {
+        let seal = Seal::read(&self.store).filter(|seal| seal.world == *world)?;
+        Some(AllFresh { steps: seal.steps, runs: seal.runs })
     }
 
-    fn seal(&self, world: Digest<16>, steps: u64) {
+    fn seal(&self, world: Digest<16>, fresh: AllFresh) {
+        let AllFresh { steps, runs } = fresh;
         // A store that can't be written to has to be looked at again.
-        let _ = Seal { world, steps }.write(&self.store);
+        let _ = Seal { world, steps, runs }.write(&self.store);
     }
 
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker> {

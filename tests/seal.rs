@@ -77,3 +77,63 @@ fn what_was_fresh_is_not_looked_at_again_until_something_changes() {
         assert_eq!((full.code, full.log()), (0, Default::default()), "{what}");
     }
 }
+
+/// What a person is told of states, which has to be what the full way tells.
+fn status(project: &Project) -> String {
+    let told = project.run(&["status"]);
+    let path = project.path("warehouse/seal");
+    let seal = fs::read(&path);
+    let _ = fs::remove_file(&path);
+    let full = project.run(&["status"]);
+    assert_eq!((told.code, &told.stdout, &told.stderr), (0, &full.stdout, &full.stderr));
+    if let Ok(seal) = seal {
+        fs::write(&path, seal).unwrap();
+    }
+    told.stdout
+}
+
+#[test]
+fn states_of_many_runs_are_told_from_a_seal_as_the_full_way_tells_them() {
+    let project = Project::new();
+    let keys = |all: std::ops::Range<i64>| all.map(|n| format!("k{n},{n}\n")).collect::<String>();
+    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n";
+    let settings = |add: i64| {
+        let twice = format!("[assets.twice]\nsql = \"select n + {add} as n from readings\"\npacked = true\n");
+        let text = format!("pipeline = \"none\"\n{table}columns.n = {{ type = \"integer\" }}\n{twice}");
+        fs::write(project.path("assets.toml"), text).unwrap();
+    };
+    settings(1);
+    project.source("a.csv", &("key,n\n".to_owned() + &keys(0..30)));
+    project.source("b.csv", &("key,n\n".to_owned() + &keys(30..50)));
+    assert_eq!(project.build(&[]).code, 0);
+    std::thread::sleep(Duration::from_secs(2));
+    sealed(&project);
+    assert_eq!(status(&project), "50 runs where everything is fresh\n");
+    // It is believed, and only where everything is asked for, in words.
+    let good = seal(&project).unwrap();
+    fs::write(project.path("warehouse/seal"), good.replace(" 50 ", " 777 ")).unwrap();
+    assert_eq!(project.run(&["status"]).stdout, "777 runs where everything is fresh\n");
+    for other in [&["status", "--rehash"][..], &["status", "twice"], &["status", "--run", "k*"]] {
+        assert_eq!(project.run(other).stdout, "50 runs where everything is fresh\n", "{other:?}");
+    }
+    assert_eq!(project.run(&["status", "--json"]).json()["runs"].as_array().unwrap().len(), 50);
+    fs::write(project.path("warehouse/seal"), good).unwrap();
+
+    let changes: [(&str, &dyn Fn()); 3] = [
+        ("a published table is gone", &|| fs::remove_file(some_file(project.path("warehouse/tables/twice"))).unwrap()),
+        ("a definition", &|| settings(2)),
+        ("runs are gone", &|| project.source("a.csv", &("key,n\n".to_owned() + &keys(5..30)))),
+    ];
+    for (what, change) in changes {
+        sealed(&project);
+        status(&project);
+        change();
+        let now = status(&project);
+        assert_eq!(now.starts_with("50 runs where"), what == "a published table is gone", "{what}: {now}");
+        assert_eq!(project.build(&[]).code, 0, "{what}");
+        status(&project);
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    sealed(&project);
+    assert!(status(&project).contains("are gone"), "what is to be told besides states is told");
+}

@@ -15,7 +15,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-const VERSION: &str = "assets seal 1";
+const VERSION: &str = "assets seal 2";
 
 /// That everything was fresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Seal {
     pub world: Digest<16>,
     /// How many steps there were.
     pub steps: u64,
+    /// How many runs they were of, where nothing else was to be told of them.
+    pub runs: Option<u64>,
 }
 
 impl Seal {
@@ -33,8 +35,9 @@ impl Seal {
             return None;
         }
         let text = fs::read_to_string(root.join("seal")).ok()?;
-        let (world, steps) = text.strip_prefix(VERSION)?.trim().split_once(' ')?;
-        Some(Self { world: world.parse().ok()?, steps: steps.parse().ok()? })
+        let mut words = text.strip_prefix(VERSION)?.split_ascii_whitespace();
+        let (world, runs, steps) = (words.next()?, words.next()?, words.next()?);
+        Some(Self { world: world.parse().ok()?, steps: steps.parse().ok()?, runs: runs.parse().ok() })
     }
 
     /// Leaves it in the store.
@@ -42,7 +45,8 @@ impl Seal {
     /// # Errors
     /// What can't be written. The store is none the worse.
     pub fn write(&self, root: &Path) -> Result<(), StoreError> {
-        let text = format!("{VERSION}\n{} {}\n", self.world, self.steps);
+        let runs = self.runs.map_or_else(|| "-".to_owned(), |runs| runs.to_string());
+        let text = format!("{VERSION}\n{} {runs} {}\n", self.world, self.steps);
         let temp = root.join(format!("tmp/seal-{}.tmp", std::process::id()));
         files::replace(&root.join("seal"), &temp, text.as_bytes())
     }

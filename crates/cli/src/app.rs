@@ -251,6 +251,15 @@ pub struct Diagnosis {
     pub advice: Option<String>,
 }
 
+/// How much was found fresh where all of it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllFresh {
+    /// The steps.
+    pub steps: u64,
+    /// Their runs, where nothing but that is to be told of them.
+    pub runs: Option<u64>,
+}
+
 /// An opened project: a pipeline with its settings, sources and store.
 pub trait Project: Send + Sync {
     /// The declared assets.
@@ -279,10 +288,10 @@ pub trait Project: Send + Sync {
     /// All that verdicts follow from, looked at from outside, as one hash: while it stays equal, so do the verdicts.
     /// `None` where that can't be told without reading.
     fn glance(&self) -> Option<Digest<16>>;
-    /// How many steps there were when everything was found fresh in that world, if it ever was.
-    fn sealed(&self, world: &Digest<16>) -> Option<u64>;
+    /// What there was when everything was found fresh in that world, if it ever was.
+    fn sealed(&self, world: &Digest<16>) -> Option<AllFresh>;
     /// Remembers that everything is fresh in that world. Where it can't be written, it is found out again.
-    fn seal(&self, world: Digest<16>, steps: u64);
+    fn seal(&self, world: Digest<16>, fresh: AllFresh);
     /// Who makes steps.
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker>;
     /// Who writes packed views.

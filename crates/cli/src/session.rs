@@ -64,7 +64,17 @@ impl Session {
         select: &[String],
         runs: &[String],
     ) -> Result<Self, Failure> {
-        let mut session = Self::unread(app, global)?;
+        Self::of(app.open(&open_options(global))?, global, select, runs)
+    }
+
+    /// The same in a project that is open already.
+    pub(crate) fn of(
+        project: Box<dyn Project>,
+        global: &Global,
+        select: &[String],
+        runs: &[String],
+    ) -> Result<Self, Failure> {
+        let mut session = Self::over(project)?;
         if session.is_about_few(select, runs) {
             session.take_part(runs)?;
             session.identify(global.rehash)?;
@@ -105,7 +115,10 @@ impl Session {
     }
 
     fn unread(app: &dyn App, global: &Global) -> Result<Self, Failure> {
-        let project = app.open(&open_options(global))?;
+        Self::over(app.open(&open_options(global))?)
+    }
+
+    fn over(project: Box<dyn Project>) -> Result<Self, Failure> {
         let reader: Arc<dyn ReadStore> = Arc::from(project.reader()?);
         let (ledger, sources) = (Ledger::default(), Identified::default());
         Ok(Self { project, reader, ledger, sources, whole: OnceCell::new(), is_part: false })

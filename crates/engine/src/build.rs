@@ -89,6 +89,8 @@ pub struct BuildSummary {
     pub unpublished: usize,
     /// Steps whose tables were taken down.
     pub gone: u64,
+    /// The runs of its plan, where all of it was fresh, and nothing but that is to be told of them.
+    pub runs: Option<u64>,
 }
 
 /// What a step has become, for its readers.
@@ -208,6 +210,7 @@ pub fn materialize<'a>(
         only_transient: build.only_transient,
         unpublished: build.unpublished,
         gone: build.gone,
+        runs: if is_fresh { build.plan.runs_alone() } else { None },
     })
 }
 

@@ -15,7 +15,7 @@ use assets_core::source::{Delivery, Identified};
 use assets_core::table_store::TableStore;
 use assets_core::{AssetDecl, AssetName, Fingerprint, PartId, Partition, Reason, Step};
 use assets_core::{catalog::Records, record::InputRecord};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// All that a plan is made from.
@@ -141,6 +141,13 @@ impl Plan {
     /// True where every step is fresh, and nothing is to be taken down.
     pub fn is_fresh(&self) -> bool {
         self.steps.iter().all(|step| step.verdict.state == State::Fresh) && self.to_take_down().next().is_none()
+    }
+
+    /// The number of its runs, where its states are all that is to be told of them: no run is gone, and none left out.
+    pub fn runs_alone(&self) -> Option<u64> {
+        let is_plain = self.gone.is_empty() && self.steps.iter().all(|step| step.left_out.is_empty());
+        let runs = self.steps.iter().map(|step| &step.step.partition).filter(|partition| !partition.is_none());
+        is_plain.then(|| runs.collect::<HashSet<_>>().len() as u64)
     }
 
     /// Steps that are gone, and whose tables are there still.

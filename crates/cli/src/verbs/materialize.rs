@@ -1,6 +1,6 @@
 //! `assets materialize`: makes what is stale, and says what became of it.
 
-use crate::app::{App, Failure, Project, WriteStore};
+use crate::app::{AllFresh, App, Failure, Project, WriteStore};
 use crate::args::{Global, MaterializeArgs};
 use crate::edge;
 use crate::interrupt::{self, Requests};
@@ -72,8 +72,8 @@ pub(crate) fn make(
     // Looked at before anything is read: what changes meanwhile makes it another world.
     let is_all = args.scope.select.is_empty() && args.scope.runs.is_empty() && !args.force && request.saved.is_none();
     let before = if is_all && !rehash { project.glance() } else { None };
-    if let Some(steps) = before.as_ref().and_then(|world| project.sealed(world)) {
-        return Ok(all_fresh(out, steps, since));
+    if let Some(fresh) = before.as_ref().and_then(|world| project.sealed(world)) {
+        return Ok(all_fresh(out, fresh, since));
     }
     let store = project.writer(!args.no_wait, &mut |holder| out.error(&format!("waiting for {holder}")))?;
     let ledger = store.catalog().ledger()?;
@@ -104,14 +104,16 @@ pub(crate) fn make(
     let (summary, tally) = build(out, project, store.as_ref(), &sources, &scope, args, &options)?;
     let is_calm = summary.source_problems == 0 && !tally.warned && tally.files > 0;
     if let Some(world) = before.filter(|_| is_calm && summary.counts.fresh == summary.counts.total()) {
-        project.seal(world, summary.counts.fresh);
+        project.seal(world, AllFresh { steps: summary.counts.fresh, runs: summary.runs });
     }
+    // The process is about to end: giving back some small pieces for every step takes as long as judging a few.
+    std::mem::forget(ledger);
     Ok((summary, tally))
 }
 
 /// What a build tells that finds the world as it was when everything was fresh.
-fn all_fresh(out: &Out, steps: u64, since: Instant) -> (BuildSummary, Tally) {
-    let counts = Counts { fresh: steps, ..Counts::default() };
+fn all_fresh(out: &Out, fresh: AllFresh, since: Instant) -> (BuildSummary, Tally) {
+    let counts = Counts { fresh: fresh.steps, ..Counts::default() };
     let seconds = since.elapsed().as_secs_f64();
     progress::choose(out).event(&Event::Finished { counts, gone: 0, seconds, interrupted: false });
     let summary = BuildSummary {
@@ -122,6 +124,7 @@ fn all_fresh(out: &Out, steps: u64, since: Instant) -> (BuildSummary, Tally) {
         only_transient: true,
         unpublished: 0,
         gone: 0,
+        runs: fresh.runs,
     };
     (summary, Tally { files: 1, ..Tally::default() })
 }
@@ -252,8 +255,8 @@ mod tests {
     use assets_core::record::Counts;
 
     fn summary(counts: Counts, only_transient: bool, source_problems: usize) -> BuildSummary {
-        let (interrupted, unpublished, gone) = (false, 0, 0);
-        BuildSummary { counts, seconds: 2.1, interrupted, source_problems, only_transient, unpublished, gone }
+        let (interrupted, unpublished, gone, runs) = (false, 0, 0, None);
+        BuildSummary { counts, seconds: 2.1, interrupted, source_problems, only_transient, unpublished, gone, runs }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! `assets status`: runs × assets, and the state of each.
 
-use crate::app::{App, Failure};
+use crate::app::{AllFresh, App, Failure, Project};
 use crate::args::{Global, ScopeArgs};
 use crate::out::Out;
 use crate::render::grid::{Grid, Look};
 use crate::render::{gone, number, words};
-use crate::session::Session;
+use crate::session::{Session, open_options};
 use assets_core::freshness::State;
 use assets_core::{AssetName, Partition, Reason};
 use assets_engine::plan::{Plan, PlannedStep};
@@ -13,12 +13,17 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// With more runs than this, those where everything is fresh are only counted.
-const ALL_ROWS: usize = 40;
+const ALL_ROWS: u64 = 40;
 
 type Rows<'a> = BTreeMap<&'a Partition, BTreeMap<&'a AssetName, &'a PlannedStep>>;
 
 pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -> Result<u8, Failure> {
-    let session = Session::open_for(app, global, &args.select, &args.runs)?;
+    let project = app.open(&open_options(global))?;
+    if let Some(runs) = only_fresh(out, project.as_ref(), global, args) {
+        out.line(&all_fresh(runs, "run"));
+        return Ok(0);
+    }
+    let session = Session::of(project, global, &args.select, &args.runs)?;
     let (runs, asked_gone) = session.without_gone(&args.runs);
     if runs.is_empty() && !asked_gone.is_empty() {
         if out.json {
@@ -62,6 +67,19 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &ScopeArgs) -
     Ok(0)
 }
 
+/// How many runs a person would be told of, where it is known that all are fresh, and they are too many to be named.
+fn only_fresh(out: &Out, project: &dyn Project, global: &Global, args: &ScopeArgs) -> Option<u64> {
+    if out.json || global.rehash || !args.select.is_empty() || !args.runs.is_empty() {
+        return None;
+    }
+    let AllFresh { runs, .. } = project.sealed(&project.glance()?)?;
+    runs.filter(|runs| *runs > ALL_ROWS)
+}
+
+fn all_fresh(runs: u64, noun: &str) -> String {
+    format!("{} where everything is fresh", number::plural(usize::try_from(runs).unwrap_or(usize::MAX), noun))
+}
+
 fn row_json(
     session: &Session,
     run: &Partition,
@@ -93,8 +111,8 @@ fn text(out: &Out, rows: &Rows<'_>, order: &[AssetName]) {
     let fresh = |row: &BTreeMap<_, &PlannedStep>| row.values().all(|planned| planned.verdict.state == State::Fresh);
     let (mut shown, mut left_out) = (0, 0);
     for (run, row) in rows {
-        if rows.len() > ALL_ROWS && fresh(row) {
-            left_out += usize::from(!run.is_none());
+        if rows.len() as u64 > ALL_ROWS && fresh(row) {
+            left_out += u64::from(!run.is_none());
             continue;
         }
         shown += 1;
@@ -110,7 +128,7 @@ fn text(out: &Out, rows: &Rows<'_>, order: &[AssetName]) {
     }
     if left_out > 0 {
         let noun = if shown > 0 { "further run" } else { "run" };
-        out.line(&format!("{} where everything is fresh", number::plural(left_out, noun)));
+        out.line(&all_fresh(left_out, noun));
     }
 }
 
