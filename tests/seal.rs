@@ -116,7 +116,8 @@ fn states_of_many_runs_are_told_from_a_seal_as_the_full_way_tells_them() {
     for other in [&["status", "--rehash"][..], &["status", "twice"], &["status", "--run", "k*"]] {
         assert_eq!(project.run(other).stdout, "50 runs where everything is fresh\n", "{other:?}");
     }
-    assert_eq!(project.run(&["status", "--json"]).json()["runs"].as_array().unwrap().len(), 50);
+    let rows = project.run(&["status", "--json"]).json()["runs"].as_array().unwrap().clone();
+    assert_eq!(rows.iter().filter(|row| !row["run"].is_null()).count(), 50);
     fs::write(project.path("warehouse/seal"), good).unwrap();
 
     let changes: [(&str, &dyn Fn()); 3] = [

@@ -2,8 +2,9 @@
 //! long as there is one no seal holds, questions take the object for lost, and whoever opens the store for writing next
 //! looks at it: a damaged one makes way for a good one.
 
-use crate::files;
+use crate::files::{self, Output};
 use crate::objects::FolderTables;
+use crate::{check_format, check_links};
 use assets_core::hash::ObjectId;
 use assets_core::table_store::TableStore;
 use std::collections::HashSet;
@@ -14,11 +15,18 @@ fn folder(root: &Path) -> PathBuf {
     root.join("suspects")
 }
 
-/// Leaves a note of one. A store that can't be written stays without: then `repair` finds it.
+/// Leaves a note of one. A store that can't be written stays without: then `repair` finds it. Whoever reads may have been
+/// pointed at a folder that is no store of this version, or leads elsewhere: nothing is written there.
 pub(crate) fn note(root: &Path, object: &ObjectId) {
+    if !matches!(check_format(root), Ok(true)) || check_links(root).is_err() {
+        return;
+    }
     let folder = folder(root);
-    let _ = fs::create_dir(&folder).and_then(|()| fs::File::open(root)?.sync_all());
-    let _ = fs::write(folder.join(object.to_string()), "");
+    if files::create_folder(&folder).is_ok() {
+        // One that is there already says the same.
+        let _ = Output::new(&folder.join(object.to_string())).and_then(|note| note.seal());
+        let _ = files::sync_folder(&folder);
+    }
 }
 
 /// All that are noted.
