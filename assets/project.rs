@@ -311,8 +311,8 @@ impl Project for Opened {
     fn sql(&self, tables: Arc<dyn TableStore>, ledger: &Ledger, query: &str) -> Result<Table, Failure> {
         sql::query(&self.pipeline.graph, ledger, &tables, query).map_err(|reason| match reason.code.as_str() {
             "sql_error" | "sql_refused" => Failure::usage(reason),
-            "object_damaged" => failed(3)(reason).help(DAMAGED),
-            // The query is right; a table that it needs is not there or can't be read.
+            // The query is right; a table that it needs can't be read, as `show` says it.
+            "object_damaged" | "object_missing" | "io_error" | "store_unreadable" => failed(3)(reason).help(DAMAGED),
             _ => failed(1)(reason).help(DAMAGED),
         })
     }

@@ -2,6 +2,7 @@
 
 use crate::harness::{HEADER, Project, run_rows};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,27 @@ fn sealed(project: &Project) -> u64 {
 fn some_file(folder: PathBuf) -> PathBuf {
     let first = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
     if first.is_dir() { some_file(first) } else { first }
+}
+
+#[test]
+fn a_seal_holds_no_more_once_a_reader_has_found_damage() {
+    let project = project();
+    assert_eq!(project.build(&[]).code, 0);
+    std::thread::sleep(Duration::from_secs(2));
+    let steps = sealed(&project);
+    let forged = seal(&project).unwrap().replace(&format!(" {steps}\n"), " 777\n");
+    fs::write(project.path("warehouse/seal"), forged).unwrap();
+    // In place: no folder of the store says so, and a build believes the seal.
+    let table = project.path("warehouse/tables/wide/a.parquet");
+    let mut bytes = fs::read(&table).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::set_permissions(&table, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&table, bytes).unwrap();
+    assert_eq!(fresh(&project), 777);
+    assert_eq!(project.run(&["show", "wide", "--run", "a"]).code, 3);
+    assert!(project.build(&[]).log()["made"].contains("wide of a"));
+    assert_eq!(project.run(&["verify"]).code, 0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The seam to whoever makes steps: requests that could travel, outcomes that come back in any order.
 
+use crate::asset::{AssetDecl, OutputDecl};
 use crate::hash::{Fingerprint, ObjectId};
 use crate::key::{AssetName, Partition, Step};
 use crate::reason::Reason;
@@ -30,8 +31,16 @@ pub struct PartTask {
 
 /// The object of which a new table of an output keeps all columns, under whatever names, and lacks some: it is that
 /// object with further columns. (`None` also where nothing is new: then it is that object itself.)
-pub fn grown_from(output: &AssetName, tasks: &[PartTask], earlier: &[OutputRecord]) -> Option<ObjectId> {
-    let own = || tasks.iter().filter(|task| task.output == *output);
+pub fn grown_from(
+    asset: &AssetDecl,
+    output: &OutputDecl,
+    tasks: &[PartTask],
+    earlier: &[OutputRecord],
+) -> Option<ObjectId> {
+    if !asset.by_column || output.packed {
+        return None;
+    }
+    let own = || tasks.iter().filter(|task| task.output == output.name);
     let (at, _) = own().find_map(|task| task.take.as_ref())?;
     let (from, before) = (*at, earlier.get(*at)?);
     let mut kept = BTreeSet::new();

@@ -29,6 +29,8 @@ pub(crate) fn plan(
     let newest = world.ledger.newest(step).filter(|record| is_there(world.tables, record));
     let (older, recipe) = (OnceCell::new(), OnceCell::new());
     let recipe = || recipe.get_or_init(|| now.recipe(asset, newest));
+    // A table that can be made only as a whole has no use for older columns.
+    let older_of = || if asset.by_column { older_records(world, step) } else { Vec::new() };
     let mut planned = Vec::new();
     for output in &asset.outputs {
         for code in &output.parts {
@@ -49,9 +51,8 @@ pub(crate) fn plan(
             };
             if let (Some(fingerprint), false) = (&part.fingerprint, forced) {
                 let stored = newest.and_then(|record| find(record, &output.name, fingerprint, &code.id));
-                // A table that can be made only as a whole has no use for older columns.
                 part.stored = stored.or_else(|| {
-                    let records = older.get_or_init(|| older_records(world, step, asset.by_column));
+                    let records = older.get_or_init(older_of);
                     records.iter().find_map(|record| find(record, &output.name, fingerprint, &code.id))
                 });
             }
@@ -73,7 +74,7 @@ pub(crate) fn plan(
                 part.reasons = reasons(world, step, code, recipe(), &part, forced);
                 // An earlier version with this code and these parameters may fit once the inputs are known.
                 let may_fit = || {
-                    let records = older.get_or_init(|| older_records(world, step, asset.by_column));
+                    let records = older.get_or_init(older_of);
                     records.iter().any(|record| fits(record, code, &part.output, &now.recipe(asset, Some(record))))
                 };
                 if part.state == State::Maybe && !part.reasons.is_empty() && !may_fit() {
@@ -237,8 +238,8 @@ fn find(
 }
 
 /// Records of a step before its newest one whose objects are there, newest first.
-pub(crate) fn older_records(world: &World<'_>, step: &Step, wanted: bool) -> Vec<Arc<StepRecord>> {
-    let Some(newest) = world.ledger.newest(step).filter(|newest| wanted && newest.generation > 1) else {
+pub(crate) fn older_records(world: &World<'_>, step: &Step) -> Vec<Arc<StepRecord>> {
+    let Some(newest) = world.ledger.newest(step).filter(|newest| newest.generation > 1) else {
         return Vec::new();
     };
     // A catalog that can't answer costs a computation, never a wrong column.

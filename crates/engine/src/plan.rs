@@ -383,12 +383,11 @@ fn undecided(
         }
     }
     // Columns are judged one by one (`parts`).
-    let may_fit = |newest: &StepRecord| {
-        let older = || parts::older_records(world, &step, true);
-        !forced && !asset.by_column && newest.generation > 1 && older().iter().any(|record| as_in(record).is_empty())
+    let may_fit = || {
+        let is_judged_here = !forced && !asset.by_column;
+        is_judged_here && parts::older_records(world, &step).iter().any(|record| as_in(record).is_empty())
     };
-    let is_open = reasons.is_empty() || newest.is_some_and(|newest| may_fit(newest));
-    let state = if is_open { State::Maybe } else { State::Stale };
+    let state = if reasons.is_empty() || may_fit() { State::Maybe } else { State::Stale };
     for (input, now) in asset.inputs.iter().zip(inputs) {
         match now {
             InputNow::Open(_) => reasons.push(parts::to_be_made(&input.output)),

@@ -55,7 +55,7 @@ fn taken_from(asset: &AssetDecl, planned: &PlannedStep) -> BTreeSet<ObjectId> {
     let stored = planned.parts.iter().filter_map(|part| part.stored.as_ref());
     let mut objects: BTreeSet<ObjectId> = stored.flat_map(|(record, _)| record.objects()).copied().collect();
     for output in &asset.outputs {
-        if let Some(object) = executor::grown_from(&output.name, &tasks, &earlier) {
+        if let Some(object) = executor::grown_from(asset, output, &tasks, &earlier) {
             objects.remove(&object);
         }
     }

@@ -27,8 +27,8 @@ pub(crate) fn begin(
     tables: &dyn TableStore,
 ) -> Result<BTreeMap<AssetName, Grown>, Reason> {
     let mut all = BTreeMap::new();
-    for output in asset.outputs.iter().filter(|output| asset.by_column && !output.packed) {
-        if let Some(object) = executor::grown_from(&output.name, &request.parts, &request.earlier) {
+    for output in &asset.outputs {
+        if let Some(object) = executor::grown_from(asset, output, &request.parts, &request.earlier) {
             let begun = tables.grow(&object, footer_bytes).map_err(store_reason)?;
             all.insert(output.name.clone(), begun);
         }
@@ -134,13 +134,13 @@ fn written(columns: &[(String, SplicedColumn)], groups: &[usize]) -> Result<Opti
 
 /// A row group with the chunks of both.
 fn merged(
-    earlier: RowGroup,
+    mut earlier: RowGroup,
     new: Option<HashMap<String, ColumnChunk>>,
     columns: &[(String, SplicedColumn)],
 ) -> Result<RowGroup, Reason> {
     let mut new = new.unwrap_or_default();
-    let mut kept: HashMap<String, ColumnChunk> =
-        earlier.columns.iter().map(|chunk| (name_of(chunk), chunk.clone())).collect();
+    let kept = std::mem::take(&mut earlier.columns).into_iter();
+    let mut kept: HashMap<String, ColumnChunk> = kept.map(|chunk| (name_of(&chunk), chunk)).collect();
     let mut all = Vec::new();
     for (name, column) in columns {
         let found = match column {

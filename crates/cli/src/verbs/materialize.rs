@@ -106,7 +106,7 @@ pub(crate) fn make(
     if let Some(world) = before.filter(|_| is_calm && summary.counts.fresh == summary.counts.total()) {
         project.seal(world, AllFresh { steps: summary.counts.fresh, runs: summary.runs });
     }
-    // The process is about to end: giving back some small pieces for every step takes as long as judging a few.
+    // The process is about to end: taking the ledger apart, piece by piece, was 9 % of a build that finds 100,000 steps fresh.
     std::mem::forget(ledger);
     Ok((summary, tally))
 }
