@@ -1,6 +1,6 @@
 //! Little memory changes what is held, never what comes out.
 
-use crate::harness::Project;
+use crate::harness::{HEADER, Project, row};
 use std::fs;
 
 /// Two runs and defects of every kind: more rows than a quarter of the least memory holds.
@@ -38,4 +38,30 @@ fn memory_is_a_size_that_makes_sense() {
         assert_eq!(refused.code, 2, "{refused:?}");
         assert!(format!("{refused:?}").contains(says), "{refused:?}");
     }
+}
+
+#[test]
+fn a_file_of_long_texts_is_refused_and_the_others_go_on() {
+    let project = Project::new();
+    project.source("good.csv", &format!("{HEADER}{}", row(1, "1", "x", "1", "good")));
+    let (long, longest) = ("x".repeat(1 << 20), "x".repeat(17 << 20));
+    let many: String = (0..40).map(|at| row(at, &long, "x", "1", "many")).collect();
+    project.source("many.csv", &format!("{HEADER}{many}"));
+    project.source("one.csv", &format!("{HEADER}{}", row(1, "1", "x", "1", &longest)));
+    // A text of ordinary length is kept as delivered, whatever it says.
+    let odd = "y".repeat(10_000);
+    project.source("odd.csv", &format!("{HEADER}{}{}", row(1, "1", "x", "1", "odd"), row(2, &odd, "x", "1", "odd")));
+    let built = project.build(&[]);
+    assert_eq!(built.code, 1, "{built:?}");
+    let errors = project.run(&["errors", "--json"]).json();
+    let mut told: Vec<(&str, &str)> = errors["errors"].as_array().unwrap().iter().filter_map(told).collect();
+    told.sort_unstable();
+    assert_eq!(told, [("row_too_long", "data/one.csv"), ("texts_too_long", "data/many.csv")]);
+    assert_eq!(project.sql("select run_uuid from stats order by run_uuid").len(), 2);
+    assert_eq!(project.sql("select value from rejects where run_uuid = 'odd'")[0]["value"], odd.as_str());
+}
+
+/// The code of an error of a source, and its file.
+fn told(error: &serde_json::Value) -> Option<(&str, &str)> {
+    (error["kind"] == "source").then(|| Some((error["code"].as_str()?, error["path"].as_str()?)))?
 }

@@ -89,7 +89,7 @@ fn read_delimited(path: &Path, name: &str, reading: &Reading, gather: &mut Gathe
             sensor: cell(sensor),
         };
         gather.push(row, attributes.iter().map(|at| at.map_or("", cell)));
-        gather.make_room()?;
+        gather.make_room(name)?;
     }
     Ok(())
 }
@@ -102,7 +102,7 @@ fn read_parquet(
     run: Option<&str>,
     gather: &mut Gather<'_>,
 ) -> Result<(), Reason> {
-    let unreadable = |error: PolarsError| unreadable(name, &error.to_string().lines().next().unwrap_or_default());
+    let unreadable = |error| no_parquet(name, &error);
     let file = Foreign::open(path).map_err(unreadable)?;
     let there = file.columns().map_err(unreadable)?;
     let there: Vec<&str> = there.iter().map(String::as_str).collect();
@@ -115,11 +115,14 @@ fn read_parquet(
         let frame = frame.map_err(unreadable)?;
         // A stretch at a time: the cells of all rows at once would be twice the frame.
         for start in (0..frame.height()).step_by(STRETCH_ROWS) {
-            push_frame(&frame.slice(start as i64, STRETCH_ROWS), reading, gather).map_err(unreadable)?;
-            gather.make_room()?;
+            push_frame(&frame.slice(start as i64, STRETCH_ROWS), name, reading, gather)?;
         }
         Ok(())
     })
+}
+
+fn no_parquet(name: &str, error: &PolarsError) -> Reason {
+    unreadable(name, &error.to_string().lines().next().unwrap_or_default())
 }
 
 /// Whether any of these ids is that of a run.
@@ -136,10 +139,11 @@ fn holds(ids: &Cells<'_>, reading: &Reading, run: &str) -> bool {
     })
 }
 
-fn push_frame(frame: &DataFrame, reading: &Reading, gather: &mut Gather<'_>) -> PolarsResult<()> {
-    let cells = |name: &str| Cells::of(frame.column(name)?);
+fn push_frame(frame: &DataFrame, name: &str, reading: &Reading, gather: &mut Gather<'_>) -> Result<(), Reason> {
+    let unreadable = |error| no_parquet(name, &error);
+    let cells = |name: &str| frame.column(name).and_then(Cells::of).map_err(unreadable);
     let (times, values, robots, runs) = (cells("time")?, cells("value")?, cells("robot_id")?, cells("run_uuid")?);
-    let texts = |name: &str| Cells::text(frame.column(name)?);
+    let texts = |name: &str| frame.column(name).and_then(Cells::text).map_err(unreadable);
     let (fields, sensors) = (texts("field")?, texts("sensor_type")?);
     let attributes: Vec<Option<Cells<'_>>> = reading.attributes.iter().map(|name| texts(name).ok()).collect();
     for at in 0..frame.height() {
@@ -153,6 +157,7 @@ fn push_frame(frame: &DataFrame, reading: &Reading, gather: &mut Gather<'_>) -> 
         };
         let attributes = attributes.iter().map(|cells| cells.as_ref().map_or("", |cells| cells.get_text(at)));
         gather.push(row, attributes);
+        gather.make_room(name)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::columns::{self as names, RUN};
 use assets_core::{AssetName, Partition, Reason, key};
 use assets_frames::intake::cell::Delivered;
 use assets_frames::intake::time::{self, Parser};
-use assets_frames::intake::{Parsed, Slicing, TakeRows};
+use assets_frames::intake::{Parsed, ROW_BYTES, Slicing, TakeRows};
 use assets_frames::{DataFrame, columns};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -32,6 +32,17 @@ pub(super) struct Row<'a> {
     pub(super) sensor: &'a str,
 }
 
+impl Row<'_> {
+    /// Bytes of the texts that are kept as they are where they are not what they should be.
+    fn text_bytes(&self) -> usize {
+        let long = |cell: Delivered<'_>| match cell {
+            Delivered::Text(text) | Delivered::Broken(text) => text.len(),
+            _ => 0,
+        };
+        long(self.time) + long(self.value) + long(self.robot) + long(self.run)
+    }
+}
+
 /// Short texts that repeat: stored once, counted by code.
 #[derive(Default)]
 struct Codes {
@@ -41,11 +52,16 @@ struct Codes {
     last: u32,
 }
 
+/// Bytes of texts, beyond what a row takes, that a file may hold.
+const SURPLUS_MOST: usize = 32 << 20;
+
 /// Texts that are compared one by one before they are looked up.
 const FEW: usize = 8;
 
 impl Codes {
-    fn push(&mut self, text: &str) {
+    /// How many bytes more that takes.
+    fn push(&mut self, text: &str) -> usize {
+        let mut more = 0;
         if self.texts.get(self.last as usize).is_none_or(|last| last != text) {
             let few = self.texts.iter().take(FEW).position(|known| known == text);
             let known = few.map(|at| at as u32).or_else(|| self.known.get(text).copied());
@@ -53,10 +69,12 @@ impl Codes {
                 let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
                 self.known.insert(text.to_owned(), next);
                 self.texts.push(text.to_owned());
+                more = text.len();
                 next
             });
         }
         self.codes.push(self.last);
+        more
     }
 
     /// As a column; empty text is null where the cell was.
@@ -158,8 +176,10 @@ pub(super) struct Gather<'a> {
     /// Rows that are gathered at once, at most: with more, none are held.
     most: usize,
     only: Option<Only<'a>>,
-    /// Rows that are gathered and not cut.
+    /// Rows that are gathered and not cut; one with long texts counts as several.
     gathered: usize,
+    /// Bytes of texts in the file beyond what a row takes.
+    surplus: usize,
     /// Whether there were more than could be held.
     spilled: bool,
     runs: Vec<Own>,
@@ -180,6 +200,7 @@ impl<'a> Gather<'a> {
             most: most.max(1),
             only,
             gathered: 0,
+            surplus: 0,
             spilled: false,
             runs: Vec::new(),
             by_id: HashMap::new(),
@@ -229,7 +250,6 @@ impl<'a> Gather<'a> {
         if !self.runs[at].wanted {
             return;
         }
-        self.gathered += 1;
         let (time, time_text) = self.time(row.time);
         let Own { id, rows: run, .. } = &mut self.runs[at];
         let number = run.time.values.len();
@@ -241,9 +261,13 @@ impl<'a> Gather<'a> {
         let (robot, robot_text) = delivered::integer(row.robot);
         run.robot.push(robot);
         run.robot_text.push(number, robot_text);
-        run.field.push(row.field);
-        run.sensor.push(row.sensor);
-        run.attributes.iter_mut().zip(attributes).for_each(|(codes, text)| codes.push(text));
+        let mut text_bytes = row.text_bytes() + run.field.push(row.field) + run.sensor.push(row.sensor);
+        for (codes, text) in run.attributes.iter_mut().zip(attributes) {
+            text_bytes += codes.push(text);
+        }
+        let surplus = text_bytes.saturating_sub(ROW_BYTES as usize);
+        self.surplus += surplus;
+        self.gathered += 1 + surplus / ROW_BYTES as usize;
         if id.is_none() {
             run.ids.push(row.run.text().map(Cow::into_owned));
         }
@@ -306,7 +330,17 @@ impl<'a> Gather<'a> {
 
 impl Gather<'_> {
     /// Cuts what is gathered where it is as much as is wanted at once.
-    pub(super) fn make_room(&mut self) -> Result<(), Reason> {
+    ///
+    /// Refuses a file of long texts: they stay in the tables of its rows, whose memory is foreseen by the row, and a few
+    /// kilobytes of Parquet can hold any number of them.
+    pub(super) fn make_room(&mut self, name: &str) -> Result<(), Reason> {
+        if self.surplus > SURPLUS_MOST {
+            let message = format!(
+                "{name} has more than {} MiB of texts too long for cells of telemetry; is it another kind of file?",
+                SURPLUS_MOST >> 20
+            );
+            return Err(Reason::new("texts_too_long", message).with("path", name));
+        }
         if self.gathered < self.most {
             return Ok(());
         }

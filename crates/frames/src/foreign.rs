@@ -16,6 +16,9 @@ use std::sync::mpsc::sync_channel;
 /// Rows that are read together: row groups are whole, and small ones go together.
 const BATCH_ROWS: usize = 1 << 18;
 
+/// Bytes of a text: it is copied wherever its row goes, and a file can hold one such text for many rows.
+pub const CELL_BYTES_MOST: usize = 16 << 20;
+
 /// A column, and whether anything in it is wanted.
 pub type Only<'a> = (&'a str, &'a (dyn Fn(&Column) -> bool + Sync));
 
@@ -61,13 +64,14 @@ impl Foreign {
     /// # Errors
     /// A damaged file.
     pub fn read(&self) -> PolarsResult<DataFrame> {
-        guarded(|| self.reader()?.finish())
+        guarded(|| self.reader()?.finish()).and_then(of_short_texts)
     }
 
     /// Some columns of some rows.
     fn rows(&self, columns: &[String], (start, rows): (usize, usize)) -> PolarsResult<DataFrame> {
         let wanted = Some(columns.to_vec());
         guarded(|| self.reader()?.with_columns(wanted).with_slice(Some((start, rows))).finish())
+            .and_then(of_short_texts)
     }
 
     /// Where each batch of rows begins, and how many they are.
@@ -117,6 +121,18 @@ impl Foreign {
             frames.into_iter().try_for_each(|(start, frame)| each(start, frame))
         })
     }
+}
+
+/// Refuses texts that nobody means as cells.
+fn of_short_texts(frame: DataFrame) -> PolarsResult<DataFrame> {
+    for column in frame.columns().iter().filter(|column| column.dtype() == &DataType::String) {
+        let longest = column.str()?.iter().flatten().map(str::len).max().unwrap_or_default();
+        if longest > CELL_BYTES_MOST {
+            let most = CELL_BYTES_MOST >> 20;
+            polars_bail!(ComputeError: "a text of {longest} bytes in the column {}: more than {most} MiB", column.name());
+        }
+    }
+    Ok(frame)
 }
 
 /// Refuses counts of rows that contradict each other, or that no memory could hold: they are reserved before a page is
@@ -186,6 +202,21 @@ mod tests {
         });
         gathered.expect("readable");
         assert_eq!((starts, next), (vec![0, 200_030], 450_033));
+    }
+
+    #[test]
+    fn a_text_longer_than_the_limit_is_refused() {
+        for (bytes, fits) in [(CELL_BYTES_MOST, true), (CELL_BYTES_MOST + 1, false)] {
+            let frame = df!("n" => [1, 2], "text" => ["x".repeat(bytes), String::new()]).expect("a frame");
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            let mut writer = TableWriter::new(file.reopen().expect("a file"), frame.schema()).expect("a writer");
+            writer.write(&frame).expect("written");
+            writer.finish().expect("finished");
+            let foreign = Foreign::open(file.path()).expect("readable");
+            assert_eq!(foreign.read().is_ok(), fits);
+            assert_eq!(foreign.rows(&["text".to_owned()], (0, 2)).is_ok(), fits);
+            assert!(foreign.rows(&["n".to_owned()], (0, 2)).is_ok());
+        }
     }
 
     #[test]
