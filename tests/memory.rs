@@ -65,21 +65,3 @@ fn a_file_of_long_texts_is_refused_and_the_others_go_on() {
 fn told(error: &serde_json::Value) -> Option<(&str, &str)> {
     (error["kind"] == "source").then(|| Some((error["code"].as_str()?, error["path"].as_str()?)))?
 }
-
-#[test]
-fn a_file_of_a_declared_table_that_needs_more_than_its_share_is_refused_by_name() {
-    let project = Project::new();
-    let text = "x".repeat(1 << 20);
-    let rows: String = (0..70).map(|at| format!("{at},{text}\n")).collect();
-    fs::write(project.path("notes.csv"), format!("n,text\n{rows}")).unwrap();
-    let table = "[assets.notes]\nfiles = [\"notes.csv\"]\ncolumns = { n = \"integer\", text = \"text\" }\n";
-    project.settings(&format!("memory = \"256MiB\"\n{table}"));
-    let refused = project.build(&["notes"]);
-    assert_eq!(refused.code, 1, "{refused:?}");
-    let errors = project.run(&["errors", "--json"]).json();
-    let told: Vec<(&str, &str)> = errors["errors"].as_array().unwrap().iter().filter_map(told).collect();
-    assert_eq!(told, [("memory_needed", "notes.csv")], "{errors}");
-    project.settings(&format!("memory = \"1GiB\"\n{table}"));
-    assert_eq!(project.build(&["notes"]).code, 0);
-    assert_eq!(project.sql("select count(*) as n from notes")[0]["n"], 70);
-}

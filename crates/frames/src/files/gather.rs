@@ -14,9 +14,6 @@ use std::collections::{BTreeMap, HashMap};
 /// Beyond this, two integers can be the same float.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// Memory of a cell without its text.
-const CELL_BYTES: u64 = 16;
-
 /// Where a row stands, and its cells: the keys, then the columns.
 pub(super) struct Row<'a> {
     pub(super) line: u64,
@@ -65,16 +62,13 @@ pub(super) struct Gather<'t> {
     rejects: Vec<Reject>,
     parser: Parser,
     rows: u64,
-    /// Bytes that all rows take, and may take.
-    taken: u64,
-    most: u64,
     no_zone: Option<String>,
     /// Keys that went through a float that may have merged them with others, and how many rows have them.
     imprecise: BTreeMap<String, u64>,
 }
 
 impl<'t> Gather<'t> {
-    pub(super) fn new(table: &'t TableOfFiles, most: u64) -> Self {
+    pub(super) fn new(table: &'t TableOfFiles) -> Self {
         Self {
             table,
             all: Vec::new(),
@@ -83,32 +77,12 @@ impl<'t> Gather<'t> {
             rejects: Vec::new(),
             parser: Parser::default(),
             rows: 0,
-            taken: 0,
-            most,
             no_zone: None,
             imprecise: BTreeMap::new(),
         }
     }
 
-    /// Takes a row of the file of that name.
-    ///
-    /// # Errors
-    /// `memory_needed`: a few kilobytes of Parquet can hold gigabytes of one text.
-    pub(super) fn push(&mut self, row: &Row<'_>, name: &str) -> Result<(), Reason> {
-        self.taken += row.cells.iter().map(|cell| CELL_BYTES + cell.text_bytes() as u64).sum::<u64>();
-        if self.taken > self.most {
-            let message = format!(
-                "the rows of {name} take more than {} MiB, a quarter of the memory that is allowed: raise `memory` in the \
-                 settings, or split the file",
-                self.most >> 20
-            );
-            return Err(Reason::new("memory_needed", message).with("path", name).with("allowed_bytes", self.most));
-        }
-        self.place(row);
-        Ok(())
-    }
-
-    fn place(&mut self, row: &Row<'_>) {
+    pub(super) fn push(&mut self, row: &Row<'_>) {
         self.rows += 1;
         let (keys, cells) = row.cells.split_at(self.table.keys.len());
         if row.too_many {

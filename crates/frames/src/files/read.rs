@@ -11,9 +11,9 @@ use assets_core::Reason;
 use polars::prelude::*;
 use std::path::Path;
 
-/// Reads a file whose rows may take so many bytes, and cuts it into slices.
-pub(super) fn read(table: &TableOfFiles, path: &Path, name: &str, bytes_most: u64) -> Result<Parsed, Reason> {
-    let mut gather = Gather::new(table, bytes_most);
+/// Reads a file, and cuts it into slices.
+pub(super) fn read(table: &TableOfFiles, path: &Path, name: &str) -> Result<Parsed, Reason> {
+    let mut gather = Gather::new(table);
     match Format::of(path, name)? {
         Format::Parquet => {
             read_parquet(table, path, name, &mut gather)?;
@@ -97,7 +97,7 @@ fn read_delimited(table: &TableOfFiles, path: &Path, name: &str, gather: &mut Ga
             .collect();
         let too_many = record.iter().skip(header.len()).any(|cell| !cell.is_empty());
         let line = record.position().map_or(0, csv::Position::line);
-        gather.push(&Row { line, cells: &cells, too_many }, name)?;
+        gather.push(&Row { line, cells: &cells, too_many });
     }
     Ok(())
 }
@@ -120,7 +120,7 @@ fn read_parquet(table: &TableOfFiles, path: &Path, name: &str, gather: &mut Gath
         let columns = columns.map_err(unreadable)?;
         for at in 0..frame.height() {
             let cells: Vec<Delivered<'_>> = columns.iter().map(|cells| cells.get(at)).collect();
-            gather.push(&Row { line: (start + at) as u64 + 1, cells: &cells, too_many: false }, name)?;
+            gather.push(&Row { line: (start + at) as u64 + 1, cells: &cells, too_many: false });
         }
         Ok(())
     })
