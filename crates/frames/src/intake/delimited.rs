@@ -1,6 +1,6 @@
 //! Delimited text, row by row. A quote that is never closed would make one cell of all that follows it: such a file is
-//! refused, as nobody can tell which rows it was to hold. So is one with a row beyond [`ROW_BYTES_MOST`]: it would have to
-//! be held as a whole, however large the file is.
+//! refused, as nobody can tell which rows it was to hold. So is one with a row of more than 16 MiB: it would have to be
+//! held as a whole, however large the file is.
 
 use super::unreadable;
 use crate::foreign::CELL_BYTES_MOST;
