@@ -32,17 +32,6 @@ pub(super) struct Row<'a> {
     pub(super) sensor: &'a str,
 }
 
-impl Row<'_> {
-    /// Bytes of the texts that are kept as they are where they are not what they should be.
-    fn text_bytes(&self) -> usize {
-        let long = |cell: Delivered<'_>| match cell {
-            Delivered::Text(text) | Delivered::Broken(text) => text.len(),
-            _ => 0,
-        };
-        long(self.time) + long(self.value) + long(self.robot) + long(self.run)
-    }
-}
-
 /// Short texts that repeat: stored once, counted by code.
 #[derive(Default)]
 struct Codes {
@@ -90,10 +79,11 @@ impl Codes {
 struct Rare(Vec<(usize, String)>);
 
 impl Rare {
-    fn push(&mut self, row: usize, text: Option<Cow<'_, str>>) {
-        if let Some(text) = text {
-            self.0.push((row, text.into_owned()));
-        }
+    /// How many bytes more that takes.
+    fn push(&mut self, row: usize, text: Option<Cow<'_, str>>) -> usize {
+        let Some(text) = text else { return 0 };
+        self.0.push((row, text.into_owned()));
+        self.0.last().map_or(0, |(_, text)| text.len())
     }
 
     fn column(&self, name: &str, rows: usize) -> assets_frames::Column {
@@ -178,7 +168,7 @@ pub(super) struct Gather<'a> {
     only: Option<Only<'a>>,
     /// Rows that are gathered and not cut; one with long texts counts as several.
     gathered: usize,
-    /// Bytes of texts in the file beyond what a row takes.
+    /// Bytes of texts that are kept beyond what a row takes.
     surplus: usize,
     /// Whether there were more than could be held.
     spilled: bool,
@@ -254,22 +244,28 @@ impl<'a> Gather<'a> {
         let Own { id, rows: run, .. } = &mut self.runs[at];
         let number = run.time.values.len();
         run.time.push(time);
-        run.time_text.push(number, time_text);
+        let mut text_bytes = run.time_text.push(number, time_text);
         let (value, value_text) = delivered::value(row.value);
         run.value.push(value);
-        run.value_text.push(number, value_text);
+        text_bytes += run.value_text.push(number, value_text);
         let (robot, robot_text) = delivered::integer(row.robot);
         run.robot.push(robot);
-        run.robot_text.push(number, robot_text);
-        let mut text_bytes = row.text_bytes() + run.field.push(row.field) + run.sensor.push(row.sensor);
+        text_bytes += run.robot_text.push(number, robot_text);
+        text_bytes += run.field.push(row.field) + run.sensor.push(row.sensor);
         for (codes, text) in run.attributes.iter_mut().zip(attributes) {
             text_bytes += codes.push(text);
         }
-        let surplus = text_bytes.saturating_sub(ROW_BYTES as usize);
-        self.surplus += surplus;
-        self.gathered += 1 + surplus / ROW_BYTES as usize;
         if id.is_none() {
-            run.ids.push(row.run.text().map(Cow::into_owned));
+            let delivered = row.run.text().map(Cow::into_owned);
+            text_bytes += delivered.as_ref().map_or(0, String::len);
+            run.ids.push(delivered);
+        }
+        self.gathered += 1;
+        // Hardly ever: what a row takes has room for the usual texts.
+        if text_bytes > ROW_BYTES as usize {
+            let surplus = text_bytes - ROW_BYTES as usize;
+            self.surplus += surplus;
+            self.gathered += surplus / ROW_BYTES as usize;
         }
     }
 
