@@ -2,6 +2,7 @@
 
 use crate::harness::{HEADER, Project, row};
 use std::fs;
+use std::time::Duration;
 
 /// Two runs and defects of every kind: more rows than a quarter of the least memory holds.
 fn recording() -> Project {
@@ -64,4 +65,29 @@ fn a_file_of_long_texts_is_refused_and_the_others_go_on() {
 /// The code of an error of a source, and its file.
 fn told(error: &serde_json::Value) -> Option<(&str, &str)> {
     (error["kind"] == "source").then(|| Some((error["code"].as_str()?, error["path"].as_str()?)))?
+}
+
+#[test]
+fn a_file_of_a_declared_table_that_needs_more_than_half_is_refused_until_it_may() {
+    let project = Project::new();
+    let text = "x".repeat(1 << 20);
+    let rows: String = (0..130).map(|at| format!("{at},{text}\n")).collect();
+    fs::write(project.path("notes.csv"), format!("n,text\n{rows}")).unwrap();
+    let table = "[assets.notes]\nfiles = [\"notes.csv\"]\ncolumns = { n = \"integer\", text = \"text\" }\n";
+    project.settings(&format!("memory = \"256MiB\"\n{table}"));
+    let is_refused = || {
+        let refused = project.build(&["notes"]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        let errors = project.run(&["errors", "--json"]).json();
+        let told: Vec<(&str, &str)> = errors["errors"].as_array().unwrap().iter().filter_map(told).collect();
+        assert_eq!(told, [("memory_needed", "notes.csv")], "{errors}");
+    };
+    is_refused();
+    // Old enough for its time of modification to be believed.
+    std::thread::sleep(Duration::from_secs(2));
+    is_refused();
+    is_refused();
+    project.settings(&format!("memory = \"1GiB\"\n{table}"));
+    assert_eq!(project.build(&["notes"]).code, 0);
+    assert_eq!(project.sql("select count(*) as n from notes")[0]["n"], 130);
 }

@@ -16,7 +16,7 @@ use assets_core::hash::Hasher;
 use assets_core::record::SliceRecord;
 use assets_core::{AssetName, Fingerprint, Partition, Reason, Step};
 use assets_frames::intake::reading::{NOT_SET, Outdated, Settings, other_zone};
-use assets_frames::intake::{FileReader, Parsed, TakeRows};
+use assets_frames::intake::{FileReader, Limits, Parsed, TakeRows};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -77,8 +77,8 @@ impl FileReader for RunFiles {
         })
     }
 
-    fn read(&self, path: &Path, name: &str, rows_most: usize) -> Result<Parsed, Reason> {
-        reader::read(path, name, self, rows_most)
+    fn read(&self, path: &Path, name: &str, limits: &Limits) -> Result<Parsed, Reason> {
+        reader::read(path, name, self, limits.rows_most)
     }
 
     fn read_one(

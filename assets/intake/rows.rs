@@ -320,7 +320,7 @@ impl<'a> Gather<'a> {
         });
         let mut slices: Vec<_> = slices.collect();
         slices.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
-        Ok(Parsed { slices, warnings })
+        Ok(Parsed { slices, warnings, taken: None })
     }
 }
 

@@ -7,6 +7,8 @@ use crate::table::{Table, Values};
 /// Rows per hashed block.
 pub const BLOCK_ROWS: usize = 65_536;
 const CANONICAL_NAN: u64 = 0x7ff8_0000_0000_0000;
+/// Longer texts are hashed on their own: a block is held until it is full, and would be as long as all of them.
+const TEXT_BYTES_MOST: usize = 1024;
 
 /// The kind of values a column holds: two columns of different kinds never hash alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,17 +175,16 @@ impl ColumnHasher {
     /// Adds a text.
     pub fn text(&mut self, value: Option<&str>) {
         self.start_row(value.is_some());
-        let text = value.unwrap_or_default();
-        self.values.extend_from_slice(&(text.len() as u64).to_le_bytes());
-        self.values.extend_from_slice(text.as_bytes());
+        put_text(&mut self.values, value.unwrap_or_default());
         self.end_row();
     }
 
     /// Adds a text for each code, its place in `texts`: the fast way of `text` for texts that repeat.
     pub fn coded_texts(&mut self, texts: &[Option<&str>], codes: impl Iterator<Item = u32>) {
         let bytes = |text: &Option<&str>| {
-            let text = text.unwrap_or_default();
-            [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
+            let mut bytes = Vec::new();
+            put_text(&mut bytes, text.unwrap_or_default());
+            bytes
         };
         let bytes: Vec<Vec<u8>> = texts.iter().map(bytes).collect();
         for code in codes {
@@ -218,6 +219,17 @@ impl ColumnHasher {
             hasher.bytes(block.as_bytes());
         });
         ContentHash(hasher.finish())
+    }
+}
+
+/// A text's length, then the text or, of a long one, its hash: the length says which.
+fn put_text(into: &mut Vec<u8>, text: &str) {
+    into.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    if text.len() <= TEXT_BYTES_MOST {
+        into.extend_from_slice(text.as_bytes());
+    } else {
+        let hash: Digest<16> = Hasher::new("assets.text.1").text(text).finish();
+        into.extend_from_slice(hash.as_bytes());
     }
 }
 
@@ -282,6 +294,23 @@ mod tests {
         fast.coded_texts(&texts, codes);
         fast.nulls(9);
         assert_eq!(fast.finish(), slow.finish());
+    }
+
+    #[test]
+    fn a_block_of_long_texts_is_short() {
+        let long = "x".repeat(TEXT_BYTES_MOST + 1);
+        let mut hasher = ColumnHasher::new(Tag::Text);
+        (0..1000).for_each(|_| hasher.text(Some(&long)));
+        assert!(hasher.values.len() < 32 * 1000);
+        let mut coded = ColumnHasher::new(Tag::Text);
+        coded.coded_texts(&[Some(&long)], std::iter::repeat_n(0, 1000));
+        let last = "y".repeat(TEXT_BYTES_MOST + 1);
+        let mut other = ColumnHasher::new(Tag::Text);
+        (0..999).for_each(|_| other.text(Some(&long)));
+        other.text(Some(&last));
+        let hash = hasher.finish();
+        assert_eq!(coded.finish(), hash);
+        assert_ne!(other.finish(), hash);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{TableOfFiles, rejected};
 use crate::columns;
 use crate::intake::cell::Delivered;
 use crate::intake::time::Parser;
-use crate::intake::{Parsed, slice};
+use crate::intake::{Limits, Parsed, Taken, slice};
 use assets_core::{Partition, Reason, key};
 use polars::prelude::DataFrame;
 use std::borrow::Cow;
@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Beyond this, two integers can be the same float.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Memory of a cell without its text.
+const CELL_BYTES: u64 = 16;
 
 /// Where a row stands, and its cells: the keys, then the columns.
 pub(super) struct Row<'a> {
@@ -62,13 +65,14 @@ pub(super) struct Gather<'t> {
     rejects: Vec<Reject>,
     parser: Parser,
     rows: u64,
+    taken: Taken,
     no_zone: Option<String>,
     /// Keys that went through a float that may have merged them with others, and how many rows have them.
     imprecise: BTreeMap<String, u64>,
 }
 
 impl<'t> Gather<'t> {
-    pub(super) fn new(table: &'t TableOfFiles) -> Self {
+    pub(super) fn new(table: &'t TableOfFiles, limits: &Limits) -> Self {
         Self {
             table,
             all: Vec::new(),
@@ -77,12 +81,23 @@ impl<'t> Gather<'t> {
             rejects: Vec::new(),
             parser: Parser::default(),
             rows: 0,
+            taken: limits.nothing_taken(),
             no_zone: None,
             imprecise: BTreeMap::new(),
         }
     }
 
-    pub(super) fn push(&mut self, row: &Row<'_>) {
+    /// Takes a row of the file of that name.
+    ///
+    /// # Errors
+    /// The rows need more memory than is allowed.
+    pub(super) fn push(&mut self, row: &Row<'_>, name: &str) -> Result<(), Reason> {
+        self.taken.add(row.cells.iter().map(|cell| CELL_BYTES + cell.text_bytes() as u64).sum(), name)?;
+        self.place(row);
+        Ok(())
+    }
+
+    fn place(&mut self, row: &Row<'_>) {
         self.rows += 1;
         let (keys, cells) = row.cells.split_at(self.table.keys.len());
         if row.too_many {
@@ -180,7 +195,7 @@ impl<'t> Gather<'t> {
             warnings.push(rejected::warning(table, name, self.rejects.len() as u64, &at));
             slices.push(slice(&table.rejects, Partition::none(), rejects_frame(table, &self.rejects)?, &[])?);
         }
-        Ok(Parsed { slices, warnings })
+        Ok(Parsed { slices, warnings, taken: Some(self.taken) })
     }
 }
 

@@ -14,7 +14,7 @@ pub use make::code;
 pub(crate) use rejected::told_once;
 
 use crate::intake::reading::{NOT_SET, Outdated, Settings};
-use crate::intake::{FileReader, Parsed};
+use crate::intake::{FileReader, Limits, Parsed};
 use assets_core::hash::Hasher;
 use assets_core::record::SliceRecord;
 use assets_core::{AssetDecl, AssetName, ColumnDecl, Fingerprint, Kind, OutputDecl, Reason};
@@ -149,7 +149,7 @@ impl FileReader for TableOfFiles {
         Some(Reason::new("no_source_files", message).with("asset", self.name.as_str()))
     }
 
-    fn read(&self, path: &Path, name: &str, _rows_most: usize) -> Result<Parsed, Reason> {
-        read::read(self, path, name)
+    fn read(&self, path: &Path, name: &str, limits: &Limits) -> Result<Parsed, Reason> {
+        read::read(self, path, name, limits)
     }
 }

@@ -3,17 +3,17 @@
 use super::TableOfFiles;
 use super::gather::{Gather, Row};
 use crate::foreign::Foreign;
-use crate::intake::Parsed;
 use crate::intake::cell::{Cells, Delivered};
 use crate::intake::delimited::Delimited;
 use crate::intake::format::{Format, has_columns};
+use crate::intake::{Limits, Parsed};
 use assets_core::Reason;
 use polars::prelude::*;
 use std::path::Path;
 
 /// Reads a file, and cuts it into slices.
-pub(super) fn read(table: &TableOfFiles, path: &Path, name: &str) -> Result<Parsed, Reason> {
-    let mut gather = Gather::new(table);
+pub(super) fn read(table: &TableOfFiles, path: &Path, name: &str, limits: &Limits) -> Result<Parsed, Reason> {
+    let mut gather = Gather::new(table, limits);
     match Format::of(path, name)? {
         Format::Parquet => {
             read_parquet(table, path, name, &mut gather)?;
@@ -97,7 +97,7 @@ fn read_delimited(table: &TableOfFiles, path: &Path, name: &str, gather: &mut Ga
             .collect();
         let too_many = record.iter().skip(header.len()).any(|cell| !cell.is_empty());
         let line = record.position().map_or(0, csv::Position::line);
-        gather.push(&Row { line, cells: &cells, too_many });
+        gather.push(&Row { line, cells: &cells, too_many }, name)?;
     }
     Ok(())
 }
@@ -120,7 +120,7 @@ fn read_parquet(table: &TableOfFiles, path: &Path, name: &str, gather: &mut Gath
         let columns = columns.map_err(unreadable)?;
         for at in 0..frame.height() {
             let cells: Vec<Delivered<'_>> = columns.iter().map(|cells| cells.get(at)).collect();
-            gather.push(&Row { line: (start + at) as u64 + 1, cells: &cells, too_many: false });
+            gather.push(&Row { line: (start + at) as u64 + 1, cells: &cells, too_many: false }, name)?;
         }
         Ok(())
     })

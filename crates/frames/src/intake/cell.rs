@@ -43,6 +43,14 @@ impl<'a> Delivered<'a> {
         })
     }
 
+    /// Bytes of its text, where it was delivered as one.
+    pub fn text_bytes(self) -> usize {
+        match self {
+            Self::Text(text) | Self::Broken(text) => text.len(),
+            _ => 0,
+        }
+    }
+
     /// The time that it says; one outside of the calendar is none.
     pub fn time(self, parser: &mut Parser, zone: Option<&chrono_tz::Tz>) -> Parsed {
         match self {

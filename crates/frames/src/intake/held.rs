@@ -1,6 +1,6 @@
 //! Rows of slices: held from the reading of their file until a step takes them, or read again where they were too many.
 
-use super::{Intake, TakeRows, changed, is_of, locked};
+use super::{Intake, Parsed, ROW_BYTES, TakeRows, Taken, changed, is_of, locked};
 use assets_core::record::{SliceRecord, SliceRef};
 use assets_core::{ContentHash, Reason, Step};
 use polars::prelude::DataFrame;
@@ -13,36 +13,41 @@ type SliceKey = (String, Step, ContentHash);
 /// Rows that are held.
 #[derive(Default)]
 pub(super) struct HeldRows {
-    frames: HashMap<SliceKey, DataFrame>,
-    rows: usize,
+    /// With the bytes that they take.
+    frames: HashMap<SliceKey, (DataFrame, u64)>,
+    bytes: u64,
 }
 
 impl HeldRows {
-    fn keep(&mut self, key: SliceKey, frame: DataFrame) {
-        self.rows += frame.height();
-        if let Some(before) = self.frames.insert(key, frame) {
-            self.rows -= before.height();
+    fn keep(&mut self, key: SliceKey, frame: DataFrame, bytes: u64) {
+        self.bytes += bytes;
+        if let Some((_, before)) = self.frames.insert(key, (frame, bytes)) {
+            self.bytes -= before;
         }
     }
 
     fn take(&mut self, key: &SliceKey) -> Option<DataFrame> {
-        let frame = self.frames.remove(key)?;
-        self.rows -= frame.height();
+        let (frame, bytes) = self.frames.remove(key)?;
+        self.bytes -= bytes;
         Some(frame)
     }
 }
 
 impl Intake {
-    /// Holds the rows of slices for as long as there is room for them.
-    pub(super) fn keep(&self, name: &str, slices: impl IntoIterator<Item = (SliceRecord, Option<DataFrame>)>) {
+    /// Holds the rows of slices of a reading for as long as there is room for them.
+    pub(super) fn keep(&self, name: &str, slices: Vec<(SliceRecord, Option<DataFrame>)>, taken: Option<&Taken>) {
         let mut held = locked(&self.held);
         for (slice, frame) in slices {
             let Some(frame) = frame else {
                 locked(&self.large).insert(name.to_owned());
                 continue;
             };
-            if held.rows + frame.height() <= self.rows_most {
-                held.keep((name.to_owned(), Step::new(&slice.asset, &slice.partition), slice.hash), frame);
+            let bytes = match taken {
+                Some(taken) if taken.is_much() => frame.estimated_size() as u64,
+                _ => frame.height() as u64 * ROW_BYTES,
+            };
+            if held.bytes + bytes <= self.limits.held_most() {
+                held.keep((name.to_owned(), Step::new(&slice.asset, &slice.partition), slice.hash), frame, bytes);
             }
         }
     }
@@ -72,10 +77,10 @@ impl Intake {
         }
         let is_it = |found: &SliceRecord| is_of(found, step) && found.hash == slice.hash;
         if !locked(&self.large).contains(&slice.path) {
-            let mut slices = own.reader.read(&path, &slice.path, self.rows_most)?.slices;
+            let Parsed { mut slices, taken, .. } = own.reader.read(&path, &slice.path, &self.limits)?;
             let found = slices.iter().position(|(found, _)| is_it(found)).map(|at| slices.swap_remove(at));
             let is_whole = slices.iter().chain(&found).all(|(_, rows)| rows.is_some());
-            self.keep(&slice.path, slices);
+            self.keep(&slice.path, slices, taken.as_ref());
             match found {
                 Some((_, Some(frame))) => return each(frame).map(|()| true),
                 None if !is_listed => return Ok(false),
@@ -138,7 +143,7 @@ mod tests {
     #[test]
     fn rows_that_are_not_held_are_read_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        for memory in [u64::MAX, 0] {
+        for memory in [u64::MAX, 600] {
             let (intake, identified) = identified(folder.path(), memory);
             assert_eq!(rows(&intake, &identified, "mon"), Ok(Some(2)));
             assert_eq!(rows(&intake, &identified, "tue"), Ok(Some(1)));

@@ -9,6 +9,7 @@ pub mod delimited;
 pub mod format;
 mod held;
 pub mod iso;
+mod limits;
 mod listing;
 pub mod reading;
 mod slicing;
@@ -16,6 +17,7 @@ pub mod time;
 mod vanished;
 mod walk;
 
+pub use limits::{Limits, ROW_BYTES, Taken};
 pub use listing::Patterns;
 pub use slicing::{Slicing, slice};
 
@@ -43,6 +45,8 @@ pub struct Parsed {
     pub slices: Vec<(SliceRecord, Option<DataFrame>)>,
     /// What a person should know.
     pub warnings: Vec<Reason>,
+    /// What the rows take, as far as that is counted.
+    pub taken: Option<Taken>,
 }
 
 /// Takes the rows of a slice, batch by batch.
@@ -71,11 +75,11 @@ pub trait FileReader: Send + Sync {
         None
     }
 
-    /// Reads a file, which people know by that name. Of more than `rows_most` rows it holds none.
+    /// Reads a file, which people know by that name, within limits.
     ///
     /// # Errors
     /// Why nothing of the file can be used.
-    fn read(&self, path: &Path, name: &str, rows_most: usize) -> Result<Parsed, Reason>;
+    fn read(&self, path: &Path, name: &str, limits: &Limits) -> Result<Parsed, Reason>;
 
     /// Reads what a file holds for one step, and no more of it at once than is needed; `None` where it holds nothing.
     ///
@@ -88,7 +92,7 @@ pub trait FileReader: Send + Sync {
         step: &Step,
         each: &mut TakeRows<'_>,
     ) -> Result<Option<SliceRecord>, Reason> {
-        let parsed = self.read(path, name, usize::MAX)?;
+        let parsed = self.read(path, name, &Limits::of(u64::MAX))?;
         let mut slices = parsed.slices.into_iter();
         let Some((slice, rows)) = slices.find(|(slice, _)| is_of(slice, step)) else { return Ok(None) };
         rows.map_or(Ok(()), each)?;
@@ -106,14 +110,10 @@ const READINGS_MOST: usize = 3;
 const PAUSE: Duration = Duration::from_millis(200);
 const CHANGED: &str = "source_changed_while_reading";
 
-/// Memory of a row that is held: its cells, and the texts that repeat in them.
-pub const ROW_BYTES: u64 = 160;
-
 /// The sources of a project.
 pub struct Intake {
     readers: Vec<Patterns>,
-    /// Rows that may be held at once.
-    rows_most: usize,
+    limits: Limits,
     /// Rows of slices that were read while identifying, until a step takes them.
     held: Mutex<HeldRows>,
     /// Where listed files are, and which readers list them.
@@ -129,12 +129,11 @@ fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Intake {
-    /// Sources by patterns, each with who reads them. No more of their rows are held than fit into a quarter of
-    /// `memory` bytes.
+    /// Sources by patterns, each with who reads them, within `memory` bytes.
     pub fn new(readers: Vec<Patterns>, memory: u64) -> Self {
         Self {
             readers,
-            rows_most: usize::try_from(memory / 4 / ROW_BYTES).unwrap_or(usize::MAX),
+            limits: Limits::of(memory),
             held: Mutex::default(),
             paths: Mutex::default(),
             files: Mutex::default(),
@@ -186,7 +185,7 @@ impl Intake {
             Ok(_) => return self.unreadable(file, known, no_file(&file.name)),
             Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
         };
-        let same_reading = known.filter(|record| record.reading == reading);
+        let same_reading = known.filter(|record| record.reading == reading && !self.limits.let_in(record));
         if let Some(record) = same_reading.filter(|record| !rehash && record.stat == Some(stat)) {
             return reading::with_note(&self.readers, &file.readers, record);
         }
@@ -214,15 +213,17 @@ impl Intake {
     /// Has every reader of a file read it. Where one can't, its slices stay as they were; where none can, it is an error.
     /// So do the slices of assets whose patterns no longer name the file: they are as good as vanished.
     fn read(&self, file: &Listed, known: Option<&SourceRecord>) -> Result<SourceRecord, Reason> {
-        let mut all = Parsed::default();
+        let limits = self.limits.shared_by(width());
+        let (mut slices, mut warnings) = (Vec::new(), Vec::new());
         let mut failed: Option<(Reason, Vec<String>)> = None;
         let mut stay: BTreeSet<usize> = (0..self.readers.len()).filter(|at| !file.readers.contains(at)).collect();
         for at in &file.readers {
             let reader = self.readers[*at].reader.as_ref();
-            match reader.read(&file.path, &file.name, self.rows_most / width()) {
+            match reader.read(&file.path, &file.name, &limits) {
                 Ok(parsed) => {
-                    all.slices.extend(parsed.slices);
-                    all.warnings.extend(parsed.warnings);
+                    slices.extend(parsed.slices.iter().map(|(slice, _)| slice.clone()));
+                    warnings.extend(parsed.warnings);
+                    self.keep(&file.name, parsed.slices, parsed.taken.as_ref());
                 }
                 Err(reason) if file.readers.len() == 1 => return Err(reason),
                 Err(reason) => {
@@ -232,8 +233,6 @@ impl Intake {
                 }
             }
         }
-        let mut slices: Vec<SliceRecord> = all.slices.iter().map(|(slice, _)| slice.clone()).collect();
-        self.keep(&file.name, all.slices);
         let before = known.into_iter().flat_map(|record| &record.slices);
         let stays = |slice: &&SliceRecord| self.reader_of(&slice.asset).is_some_and(|at| stay.contains(&at));
         slices.extend(before.filter(stays).cloned());
@@ -244,7 +243,7 @@ impl Intake {
             reading: self.readings(file),
             slices,
             problem: failed.map(|(reason, assets)| reason.with("assets", assets)),
-            warnings: all.warnings,
+            warnings,
             moved_to: None,
         };
         Ok(reading::noted(&self.readers, &file.readers, &stay, known, record))
