@@ -5,9 +5,10 @@ use crate::codes::OwnedCodes;
 use crate::encode;
 use crate::splice::Source;
 use polars::prelude::*;
+use polars_arrow::bitmap::BitmapBuilder;
 use polars_buffer::Buffer;
 use polars_parquet::parquet::compression::DecompressionContext;
-use polars_parquet::parquet::encoding::hybrid_rle::HybridRleDecoder;
+use polars_parquet::parquet::encoding::hybrid_rle::{HybridRleChunk, HybridRleDecoder};
 use polars_parquet::parquet::metadata::ColumnChunkMetadata;
 use polars_parquet::parquet::page::{DataPage, DataPageHeader, FormatEncoding, split_buffer};
 use polars_parquet::read::{BasicDecompressor, Page, PageReader, column_iter_to_arrays, decompress, infer_schema};
@@ -27,7 +28,7 @@ impl Source {
         let read = columns.unwrap_or(&all).iter().map(|name| {
             let field = schema.get(name).ok_or_else(|| polars_err!(ColumnNotFound: "{name}"))?;
             Ok(match self.floats(field)? {
-                Some(values) => Float64Chunked::from_vec(field.name.clone(), values).into_column(),
+                Some(values) => values.into_column(),
                 None => self.general(field)?,
             })
         });
@@ -64,27 +65,25 @@ impl Source {
         Ok(Series::try_from((field, arrays))?.into_column())
     }
 
-    /// A column of split floats; `None` where it is another, or one with nulls.
-    fn floats(&self, field: &ArrowField) -> PolarsResult<Option<Vec<f64>>> {
+    /// A column of split floats; `None` where it is another.
+    fn floats(&self, field: &ArrowField) -> PolarsResult<Option<Float64Chunked>> {
         if DataType::from_arrow_field(field) != DataType::Float64 {
             return Ok(None);
         }
-        let mut values = Vec::with_capacity(self.metadata.num_rows);
+        let mut values = Floats::with_room(self.metadata.num_rows);
         let (mut scratch, mut context) = (Vec::new(), DecompressionContext::Unset);
         for chunk in self.chunks(&field.name) {
             let (chunk, bytes) = chunk?;
             for page in PageReader::new(Cursor::new(bytes), chunk, Vec::new(), PAGE_BYTES_MAX) {
                 let Page::Data(mut page) = decompress(page?, &mut scratch, &mut context)? else { return Ok(None) };
-                let streams = split_buffer(&page)?.values;
                 let is_split = page.header().encoding() == FormatEncoding::BYTE_STREAM_SPLIT;
-                if !is_split || streams.len() != page.num_values() * 8 {
+                if !is_split || !values.add(&page)? {
                     return Ok(None);
                 }
-                encode::join(streams, &mut values);
                 scratch = std::mem::take(page.buffer_mut());
             }
         }
-        Ok(Some(values))
+        Ok(Some(values.finish(field.name.clone())))
     }
 
     /// A column of texts that repeat, as its pages hold it; `None` where it is stored otherwise, or has nulls.
@@ -108,6 +107,82 @@ impl Source {
             }
         }
         Ok(Some(all))
+    }
+}
+
+/// Floats of which each may be null.
+struct Floats {
+    /// Whatever a page claims.
+    most: usize,
+    /// A null is zero.
+    values: Vec<f64>,
+    /// Which are known, from the first page with a null on.
+    known: Option<BitmapBuilder>,
+    /// Those that are known in a page.
+    dense: Vec<f64>,
+}
+
+impl Floats {
+    /// None, with room for so many.
+    fn with_room(most: usize) -> Self {
+        Self { most, values: Vec::with_capacity(most), known: None, dense: Vec::new() }
+    }
+
+    /// Adds a page of split floats; false where it contradicts itself.
+    fn add(&mut self, page: &DataPage) -> PolarsResult<bool> {
+        let (rows, parts) = (page.num_values(), split_buffer(page)?);
+        let before = self.values.len();
+        if rows > self.most - before {
+            return Ok(false);
+        }
+        if parts.values.len() == rows * 8 {
+            encode::join(parts.values, &mut self.values);
+            self.known.iter_mut().for_each(|known| known.extend_constant(rows, true));
+            return Ok(true);
+        }
+        let known = self.known.get_or_insert_with(|| {
+            let mut known = BitmapBuilder::new();
+            known.extend_constant(before, true);
+            known
+        });
+        self.dense.clear();
+        encode::join(parts.values.get(..parts.values.len() / 8 * 8).unwrap_or_default(), &mut self.dense);
+        let mut dense = self.dense.as_slice();
+        let mut take = |rows: usize| dense.split_off(..rows);
+        for chunk in HybridRleDecoder::new(parts.def, 1, rows).into_chunk_iter() {
+            match chunk? {
+                HybridRleChunk::Rle(0, rows) => {
+                    self.values.resize(self.values.len() + rows, 0.0);
+                    known.extend_constant(rows, false);
+                }
+                HybridRleChunk::Rle(_, rows) => {
+                    let Some(there) = take(rows) else { return Ok(false) };
+                    self.values.extend_from_slice(there);
+                    known.extend_constant(rows, true);
+                }
+                HybridRleChunk::Bitpacked(bits) => {
+                    let (rows, bits) = (bits.len(), bits.as_slice());
+                    known.extend_from_slice(bits, 0, rows);
+                    for (at, byte) in bits.iter().enumerate() {
+                        let rows = 8.min(rows - at * 8);
+                        let byte = byte & (u8::MAX >> (8 - rows));
+                        let Some(there) = take(byte.count_ones() as usize) else { return Ok(false) };
+                        if there.len() == rows {
+                            self.values.extend_from_slice(there);
+                        } else {
+                            let mut there = there.iter();
+                            let value = |bit| if byte >> bit & 1 == 1 { there.next().copied() } else { None };
+                            self.values.extend((0..rows).map(value).map(Option::unwrap_or_default));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(dense.is_empty() && self.values.len() == before + rows)
+    }
+
+    fn finish(self, name: PlSmallStr) -> Float64Chunked {
+        Float64Chunked::from_vec_validity(name, self.values, self.known.and_then(BitmapBuilder::into_opt_validity))
     }
 }
 
@@ -151,6 +226,37 @@ mod tests {
     use crate::{columns, parquet};
     use assets_core::table_store::Object;
     use std::sync::Arc;
+
+    #[test]
+    fn floats_are_read_as_polars_reads_them() {
+        let rows = parquet::ROW_GROUP_ROWS + 131;
+        let number = |row: usize| (row as f64).sqrt();
+        let all: [&dyn Fn(usize) -> Option<f64>; 6] = [
+            &|row| Some(number(row)),
+            &|row| Some(number(row)).filter(|_| row % 3 != 1),
+            &|row| Some(number(row)).filter(|_| row / 1000 % 2 == 0),
+            &|row| Some(number(row)).filter(|_| row + 1 != rows),
+            &|row| Some(number(row)).filter(|_| row == 7),
+            &|_| None,
+        ];
+        let column = |at: usize| columns::maybe_floats(&at.to_string(), (0..rows).map(all[at]));
+        let frame = columns::frame((0..all.len()).map(column).collect()).expect("a table");
+        let mut bytes = Vec::new();
+        let mut writer = parquet::TableWriter::new(&mut bytes, frame.schema()).expect("a writer");
+        writer.write(&frame).expect("written");
+        writer.finish().expect("finished");
+        let independent = parquet::read_from(Cursor::new(bytes.clone()), None, None).expect("readable");
+        let source = Source::open(Object::Bytes(Arc::from(bytes))).expect("a table");
+        let read = source.read(None).expect("readable");
+        assert!(read.equals_missing(&frame) && independent.equals_missing(&frame));
+        let fields = infer_schema(&source.metadata).expect("a schema");
+        for field in fields.iter_values() {
+            let floats = source.floats(field).expect("readable").expect("they are split");
+            let column = frame.column(&field.name).expect("a column");
+            assert_eq!(floats.null_count(), column.null_count(), "{}", field.name);
+            assert!(floats.iter().eq(column.f64().expect("floats").iter()), "{}", field.name);
+        }
+    }
 
     #[test]
     fn codes_are_read_as_they_would_be_found() {
