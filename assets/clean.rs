@@ -46,7 +46,7 @@ pub fn parts(output: &AssetName, raw: &AssetName, clean: &Clean, params: &[(Stri
         let mut hasher = Hasher::new("assets.clean.1");
         let code = hasher.text(&versions::all(&["clean"])).text(what).text(&id.column).finish();
         let (indirect, via) = Default::default();
-        PartCode { id, code, params: params.clone(), direct: raw.clone(), indirect, via }
+        PartCode { id, code, params: params.clone(), direct: raw.clone(), indirect, by_itself: raw.clone(), via }
     };
     let whole = |columns: Vec<ColumnDecl>, params: &BTreeSet<String>| -> Vec<PartCode> {
         let columns = columns.into_iter().filter(|column| column.name != RUN);

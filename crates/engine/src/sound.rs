@@ -8,7 +8,7 @@ use assets_core::executor;
 use assets_core::freshness::State;
 use assets_core::record::{OutputRecord, Stored};
 use assets_core::table_store::TableStore;
-use assets_core::{AssetDecl, ObjectId, Reason};
+use assets_core::{AssetDecl, InputDecl, ObjectId, Reason};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -69,7 +69,7 @@ fn inputs_of(world: &World<'_>, plan: &Plan, asset: &AssetDecl, planned: &Planne
         Stored::Inline(_) => None,
     };
     let mut objects = Vec::new();
-    for input in &asset.inputs {
+    for input in asset.inputs.iter().filter(|input| !asset.by_column || is_read(asset, planned, input)) {
         for from in inputs::input_steps(world.graph, &plan.partitions, input, &planned.step.partition) {
             let stands = plan.get(&from).is_none_or(|from| matches!(from.verdict.state, State::Fresh | State::Maybe));
             let record = world.ledger.newest(&from).filter(|record| stands && plan::is_there(world.tables, record));
@@ -77,6 +77,15 @@ fn inputs_of(world: &World<'_>, plan: &Plan, asset: &AssetDecl, planned: &Planne
         }
     }
     objects
+}
+
+/// Whether a column that is to be computed reads the input: most are computed from columns of the same table.
+fn is_read(asset: &AssetDecl, planned: &PlannedStep, input: &InputDecl) -> bool {
+    planned.parts.iter().filter(|part| part.stored.is_none()).any(|part| {
+        let output = asset.outputs.iter().find(|output| output.name == part.output);
+        let code = output.and_then(|output| output.parts.iter().find(|code| code.id == part.id));
+        code.is_none_or(|code| code.by_itself.iter().any(|read| read.output == input.output))
+    })
 }
 
 /// Reads objects through, several at once; a warning for each that is damaged.

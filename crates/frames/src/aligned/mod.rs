@@ -230,11 +230,14 @@ impl AlignedTable {
         self.columns.iter().filter(|column| !column.is_hidden)
     }
 
+    fn is_hidden(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.is_hidden && column.decl.name == name)
+    }
+
     /// The code of a column as people see it: in the place of hidden columns those that they are computed from.
     fn shown(&self, name: &str) -> Option<PartCode> {
         let mut part = self.codes.get(name)?.clone();
-        let is_hidden = |name: &String| self.columns.iter().any(|column| column.is_hidden && column.decl.name == *name);
-        while let Some(hidden) = part.via.iter().find(|name| is_hidden(name)).cloned() {
+        while let Some(hidden) = part.via.iter().find(|name| self.is_hidden(name)).cloned() {
             part.via.remove(&hidden);
             part.via.extend(self.codes.get(&hidden).into_iter().flat_map(|code| code.via.iter().cloned()));
         }
@@ -290,6 +293,7 @@ impl AlignedTable {
             params: BTreeSet::new(),
             direct: BTreeSet::new(),
             indirect: BTreeSet::new(),
+            by_itself: BTreeSet::new(),
             via,
         };
         match &column.make {
@@ -301,8 +305,13 @@ impl AlignedTable {
             }
             Make::Expr(_) => {}
         }
+        part.by_itself = part.reads().cloned().collect();
         for used in uses.iter().filter_map(|used| codes.get(used)) {
             part.params.extend(used.params.iter().cloned());
+            if self.is_hidden(&used.id.column) {
+                // Never stored, so that it is computed along with this one.
+                part.by_itself.extend(used.by_itself.iter().cloned());
+            }
             let by_value = part.via.contains(&used.id.column);
             let direct = if by_value { &mut part.direct } else { &mut part.indirect };
             direct.extend(used.direct.iter().cloned());

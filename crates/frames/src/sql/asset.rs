@@ -120,12 +120,14 @@ fn one(
     let decls = declared(table, &answer, &keys)?;
     let parts = decls.iter().filter(|decl| !keys.contains(&decl.name)).filter_map(|decl| {
         let (_, column) = derived.columns.iter().find(|(name, _)| *name == decl.name)?;
+        let (direct, indirect) = (reads(&column.direct, graph, &keys), reads(&column.indirect, graph, &keys));
         Some(PartCode {
             id: PartId::column(&decl.name),
             code: column.code,
             params: BTreeSet::new(),
-            direct: reads(&column.direct, graph, &keys),
-            indirect: reads(&column.indirect, graph, &keys),
+            by_itself: direct.union(&indirect).cloned().collect(),
+            direct,
+            indirect,
             via: BTreeSet::new(),
         })
     });
