@@ -5,13 +5,15 @@
 
 use crate::checked::Checked;
 use crate::error::{StoreError, reading, writing};
-use crate::files::{self, Output, create_folder, remove_if_there, sync_folder};
+use crate::files::{self, Blocks, Output, create_folder, remove_if_there, sync_folder};
 use crate::lock::WriterLock;
 use crate::suspects;
 use assets_core::hash::{ByteHasher, ObjectId};
 use assets_core::key::AssetName;
 use assets_core::reason::Reason;
+use assets_core::slots::waiting;
 use assets_core::table_store::{Grown, Object, Staged, TableFile, TableStore, TableStoreError};
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
@@ -22,8 +24,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const BUFFER_BYTES: usize = 256 << 10;
-/// What is copied at once, on the stack: it is hashed while it is in the cache.
+/// What is read at once: it is hashed while it is in the cache.
 const COPY_BYTES: usize = 64 << 10;
+/// What of a copied table is written at once.
+const GROW_BYTES: usize = 4 << 20;
+
+thread_local! {
+    /// Fresh memory for every table would cost more than its bytes.
+    static GROWING: Cell<Option<Blocks>> = const { Cell::new(None) };
+}
 
 /// The objects and published tables of a store.
 #[derive(Debug, Clone)]
@@ -160,20 +169,27 @@ impl FolderTables {
         }
         let kept = found.len().saturating_sub(last(end));
         let mut staged = self.stage_file()?;
-        let (mut file, mut buffer, mut left) = (file, [0; COPY_BYTES], kept);
+        let mut blocks = GROWING.take().unwrap_or_else(|| Blocks::new(GROW_BYTES));
+        let (mut file, mut left, mut filled) = (file, kept, 0);
+        let buffer = blocks.bytes();
         while left > 0 {
-            let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            match file.read(&mut buffer[..most]) {
+            let most = COPY_BYTES.min(buffer.len() - filled).min(usize::try_from(left).unwrap_or(usize::MAX));
+            match file.read(&mut buffer[filled..filled + most]) {
                 // Shorter than it was said to be: what is read is not the object.
                 Ok(0) => break,
                 Ok(read) => {
-                    staged.begin(&buffer[..read])?;
+                    staged.hasher.update(&buffer[filled..filled + read]);
+                    filled += read;
                     left -= read as u64;
+                    if filled == buffer.len() || left == 0 {
+                        staged.begin(&buffer[..std::mem::take(&mut filled)])?;
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(reading(&path)(error)),
             }
         }
+        GROWING.set(Some(blocks));
         let (mut whole, mut rest) = (staged.hasher.clone(), Vec::new());
         file.read_to_end(&mut rest).map_err(reading(&path))?;
         whole.update(&rest);
@@ -264,17 +280,16 @@ impl StagedFile {
         error
     }
 
-    /// Writes past the buffer, while there is nothing in it.
+    /// Writes bytes that are hashed already past the buffer, while there is nothing in it.
     fn begin(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.file.get_mut().write_all(bytes).map_err(writing(&self.temp.0))?;
-        self.hasher.update(bytes);
+        waiting(|| self.file.get_mut().write_past_cache(bytes)).map_err(writing(&self.temp.0))?;
         self.bytes += bytes.len() as u64;
         Ok(())
     }
 
     /// All of it on disk, under the temp name still.
     fn finish(mut self) -> Result<(FolderTables, Temp, ObjectId, u64), StoreError> {
-        self.file.flush().and_then(|()| self.file.get_ref().seal()).map_err(writing(&self.temp.0))?;
+        waiting(|| self.file.flush().and_then(|()| self.file.get_ref().seal())).map_err(writing(&self.temp.0))?;
         let object = self.hasher.finish();
         if let Ok(metadata) = self.file.get_ref().metadata() {
             self.tables.checked.note(&object, &metadata);
@@ -308,7 +323,7 @@ impl Staged for StagedFile {
         tables.durable_folder(folder)?;
         // Even if one is there: it may be damaged, and these are the bytes that the name speaks of.
         temp.rename(&path)?;
-        sync_folder(folder)?;
+        waiting(|| sync_folder(folder))?;
         Ok((object, bytes))
     }
 

@@ -24,6 +24,7 @@ pub mod part;
 pub mod reason;
 pub mod record;
 pub mod select;
+pub mod slots;
 pub mod source;
 pub mod suggest;
 pub mod table;

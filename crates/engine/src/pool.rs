@@ -4,6 +4,7 @@ use assets_core::compute::Worker;
 use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
 use assets_core::panics;
 use assets_core::record::Span;
+use assets_core::slots::Slots;
 use assets_core::{Reason, Step};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,23 +22,28 @@ pub fn now_us() -> i64 {
 /// Plans of long expressions are walked by recursion; what is not used of it costs nothing.
 const STACK_BYTES: usize = 64 << 20;
 
+/// Threads for each step that works at once: the others' steps wait for the disk.
+const THREADS_PER_SLOT: usize = 4;
+
 /// Runs steps on a pool of threads of its own.
 pub struct Pool {
     threads: rayon::ThreadPool,
+    slots: Arc<Slots>,
     worker: Arc<dyn Worker>,
     withdrawn: Arc<AtomicBool>,
     room: Arc<Room>,
 }
 
 impl Pool {
-    /// A pool of `width` threads (at least one).
+    /// A pool in which `width` steps work at once (at least one).
     pub fn new(width: usize, worker: Arc<dyn Worker>) -> Result<Self, Reason> {
         let threads = rayon::ThreadPoolBuilder::new()
-            .num_threads(width.max(1))
+            .num_threads(width.max(1).saturating_mul(THREADS_PER_SLOT))
             .thread_name(|i| format!("step-{i}"))
             .build()
             .map_err(|error| Reason::new("no_threads", format!("worker threads can't be started: {error}")))?;
-        Ok(Self { threads, worker, withdrawn: Arc::default(), room: Arc::new(Room::new(u64::MAX)) })
+        let room = Arc::new(Room::new(u64::MAX));
+        Ok(Self { threads, slots: Slots::new(width), worker, withdrawn: Arc::default(), room })
     }
 
     /// The same, where steps in flight take no more than so many bytes of memory together, as far as that is known before.
@@ -99,12 +105,13 @@ impl Drop for Inside<'_> {
 
 impl Executor for Pool {
     fn width(&self) -> usize {
-        // Twice as many as run: while outcomes are committed, no thread waits for its next step.
-        self.threads.current_num_threads() * 2
+        // Twice as many as work: while outcomes are committed, no thread waits for its next step.
+        self.slots.most() * 2 + self.slots.away()
     }
 
     fn submit(&self, request: StepRequest, done: Sender<StepOutcome>) {
         let (worker, withdrawn, room) = (Arc::clone(&self.worker), Arc::clone(&self.withdrawn), Arc::clone(&self.room));
+        let slots = Arc::clone(&self.slots);
         self.threads.spawn(move || {
             let not_begun = |step, reason| {
                 let now = now_us();
@@ -119,11 +126,14 @@ impl Executor for Pool {
                 Err(reason) => not_begun(request.step, reason),
                 Ok(()) => {
                     let _inside = room.enter(bytes);
-                    if withdrawn.load(Ordering::SeqCst) {
-                        not_begun(request.step, Reason::new(WITHDRAWN, "it was not begun"))
-                    } else {
-                        perform_apart(worker, request)
-                    }
+                    let step = request.step.clone();
+                    let work = move || {
+                        slots.work(|| match withdrawn.load(Ordering::SeqCst) {
+                            true => not_begun(request.step, Reason::new(WITHDRAWN, "it was not begun")),
+                            false => perform(worker.as_ref(), request),
+                        })
+                    };
+                    perform_apart(&step, Box::new(work)).unwrap_or_else(|reason| not_begun(step, reason))
                 }
             };
             // The receiver is gone only when the build was given up: then nobody misses the outcome.
@@ -140,9 +150,12 @@ impl Executor for Pool {
 /// pool (a data frame library has its own) takes up another step meanwhile, on top of the one that waits: then a step
 /// could wait for a lock that is held further down on its own thread, for ever.
 struct Companion {
-    steps: Sender<(Arc<dyn Worker>, StepRequest)>,
+    steps: Sender<Work>,
     outcomes: Receiver<StepOutcome>,
 }
+
+/// Makes a step.
+type Work = Box<dyn FnOnce() -> StepOutcome + Send>;
 
 thread_local! {
     static COMPANION: RefCell<Option<Companion>> = const { RefCell::new(None) };
@@ -150,15 +163,14 @@ thread_local! {
 
 impl Companion {
     fn start(name: &str) -> std::io::Result<Self> {
-        let (steps, asked) = channel::<(Arc<dyn Worker>, StepRequest)>();
+        let (steps, asked) = channel::<Work>();
         let (tell, outcomes) = channel();
         let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES);
         thread.spawn(move || {
-            for (worker, request) in asked {
-                let outcome = perform(worker.as_ref(), request);
-                // Whoever hears of the last outcome lets the worker go: what it holds must end then, not on this thread.
-                drop(worker);
-                if tell.send(outcome).is_err() {
+            for work in asked {
+                // It ends with its worker: whoever hears of the last outcome lets that go, and what it holds must end
+                // then, not on this thread.
+                if tell.send(work()).is_err() {
                     return;
                 }
             }
@@ -166,31 +178,26 @@ impl Companion {
         Ok(Self { steps, outcomes })
     }
 
-    fn perform(&self, worker: Arc<dyn Worker>, request: StepRequest) -> Option<StepOutcome> {
-        self.steps.send((worker, request)).ok()?;
+    fn perform(&self, work: Work) -> Option<StepOutcome> {
+        self.steps.send(work).ok()?;
         self.outcomes.recv().ok()
     }
 }
 
 /// Makes one step on the companion of this thread.
-fn perform_apart(worker: Arc<dyn Worker>, request: StepRequest) -> StepOutcome {
-    let (step, start_us) = (request.step.clone(), now_us());
+fn perform_apart(step: &Step, work: Work) -> Result<StepOutcome, Reason> {
+    let failed = |message: String| Reason::new("no_threads", message);
     let name = std::thread::current().name().unwrap_or("step").to_owned();
-    let outcome = COMPANION.with_borrow_mut(|companion| {
+    COMPANION.with_borrow_mut(|companion| {
         let ready = match companion.take() {
             Some(ready) => ready,
-            None => {
-                Companion::start(&name).map_err(|error| format!("a thread for {step} can't be started: {error}"))?
-            }
+            None => Companion::start(&name)
+                .map_err(|error| failed(format!("a thread for {step} can't be started: {error}")))?,
         };
-        let outcome = ready.perform(worker, request);
+        let outcome = ready.perform(work);
         // One that ended without an outcome is none any more.
         *companion = outcome.is_some().then_some(ready);
-        outcome.ok_or_else(|| format!("the thread of {step} ended without an outcome"))
-    });
-    outcome.unwrap_or_else(|message| {
-        let span = Span { start_us, end_us: now_us(), worker: name };
-        StepOutcome { step, result: Err(Reason::new("no_threads", message)), span }
+        outcome.ok_or_else(|| failed(format!("the thread of {step} ended without an outcome")))
     })
 }
 
@@ -210,6 +217,7 @@ pub fn perform(worker: &dyn Worker, request: StepRequest) -> StepOutcome {
 mod tests {
     use super::*;
     use assets_core::executor::Product;
+    use assets_core::slots::waiting;
     use assets_core::{AssetName, Fingerprint, Partition};
     use std::sync::atomic::AtomicU64;
     use std::time::Duration;
@@ -294,5 +302,39 @@ mod tests {
             let outcome = outcomes.recv_timeout(Duration::from_secs(60)).expect("no step waits for ever");
             assert!(outcome.result.is_err_and(|reason| reason.code == "done"));
         }
+    }
+
+    #[test]
+    fn no_more_work_at_once_than_there_are_slots_and_more_wait() {
+        let (slots, all_wait) = (Slots::new(2), std::sync::Barrier::new(6));
+        let (working, most) = (std::sync::atomic::AtomicUsize::new(0), std::sync::atomic::AtomicUsize::new(0));
+        let work = || {
+            most.fetch_max(working.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::yield_now();
+            working.fetch_sub(1, Ordering::SeqCst);
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    slots.work(|| {
+                        work();
+                        // Passed only if all six wait at once.
+                        waiting(|| all_wait.wait());
+                        work();
+                    });
+                });
+            }
+        });
+        assert_eq!(slots.away(), 0);
+        assert!(most.into_inner() <= 2);
+        assert_eq!(waiting(|| 7), 7, "without a slot");
+    }
+
+    #[test]
+    fn a_panic_leaves_its_slot() {
+        let slots = Slots::new(1);
+        let broken = std::panic::catch_unwind(|| slots.work(|| waiting(|| panic!("as any code may"))));
+        assert!(broken.is_err());
+        assert_eq!(slots.work(|| 7), 7);
     }
 }
