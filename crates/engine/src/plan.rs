@@ -191,29 +191,41 @@ pub fn all_partitions(world: &World<'_>) -> BTreeSet<Partition> {
     partitions(world).into_values().flatten().filter(|partition| !partition.is_none()).collect()
 }
 
-/// The steps in scope, in topological order.
-fn steps(partitions: &Partitions, scope: &Scope) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for asset in &scope.assets {
-        let own = partitions.get(asset).into_iter().flatten();
-        steps.extend(own.map(|p| Step::new(asset, p)).filter(|step| scope.covers(step)));
-    }
-    steps
-}
-
 /// The plan for a scope.
 pub fn plan(world: &World<'_>, scope: &Scope) -> Plan {
     let mut plan = Plan { partitions: partitions(world), ..Plan::default() };
-    for step in steps(&plan.partitions, scope) {
-        let Some(asset) = world.graph.asset(step.asset.as_str()) else { continue };
-        let knows = |step: &Step, output: &AssetName| planned(world, &plan, step, output);
-        let lookup = Lookup { world, partitions: &plan.partitions, scope, knows: &knows };
-        let inputs = lookup.all(asset, &step.partition);
-        let planned = assess(world, asset, step, inputs, scope);
-        plan.push(planned);
+    // Assets are in topological order.
+    for asset in scope.assets.iter().filter_map(|asset| world.graph.asset(asset.as_str())) {
+        let own = plan.partitions.get(&asset.name).into_iter().flatten();
+        let steps: Vec<Step> = own.map(|p| Step::new(&asset.name, p)).filter(|step| scope.covers(step)).collect();
+        assess_all(world, scope, &plan, asset, &steps).into_iter().for_each(|step| plan.push(step));
     }
     plan.gone = gone::find(world, &plan.partitions, scope);
     plan
+}
+
+/// Steps of an asset that a thread is worth.
+const STEPS_PER_THREAD: usize = 50;
+
+/// The steps of an asset with their verdicts, on several threads where they are many: none reads another one.
+fn assess_all(world: &World<'_>, scope: &Scope, plan: &Plan, asset: &AssetDecl, steps: &[Step]) -> Vec<PlannedStep> {
+    let one = |step: &Step| {
+        let knows = |step: &Step, output: &AssetName| planned(world, plan, step, output);
+        let lookup = Lookup { world, partitions: &plan.partitions, scope, knows: &knows };
+        let inputs = lookup.all(asset, &step.partition);
+        assess(world, asset, step.clone(), inputs, scope)
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(steps.len() / STEPS_PER_THREAD);
+    if threads < 2 {
+        return steps.iter().map(one).collect();
+    }
+    std::thread::scope(|scope| {
+        let all = |steps: &[Step]| steps.iter().map(&one).collect::<Vec<PlannedStep>>();
+        let share = steps.len().div_ceil(threads);
+        let parts: Vec<_> = steps.chunks(share).map(|steps| scope.spawn(move || all(steps))).collect();
+        let joined = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        joined.flatten().collect()
+    })
 }
 
 fn planned(world: &World<'_>, plan: &Plan, step: &Step, output: &AssetName) -> StepNow {
