@@ -1,6 +1,6 @@
 //! Reads one file, delimited text or Parquet, row by row as delivered.
 
-use super::rows::{Gather, Only, Reading, Row};
+use super::rows::{Gather, Only, Part, Reading, Row};
 use super::{RunFiles, run_id};
 use assets_core::Reason;
 use assets_core::record::SliceRecord;
@@ -19,6 +19,9 @@ pub const REQUIRED: [&str; 6] = ["time", "value", "field", "robot_id", "run_uuid
 
 /// Rows of a frame whose cells are held at once.
 const STRETCH_ROWS: usize = 1 << 14;
+
+/// Rows that a thread is worth.
+const PART_ROWS: usize = 1 << 16;
 
 /// Rows of one run that are given on at once: whole row groups of its table.
 pub const BATCH_ROWS: usize = 4 * ROW_GROUP_ROWS;
@@ -113,12 +116,42 @@ fn read_parquet(
     let only: foreign::Only<'_> = (REQUIRED[4], &holds_it);
     file.each(&wanted, run.is_some().then_some(only), &mut |_, frame| {
         let frame = frame.map_err(unreadable)?;
-        // A stretch at a time: the cells of all rows at once would be twice the frame.
-        for start in (0..frame.height()).step_by(STRETCH_ROWS) {
-            push_frame(&frame.slice(start as i64, STRETCH_ROWS), name, reading, gather)?;
+        if !push_parts(&frame, name, reading, gather) {
+            push_stretches(&frame, name, reading, gather)?;
         }
         Ok(())
     })
+}
+
+/// Gathers rows in several places at once, and adds them in their order. False, with nothing done, where they are few, could
+/// not be held together, or are unusual.
+fn push_parts(frame: &DataFrame, name: &str, reading: &Reading, gather: &mut Gather<'_>) -> bool {
+    let rows = frame.height();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rows / PART_ROWS);
+    if threads < 2 || !gather.has_room(rows) {
+        return false;
+    }
+    let share = rows.div_ceil(threads);
+    let part = |start: usize| {
+        let mut part = Gather::new(reading, usize::MAX, None);
+        let pushed = push_stretches(&frame.slice(start as i64, share), name, reading, &mut part);
+        pushed.ok().and_then(|()| part.into_part())
+    };
+    let part = &part;
+    let parts: Option<Vec<Part>> = std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..rows).step_by(share).map(|start| scope.spawn(move || part(start))).collect();
+        parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let gathered = parts.map(|parts| parts.into_iter().for_each(|part| gather.append(part)));
+    gathered.is_some()
+}
+
+/// Gathers rows a stretch at a time: the cells of all rows at once would be twice the frame.
+fn push_stretches(frame: &DataFrame, name: &str, reading: &Reading, gather: &mut Gather<'_>) -> Result<(), Reason> {
+    let starts = (0..frame.height()).step_by(STRETCH_ROWS);
+    starts
+        .map(|start| frame.slice(start as i64, STRETCH_ROWS))
+        .try_for_each(|rows| push_frame(&rows, name, reading, gather))
 }
 
 fn no_parquet(name: &str, error: &PolarsError) -> Reason {
@@ -160,4 +193,64 @@ fn push_frame(frame: &DataFrame, name: &str, reading: &Reading, gather: &mut Gat
         gather.make_room(name)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assets_core::AssetName;
+
+    /// Rows of every kind: several runs by turns, ids that are none, numbers and times that are none, texts that are kept.
+    fn push_some(gather: &mut Gather<'_>, rows: std::ops::Range<usize>) {
+        let texts = ["2024-07-01T00:00:00.5Z", "2024-07-01T00:00:00.50Z", "", "soon", "2024-07-01T00:00:01Z"];
+        let values = [Delivered::Float(1.5), Delivered::Null, Delivered::Text("1.50"), Delivered::Text("high")];
+        let robots = [Delivered::Int(1), Delivered::Text("2.0"), Delivered::Null];
+        let runs = [
+            Delivered::Text("a"),
+            Delivered::Text("b"),
+            Delivered::Float(7.58e18),
+            Delivered::Text(""),
+            Delivered::Text("a/../b\0"),
+        ];
+        let fields = ["x", "y", "", "z"];
+        for row in rows {
+            let cells = Row {
+                time: Delivered::Text(texts[row / 3 % texts.len()]),
+                value: values[row % 7 % values.len()],
+                field: fields[row / 5 % fields.len()],
+                robot: robots[row % 11 % robots.len()],
+                run: runs[row / 13 % runs.len()],
+                sensor: if row > 90 { "load_cell" } else { "encoder" },
+            };
+            gather.push(cells, [if row % 17 == 5 { "cell-9" } else { "cell-1" }].into_iter());
+        }
+    }
+
+    #[test]
+    fn rows_gathered_in_parts_are_as_gathered_at_once() {
+        let reading = Reading { attributes: vec!["cell_id".into()], ..Reading::default() };
+        let name = |name: &str| AssetName::new(name).expect("a name");
+        let finish = |gather: Gather<'_>| {
+            let parsed = gather.finish("a.parquet", &name("raw"), &name("intake_rejects")).expect("rows");
+            let (slices, frames): (Vec<_>, Vec<_>) = parsed.slices.into_iter().unzip();
+            (slices, frames.into_iter().map(|frame| frame.expect("held")).collect::<Vec<DataFrame>>(), parsed.warnings)
+        };
+        let mut whole = Gather::new(&reading, usize::MAX, None);
+        push_some(&mut whole, 0..200);
+        let (slices, frames, warnings) = finish(whole);
+        assert_eq!((slices.len(), warnings.len()), (4, 1));
+        for cuts in [[0, 0], [1, 40], [37, 91], [64, 65], [13, 199], [200, 200]] {
+            let mut gather = Gather::new(&reading, usize::MAX, None);
+            push_some(&mut gather, 0..cuts[0]);
+            for rows in [cuts[0]..cuts[1], cuts[1]..200] {
+                let mut part = Gather::new(&reading, usize::MAX, None);
+                push_some(&mut part, rows);
+                gather.append(part.into_part().expect("no long texts"));
+            }
+            let found = finish(gather);
+            assert_eq!((&found.0, &found.2), (&slices, &warnings), "{cuts:?}");
+            let same = found.1.iter().zip(&frames).all(|(found, frame)| found.equals_missing(frame));
+            assert!(same, "{cuts:?}");
+        }
+    }
 }

@@ -50,20 +50,30 @@ const FEW: usize = 8;
 impl Codes {
     /// How many bytes more that takes.
     fn push(&mut self, text: &str) -> usize {
-        let mut more = 0;
+        let before = self.texts.len();
         if self.texts.get(self.last as usize).is_none_or(|last| last != text) {
-            let few = self.texts.iter().take(FEW).position(|known| known == text);
-            let known = few.map(|at| at as u32).or_else(|| self.known.get(text).copied());
-            self.last = known.unwrap_or_else(|| {
-                let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-                self.known.insert(text.to_owned(), next);
-                self.texts.push(text.to_owned());
-                more = text.len();
-                next
-            });
+            self.last = self.code(text);
         }
         self.codes.push(self.last);
-        more
+        if self.texts.len() > before { text.len() } else { 0 }
+    }
+
+    fn code(&mut self, text: &str) -> u32 {
+        let few = self.texts.iter().take(FEW).position(|known| known == text);
+        let known = few.map(|at| at as u32).or_else(|| self.known.get(text).copied());
+        known.unwrap_or_else(|| {
+            let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+            self.known.insert(text.to_owned(), next);
+            self.texts.push(text.to_owned());
+            next
+        })
+    }
+
+    /// Adds what came later.
+    fn append(&mut self, later: Self) {
+        let codes: Vec<u32> = later.texts.iter().map(|text| self.code(text)).collect();
+        self.codes.extend(later.codes.into_iter().map(|code| codes[code as usize]));
+        self.last = codes.get(later.last as usize).copied().unwrap_or(self.last);
     }
 
     /// As a column; empty text is null where the cell was.
@@ -84,6 +94,11 @@ impl Rare {
         let Some(text) = text else { return 0 };
         self.0.push((row, text.into_owned()));
         self.0.last().map_or(0, |(_, text)| text.len())
+    }
+
+    /// Adds what came later, behind so many rows.
+    fn append(&mut self, rows: usize, later: Self) {
+        self.0.extend(later.0.into_iter().map(|(row, text)| (rows + row, text)));
     }
 
     fn column(&self, name: &str, rows: usize) -> assets_frames::Column {
@@ -109,6 +124,13 @@ impl<T: Copy + Default> Numbers<T> {
             self.absent.push(self.values.len());
         }
         self.values.push(value.unwrap_or_default());
+    }
+
+    /// Adds what came later.
+    fn append(&mut self, later: Self) {
+        let rows = self.values.len();
+        self.absent.extend(later.absent.into_iter().map(|row| rows + row));
+        self.values.extend(later.values);
     }
 
     fn column(
@@ -160,6 +182,15 @@ pub(super) struct Only<'a> {
     pub(super) each: &'a mut TakeRows<'a>,
 }
 
+/// What was gathered of some rows.
+pub(super) struct Part {
+    rows: u64,
+    gathered: usize,
+    no_zone: bool,
+    imprecise: BTreeMap<String, u64>,
+    runs: Vec<Own>,
+}
+
 /// Gathers rows.
 pub(super) struct Gather<'a> {
     reading: &'a Reading,
@@ -200,6 +231,33 @@ impl<'a> Gather<'a> {
             no_zone: false,
             imprecise: BTreeMap::new(),
             rows: 0,
+        }
+    }
+
+    /// Whether so many rows more can be held, so that they may be gathered elsewhere and added.
+    pub(super) fn has_room(&self, rows: usize) -> bool {
+        self.only.is_none() && !self.spilled && self.gathered + rows < self.most
+    }
+
+    /// What was gathered, to be added to the rows before; `None` where any took more than is foreseen.
+    pub(super) fn into_part(self) -> Option<Part> {
+        let Self { rows, gathered, surplus, no_zone, imprecise, runs, .. } = self;
+        (surplus == 0).then_some(Part { rows, gathered, no_zone, imprecise, runs })
+    }
+
+    /// Adds what was gathered elsewhere of the rows that come next.
+    pub(super) fn append(&mut self, later: Part) {
+        self.rows += later.rows;
+        self.gathered += later.gathered;
+        self.no_zone |= later.no_zone;
+        later.imprecise.into_iter().for_each(|(id, rows)| *self.imprecise.entry(id).or_default() += rows);
+        for own in later.runs {
+            let next = self.runs.len();
+            let at = *self.by_id.entry(own.id.clone().unwrap_or_default()).or_insert(next);
+            match self.runs.get_mut(at) {
+                Some(known) => known.rows.append(own.rows),
+                None => self.runs.push(own),
+            }
         }
     }
 
@@ -396,6 +454,21 @@ impl Run {
 
     fn count(&self) -> usize {
         self.time.values.len()
+    }
+
+    /// Adds what came later.
+    fn append(&mut self, later: Self) {
+        let rows = self.count();
+        self.time.append(later.time);
+        self.time_text.append(rows, later.time_text);
+        self.value.append(later.value);
+        self.value_text.append(rows, later.value_text);
+        self.field.append(later.field);
+        self.robot.append(later.robot);
+        self.robot_text.append(rows, later.robot_text);
+        self.sensor.append(later.sensor);
+        self.attributes.iter_mut().zip(later.attributes).for_each(|(all, later)| all.append(later));
+        self.ids.extend(later.ids);
     }
 
     /// The rows as `raw` has them, without the column that names the source.
