@@ -10,7 +10,7 @@ use polars_buffer::Buffer;
 use polars_parquet::parquet::compression::DecompressionContext;
 use polars_parquet::parquet::encoding::hybrid_rle::{HybridRleChunk, HybridRleDecoder};
 use polars_parquet::parquet::metadata::ColumnChunkMetadata;
-use polars_parquet::parquet::page::{DataPage, DataPageHeader, FormatEncoding, split_buffer};
+use polars_parquet::parquet::page::{CompressedPage, DataPage, DataPageHeader, FormatEncoding, split_buffer};
 use polars_parquet::read::{BasicDecompressor, Page, PageReader, column_iter_to_arrays, decompress, infer_schema};
 use std::io::Cursor;
 
@@ -25,9 +25,10 @@ impl Source {
     pub(crate) fn read(&self, columns: Option<&[&str]>) -> PolarsResult<DataFrame> {
         let schema = infer_schema(&self.metadata)?;
         let all: Vec<&str> = schema.iter_names().map(|name| name.as_str()).collect();
+        let mut decompressing = Decompressing::default();
         let read = columns.unwrap_or(&all).iter().map(|name| {
             let field = schema.get(name).ok_or_else(|| polars_err!(ColumnNotFound: "{name}"))?;
-            Ok(match self.floats(field)? {
+            Ok(match self.floats(field, &mut decompressing)? {
                 Some(values) => values.into_column(),
                 None => self.general(field)?,
             })
@@ -66,21 +67,20 @@ impl Source {
     }
 
     /// A column of split floats; `None` where it is another.
-    fn floats(&self, field: &ArrowField) -> PolarsResult<Option<Float64Chunked>> {
+    fn floats(&self, field: &ArrowField, with: &mut Decompressing) -> PolarsResult<Option<Float64Chunked>> {
         if DataType::from_arrow_field(field) != DataType::Float64 {
             return Ok(None);
         }
         let mut values = Floats::with_room(self.metadata.num_rows);
-        let (mut scratch, mut context) = (Vec::new(), DecompressionContext::Unset);
         for chunk in self.chunks(&field.name) {
             let (chunk, bytes) = chunk?;
             for page in PageReader::new(Cursor::new(bytes), chunk, Vec::new(), PAGE_BYTES_MAX) {
-                let Page::Data(mut page) = decompress(page?, &mut scratch, &mut context)? else { return Ok(None) };
+                let Page::Data(mut page) = with.page(page?)? else { return Ok(None) };
                 let is_split = page.header().encoding() == FormatEncoding::BYTE_STREAM_SPLIT;
                 if !is_split || !values.add(&page)? {
                     return Ok(None);
                 }
-                scratch = std::mem::take(page.buffer_mut());
+                with.scratch = std::mem::take(page.buffer_mut());
             }
         }
         Ok(Some(values.finish(field.name.clone())))
@@ -89,12 +89,12 @@ impl Source {
     /// A column of texts that repeat, as its pages hold it; `None` where it is stored otherwise, or has nulls.
     pub(crate) fn codes(&self, column: &str) -> PolarsResult<Option<OwnedCodes>> {
         let mut all = OwnedCodes::default();
-        let (mut scratch, mut context) = (Vec::new(), DecompressionContext::Unset);
+        let mut decompressing = Decompressing::default();
         for chunk in self.chunks(column) {
             let (chunk, bytes) = chunk?;
             let mut texts = None;
             for page in PageReader::new(Cursor::new(bytes), chunk, Vec::new(), PAGE_BYTES_MAX) {
-                match decompress(page?, &mut scratch, &mut context)? {
+                match decompressing.page(page?)? {
                     Page::Dict(page) => texts = dictionary(&page.buffer, page.num_values),
                     Page::Data(page) => {
                         let codes = if has_no_null(&page) { places(&page)? } else { None };
@@ -107,6 +107,24 @@ impl Source {
             }
         }
         Ok(Some(all))
+    }
+}
+
+/// What pages are decompressed with, and into: making it takes as long as a small page.
+struct Decompressing {
+    scratch: Vec<u8>,
+    context: DecompressionContext,
+}
+
+impl Default for Decompressing {
+    fn default() -> Self {
+        Self { scratch: Vec::new(), context: DecompressionContext::Unset }
+    }
+}
+
+impl Decompressing {
+    fn page(&mut self, page: CompressedPage) -> PolarsResult<Page> {
+        Ok(decompress(page, &mut self.scratch, &mut self.context)?)
     }
 }
 
@@ -251,7 +269,8 @@ mod tests {
         assert!(read.equals_missing(&frame) && independent.equals_missing(&frame));
         let fields = infer_schema(&source.metadata).expect("a schema");
         for field in fields.iter_values() {
-            let floats = source.floats(field).expect("readable").expect("they are split");
+            let floats =
+                source.floats(field, &mut Decompressing::default()).expect("readable").expect("they are split");
             let column = frame.column(&field.name).expect("a column");
             assert_eq!(floats.null_count(), column.null_count(), "{}", field.name);
             assert!(floats.iter().eq(column.f64().expect("floats").iter()), "{}", field.name);
