@@ -42,11 +42,12 @@ pub struct Clean {
 pub fn parts(output: &AssetName, raw: &AssetName, clean: &Clean, params: &[(String, String)]) -> Vec<PartCode> {
     let all: BTreeSet<String> = params.iter().map(|(name, _)| name.clone()).collect();
     let raw: BTreeSet<PartRead> = READS.iter().map(|column| PartRead::column(raw, column)).collect();
+    let opens: BTreeSet<AssetName> = raw.iter().map(|read| read.output.clone()).collect();
     let part = |id: PartId, what: &str, params: &BTreeSet<String>| {
         let mut hasher = Hasher::new("assets.clean.1");
         let code = hasher.text(&versions::all(&["clean"])).text(what).text(&id.column).finish();
         let (indirect, via) = Default::default();
-        PartCode { id, code, params: params.clone(), direct: raw.clone(), indirect, by_itself: raw.clone(), via }
+        PartCode { id, code, params: params.clone(), direct: raw.clone(), indirect, opens: opens.clone(), via }
     };
     let whole = |columns: Vec<ColumnDecl>, params: &BTreeSet<String>| -> Vec<PartCode> {
         let columns = columns.into_iter().filter(|column| column.name != RUN);

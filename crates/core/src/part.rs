@@ -57,8 +57,8 @@ pub struct PartCode {
     pub direct: BTreeSet<PartRead>,
     /// What else decides which rows there are, in which order, and what is known in them.
     pub indirect: BTreeSet<PartRead>,
-    /// Those of all these that it reads itself, where the columns of the same table that it is computed from are stored.
-    pub by_itself: BTreeSet<PartRead>,
+    /// The inputs that it reads itself, where the columns of the same table that it is computed from are stored.
+    pub opens: BTreeSet<AssetName>,
     /// Columns of the same table that it is computed from. Their code and reads are contained in the above; this is
     /// for people.
     pub via: BTreeSet<String>,

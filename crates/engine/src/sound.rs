@@ -84,7 +84,7 @@ fn is_read(asset: &AssetDecl, planned: &PlannedStep, input: &InputDecl) -> bool 
     planned.parts.iter().filter(|part| part.stored.is_none()).any(|part| {
         let output = asset.outputs.iter().find(|output| output.name == part.output);
         let code = output.and_then(|output| output.parts.iter().find(|code| code.id == part.id));
-        code.is_none_or(|code| code.by_itself.iter().any(|read| read.output == input.output))
+        code.is_none_or(|code| code.opens.contains(&input.output))
     })
 }
 

@@ -293,7 +293,7 @@ impl AlignedTable {
             params: BTreeSet::new(),
             direct: BTreeSet::new(),
             indirect: BTreeSet::new(),
-            by_itself: BTreeSet::new(),
+            opens: BTreeSet::new(),
             via,
         };
         match &column.make {
@@ -305,12 +305,16 @@ impl AlignedTable {
             }
             Make::Expr(_) => {}
         }
-        part.by_itself = part.reads().cloned().collect();
+        for read in part.direct.iter().chain(&part.indirect) {
+            if !part.opens.contains(&read.output) {
+                part.opens.insert(read.output.clone());
+            }
+        }
         for used in uses.iter().filter_map(|used| codes.get(used)) {
             part.params.extend(used.params.iter().cloned());
             if self.is_hidden(&used.id.column) {
                 // Never stored, so that it is computed along with this one.
-                part.by_itself.extend(used.by_itself.iter().cloned());
+                part.opens.extend(used.opens.iter().cloned());
             }
             let by_value = part.via.contains(&used.id.column);
             let direct = if by_value { &mut part.direct } else { &mut part.indirect };

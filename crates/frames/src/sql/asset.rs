@@ -125,7 +125,7 @@ fn one(
             id: PartId::column(&decl.name),
             code: column.code,
             params: BTreeSet::new(),
-            by_itself: direct.union(&indirect).cloned().collect(),
+            opens: direct.union(&indirect).map(|read| read.output.clone()).collect(),
             direct,
             indirect,
             via: BTreeSet::new(),
