@@ -50,7 +50,7 @@ fn the_framework_knows_nothing_of_its_first_pipeline() {
 fn each_heavy_dependency_is_imported_in_one_place() {
     let owners = [
         ("petgraph::", "crates/core/src/graph.rs"),
-        ("rayon::", "crates/engine/src/pool.rs"),
+        ("rayon::", "crates/engine/src/plan.rs"),
         ("sled::", "store/src/index.rs"),
         ("indicatif::", "crates/cli"),
         ("clap::", "crates/cli"),

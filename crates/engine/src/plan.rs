@@ -15,6 +15,7 @@ use assets_core::source::{Delivery, Identified};
 use assets_core::table_store::TableStore;
 use assets_core::{AssetDecl, AssetName, Fingerprint, PartId, Partition, Reason, Step};
 use assets_core::{catalog::Records, record::InputRecord};
+use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -215,17 +216,10 @@ fn assess_all(world: &World<'_>, scope: &Scope, plan: &Plan, asset: &AssetDecl, 
         let inputs = lookup.all(asset, &step.partition);
         assess(world, asset, step.clone(), inputs, scope)
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(steps.len() / STEPS_PER_THREAD);
-    if threads < 2 {
+    if steps.len() < 2 * STEPS_PER_THREAD {
         return steps.iter().map(one).collect();
     }
-    std::thread::scope(|scope| {
-        let all = |steps: &[Step]| steps.iter().map(&one).collect::<Vec<PlannedStep>>();
-        let share = steps.len().div_ceil(threads);
-        let parts: Vec<_> = steps.chunks(share).map(|steps| scope.spawn(move || all(steps))).collect();
-        let joined = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        joined.flatten().collect()
-    })
+    steps.par_iter().with_min_len(STEPS_PER_THREAD).map(one).collect()
 }
 
 fn planned(world: &World<'_>, plan: &Plan, step: &Step, output: &AssetName) -> StepNow {

@@ -1,4 +1,4 @@
-//! The executor of one machine: rayon, which lives here alone.
+//! The executor of one machine: threads.
 
 use assets_core::compute::Worker;
 use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
@@ -6,11 +6,11 @@ use assets_core::panics;
 use assets_core::record::Span;
 use assets_core::slots::Slots;
 use assets_core::{Reason, Step};
-use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Microseconds since the epoch.
@@ -25,9 +25,11 @@ const STACK_BYTES: usize = 64 << 20;
 /// Threads for each step that works at once: the others' steps wait for the disk.
 const THREADS_PER_SLOT: usize = 4;
 
-/// Runs steps on a pool of threads of its own.
+/// Runs steps on threads of its own. They belong to no work-stealing pool: a thread of one that waits for another pool (a
+/// data frame library has its own) takes up another step meanwhile, on top of the one that waits, and that could wait
+/// for a lock that is held further down on its own thread, for ever.
 pub struct Pool {
-    threads: rayon::ThreadPool,
+    queue: Arc<Queue>,
     slots: Arc<Slots>,
     worker: Arc<dyn Worker>,
     withdrawn: Arc<AtomicBool>,
@@ -36,14 +38,14 @@ pub struct Pool {
 
 impl Pool {
     /// A pool in which `width` steps work at once (at least one).
+    ///
+    /// # Errors
+    /// `no_threads`.
     pub fn new(width: usize, worker: Arc<dyn Worker>) -> Result<Self, Reason> {
-        let threads = rayon::ThreadPoolBuilder::new()
-            .num_threads(width.max(1).saturating_mul(THREADS_PER_SLOT))
-            .thread_name(|i| format!("step-{i}"))
-            .build()
-            .map_err(|error| Reason::new("no_threads", format!("worker threads can't be started: {error}")))?;
-        let room = Arc::new(Room::new(u64::MAX));
-        Ok(Self { threads, slots: Slots::new(width), worker, withdrawn: Arc::default(), room })
+        let (slots, room) = (Slots::new(width), Arc::new(Room::new(u64::MAX)));
+        let queue = Arc::new(Queue::new(slots.most().saturating_mul(THREADS_PER_SLOT)));
+        queue.start_thread()?;
+        Ok(Self { queue, slots, worker, withdrawn: Arc::default(), room })
     }
 
     /// The same, where steps in flight take no more than so many bytes of memory together, as far as that is known before.
@@ -51,6 +53,78 @@ impl Pool {
     pub fn within(mut self, bytes: u64) -> Self {
         self.room = Arc::new(Room::new(bytes));
         self
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.queue.state().is_closed = true;
+        self.queue.changed.notify_all();
+    }
+}
+
+/// Makes a step and tells its outcome.
+type Task = Box<dyn FnOnce() + Send>;
+
+/// Steps that wait for a thread, and how many threads there are.
+struct Queue {
+    threads_most: usize,
+    state: Mutex<QueueState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct QueueState {
+    tasks: VecDeque<Task>,
+    threads: usize,
+    idle: usize,
+    is_closed: bool,
+}
+
+impl Queue {
+    fn new(threads_most: usize) -> Self {
+        Self { threads_most, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts one more thread.
+    fn start_thread(self: &Arc<Self>) -> Result<(), Reason> {
+        let (number, queue) = (self.state().threads, Arc::clone(self));
+        let thread = std::thread::Builder::new().name(format!("step-{number}")).stack_size(STACK_BYTES);
+        let started = thread.spawn(move || {
+            while let Some(task) = queue.next() {
+                task();
+            }
+        });
+        started.map_err(|error| Reason::new("no_threads", format!("worker threads can't be started: {error}")))?;
+        self.state().threads += 1;
+        Ok(())
+    }
+
+    /// The next task; `None` where there will be none any more.
+    fn next(&self) -> Option<Task> {
+        let mut state = self.state();
+        state.idle += 1;
+        let is_waiting = |state: &mut QueueState| state.tasks.is_empty() && !state.is_closed;
+        let mut state = self.changed.wait_while(state, is_waiting).unwrap_or_else(PoisonError::into_inner);
+        state.idle -= 1;
+        state.tasks.pop_front()
+    }
+
+    /// Adds a task, and a thread where all have something to do.
+    fn add(self: &Arc<Self>, task: Task) {
+        let mut state = self.state();
+        state.tasks.push_back(task);
+        let is_short = state.tasks.len() > state.idle && state.threads < self.threads_most;
+        drop(state);
+        self.changed.notify_one();
+        if is_short {
+            // Without it the others make the step, later.
+            let _ = self.start_thread();
+        }
     }
 }
 
@@ -112,93 +186,33 @@ impl Executor for Pool {
     fn submit(&self, request: StepRequest, done: Sender<StepOutcome>) {
         let (worker, withdrawn, room) = (Arc::clone(&self.worker), Arc::clone(&self.withdrawn), Arc::clone(&self.room));
         let slots = Arc::clone(&self.slots);
-        self.threads.spawn(move || {
-            let not_begun = |step, reason| {
-                let now = now_us();
-                StepOutcome {
-                    step,
-                    result: Err(reason),
-                    span: Span { start_us: now, end_us: now, worker: "none".into() },
-                }
-            };
-            let bytes = worker.memory(&request);
-            let outcome = match room.check(&request.step, bytes) {
-                Err(reason) => not_begun(request.step, reason),
-                Ok(()) => {
-                    let _inside = room.enter(bytes);
-                    let step = request.step.clone();
-                    let work = move || {
-                        slots.work(|| match withdrawn.load(Ordering::SeqCst) {
-                            true => not_begun(request.step, Reason::new(WITHDRAWN, "it was not begun")),
-                            false => perform(worker.as_ref(), request),
-                        })
-                    };
-                    perform_apart(&step, Box::new(work)).unwrap_or_else(|reason| not_begun(step, reason))
-                }
-            };
-            // The receiver is gone only when the build was given up: then nobody misses the outcome.
+        let not_begun = |step, reason| {
+            let now = now_us();
+            let span = Span { start_us: now, end_us: now, worker: "none".into() };
+            StepOutcome { step, result: Err(reason), span }
+        };
+        let make = move || {
+            let bytes = catch_unwind(AssertUnwindSafe(|| worker.memory(&request))).unwrap_or_default();
+            if let Err(reason) = room.check(&request.step, bytes) {
+                return not_begun(request.step, reason);
+            }
+            let _inside = room.enter(bytes);
+            slots.work(|| match withdrawn.load(Ordering::SeqCst) {
+                true => not_begun(request.step, Reason::new(WITHDRAWN, "it was not begun")),
+                false => perform(worker.as_ref(), request),
+            })
+        };
+        self.queue.add(Box::new(move || {
+            // The worker is let go before: whoever hears of the last outcome lets go of it too, and what it holds must
+            // end then. The receiver is gone only when the build was given up: then nobody misses the outcome.
+            let outcome = make();
             let _ = done.send(outcome);
-        });
+        }));
     }
 
     fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::SeqCst);
     }
-}
-
-/// A thread that belongs to no pool, and makes the steps of one that does. A thread of the pool that waits for another
-/// pool (a data frame library has its own) takes up another step meanwhile, on top of the one that waits: then a step
-/// could wait for a lock that is held further down on its own thread, for ever.
-struct Companion {
-    steps: Sender<Work>,
-    outcomes: Receiver<StepOutcome>,
-}
-
-/// Makes a step.
-type Work = Box<dyn FnOnce() -> StepOutcome + Send>;
-
-thread_local! {
-    static COMPANION: RefCell<Option<Companion>> = const { RefCell::new(None) };
-}
-
-impl Companion {
-    fn start(name: &str) -> std::io::Result<Self> {
-        let (steps, asked) = channel::<Work>();
-        let (tell, outcomes) = channel();
-        let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES);
-        thread.spawn(move || {
-            for work in asked {
-                // It ends with its worker: whoever hears of the last outcome lets that go, and what it holds must end
-                // then, not on this thread.
-                if tell.send(work()).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self { steps, outcomes })
-    }
-
-    fn perform(&self, work: Work) -> Option<StepOutcome> {
-        self.steps.send(work).ok()?;
-        self.outcomes.recv().ok()
-    }
-}
-
-/// Makes one step on the companion of this thread.
-fn perform_apart(step: &Step, work: Work) -> Result<StepOutcome, Reason> {
-    let failed = |message: String| Reason::new("no_threads", message);
-    let name = std::thread::current().name().unwrap_or("step").to_owned();
-    COMPANION.with_borrow_mut(|companion| {
-        let ready = match companion.take() {
-            Some(ready) => ready,
-            None => Companion::start(&name)
-                .map_err(|error| failed(format!("a thread for {step} can't be started: {error}")))?,
-        };
-        let outcome = ready.perform(work);
-        // One that ended without an outcome is none any more.
-        *companion = outcome.is_some().then_some(ready);
-        outcome.ok_or_else(|| failed(format!("the thread of {step} ended without an outcome")))
-    })
 }
 
 /// Makes one step on this thread. A panic in an asset is a failed step, not the end of the build.
@@ -220,18 +234,17 @@ mod tests {
     use assets_core::slots::waiting;
     use assets_core::{AssetName, Fingerprint, Partition};
     use std::sync::atomic::AtomicU64;
+    use std::sync::mpsc::channel;
     use std::time::Duration;
 
-    /// Holds a lock while another pool works for it, as a reader of one file for several steps does.
-    struct Holding {
-        lock: Mutex<()>,
-        other: rayon::ThreadPool,
-    }
+    /// Holds a lock while another thread works for it, as a reader of one file for several steps does.
+    struct Holding(Mutex<()>);
 
     impl Worker for Holding {
         fn make(&self, _: &StepRequest) -> Result<Product, Reason> {
-            let _held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-            self.other.install(|| std::thread::sleep(Duration::from_millis(5)));
+            let _held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let other = std::thread::spawn(|| std::thread::sleep(Duration::from_millis(5)));
+            other.join().expect("it only sleeps");
             Err(Reason::new("done", "it got through"))
         }
     }
@@ -291,9 +304,8 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_waits_for_another_pool_is_not_given_a_second_one() {
-        let other = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
-        let pool = Pool::new(2, Arc::new(Holding { lock: Mutex::new(()), other })).expect("a pool");
+    fn a_step_that_waits_for_another_thread_is_not_given_a_second_one() {
+        let pool = Pool::new(2, Arc::new(Holding(Mutex::new(())))).expect("a pool");
         let (sender, outcomes) = channel();
         for run in 0..8 {
             pool.submit(request(run), sender.clone());
