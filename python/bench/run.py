@@ -5,7 +5,7 @@
     python3 python/bench/run.py                     # every line: about an hour on two cores, 40 GB of disk
     python3 python/bench/run.py --only cold noop    # some lines; --list names them
     python3 python/bench/run.py --quick             # one pair of each, smaller inputs: is the benchmark itself in order?
-    python3 python/bench/run.py --write             # and write the table into BENCHMARKS.md
+    python3 python/bench/run.py --write             # and write the rows into the table of BENCHMARKS.md
 
 Inputs come from `assets simulate` and, like the yardsticks' environment, stay in a cache folder (ASSETS_BENCH_CACHE, by
 default ~/.cache/assets-bench). Programs that are compared run by turns, and medians of pairs are shown, because a machine is
@@ -32,7 +32,7 @@ def arguments():
     parser.add_argument("--only", nargs="+", choices=list(LINES), metavar="NAME", help="some lines only")
     parser.add_argument("--quick", action="store_true", help="one pair each, smaller inputs")
     parser.add_argument("--binary", type=Path, default=ROOT / "target" / "release" / "assets")
-    parser.add_argument("--write", action="store_true", help="write the table into BENCHMARKS.md")
+    parser.add_argument("--write", action="store_true", help="write the rows into the table of BENCHMARKS.md")
     parser.add_argument("--list", action="store_true", help="name the lines and what they measure")
     parser.add_argument("--keep", action="store_true", help="keep the scratch folder")
     return parser.parse_args()
@@ -65,9 +65,6 @@ def main():
     if not binary.exists():
         print(f"{binary} is not there: cargo build --release, or --binary PATH", file=sys.stderr)
         return 2
-    if asked.write and asked.only:
-        print("--write takes all lines: a table of some would lose the others", file=sys.stderr)
-        return 2
     cache = Path(os.environ.get("ASSETS_BENCH_CACHE", Path.home() / ".cache" / "assets-bench")).resolve()
     bench = Bench(binary, cache, asked.quick)
     bench.install()
@@ -83,8 +80,8 @@ def main():
     print(f"{len(targets)} targets measured, {sum(targets)} met; {unmeasured} rows not measured; {table.machine()}")
     if asked.write:
         version = measure.run([binary, "--version"]).output.strip()
-        versions = f"{version} ({table.commit_of(ROOT)}); {bench.versions()}"
-        table.write(ROOT / "BENCHMARKS.md", rows, versions, asked.quick)
+        versions = f"{version}; {bench.versions()}"
+        table.write(ROOT / "BENCHMARKS.md", rows, versions, table.commit_of(ROOT), asked.quick)
     return 0
 
 

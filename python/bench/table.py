@@ -62,23 +62,29 @@ def machine():
     return f"{cpu}, {os.cpu_count()} cores{memory}, {platform.system()} {platform.release()}, load {load:.1f} at the end"
 
 
-def markdown(rows, versions, quick):
-    today = datetime.date.today().isoformat()
-    text = f"{today}, {machine()}. {versions}.{' Quick: one pair each, smaller inputs.' if quick else ''}\n\n"
-    text += "| line | what | target | ratio | met | measured |\n|---|---|---|---|---|---|\n"
-    for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.3g} ×"
-        measured = row.measured + (f" — {row.note}" if row.note else "")
-        cells = [row.line, row.what, row.target, ratio, row.verdict(), measured]
-        text += "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
-    return text
+def markdown(row, when):
+    ratio = "" if row.ratio is None else f"{row.ratio:.3g} ×"
+    measured = row.measured + (f" — {row.note}" if row.note else "")
+    cells = [row.line, row.what, row.target, ratio, row.verdict(), measured, when]
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
-def write(path, rows, versions, quick):
-    """Replaces the table of `path`. Rows of lines that were not asked for this time are lost: `--only` doesn't write."""
+def write(path, rows, versions, commit, quick):
+    """Replaces rows of the table of `path`: those of the lines that were measured. Each says when, and of which commit."""
     text = path.read_text()
     begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    path.write_text(f"{text[:begin]}\n{markdown(rows, versions, quick)}{text[end:]}")
+    when = f"{datetime.date.today().isoformat()}, {commit}{', quick' if quick else ''}"
+    measured = {row.line for row in rows}
+    line_of = lambda row: row.split("|")[1].strip()
+    kept = [row for row in text[begin:end].splitlines() if re.match(r"\| \d+ ", row) and line_of(row) not in measured]
+    every = sorted(kept + [markdown(row, when) for row in rows], key=lambda row: int(line_of(row).split()[0]))
+    head = [
+        f"Last: {machine()}; {versions}. Quick: one pair each, smaller inputs.",
+        "",
+        "| line | what | target | ratio | met | measured | when |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    path.write_text("\n".join([text[:begin], *head, *every, text[end:]]))
 
 
 def commit_of(root):
