@@ -237,18 +237,6 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
-    /// Holds a lock while another thread works for it, as a reader of one file for several steps does.
-    struct Holding(Mutex<()>);
-
-    impl Worker for Holding {
-        fn make(&self, _: &StepRequest) -> Result<Product, Reason> {
-            let _held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let other = std::thread::spawn(|| std::thread::sleep(Duration::from_millis(5)));
-            other.join().expect("it only sleeps");
-            Err(Reason::new("done", "it got through"))
-        }
-    }
-
     fn request(run: usize) -> StepRequest {
         let asset = AssetName::new("held").expect("a name");
         StepRequest {
@@ -301,19 +289,6 @@ mod tests {
         assert_eq!(codes.iter().filter(|code| *code == "memory_needed").count(), 1, "{codes:?}");
         assert_eq!(codes.iter().filter(|code| *code == "done").count(), 9, "{codes:?}");
         assert!(large.most.load(Ordering::SeqCst) <= 100);
-    }
-
-    #[test]
-    fn a_step_that_waits_for_another_thread_is_not_given_a_second_one() {
-        let pool = Pool::new(2, Arc::new(Holding(Mutex::new(())))).expect("a pool");
-        let (sender, outcomes) = channel();
-        for run in 0..8 {
-            pool.submit(request(run), sender.clone());
-        }
-        for _ in 0..8 {
-            let outcome = outcomes.recv_timeout(Duration::from_secs(60)).expect("no step waits for ever");
-            assert!(outcome.result.is_err_and(|reason| reason.code == "done"));
-        }
     }
 
     #[test]
