@@ -164,7 +164,10 @@ impl Writer {
     /// # Errors
     /// What can't be read or written. The store is none the worse.
     pub fn leave_tips(&self) -> Result<bool, StoreError> {
-        let mut journaling = lock(&self.journaling);
+        self.leave(&mut lock(&self.journaling))
+    }
+
+    fn leave(&self, journaling: &mut Journaling) -> Result<bool, StoreError> {
         journaling.appender.close();
         let Journaling { appender, tail, followed, .. } = &*journaling;
         let ledger = self.ledger.read().unwrap_or_else(PoisonError::into_inner);
@@ -173,29 +176,35 @@ impl Writer {
 
     /// The index with all that is committed, opened if need be; `None` where it is out of order.
     fn index(&self) -> Option<Arc<Index>> {
-        // Always the journal first, then the index.
+        // Always the journal first, then the index. Commits go on while what is known by now is folded.
         let journaling = lock(&self.journaling);
         let mut slot = lock(&self.index);
-        let ends = journaling.appender.ends();
+        let ends = journaling.appender.ends().clone();
         let is_behind = self.unfolded.swap(0, Ordering::Relaxed) > 0;
-        match &*slot {
-            Slot::Unopened => *slot = self.open_index(&journaling.appender),
-            Slot::Open { index, .. } if is_behind && index.catch_up(&self.root, ends).is_err() => {
-                index.give_up();
-                *slot = Slot::Broken;
-            }
-            Slot::Open { .. } | Slot::Broken => {}
-        }
+        drop(journaling);
+        self.fold(&mut slot, &ends, is_behind);
         match &*slot {
             Slot::Open { index, .. } => Some(Arc::clone(index)),
             _ => None,
         }
     }
 
-    fn open_index(&self, appender: &Appender) -> Slot {
+    /// Opens the index, or folds in what it lacks up to `ends`.
+    fn fold(&self, slot: &mut Slot, ends: &Ends, is_behind: bool) {
+        match slot {
+            Slot::Unopened => *slot = self.open_index(ends),
+            Slot::Open { index, .. } if is_behind && index.catch_up(&self.root, ends).is_err() => {
+                index.give_up();
+                *slot = Slot::Broken;
+            }
+            Slot::Open { .. } | Slot::Broken => {}
+        }
+    }
+
+    fn open_index(&self, ends: &Ends) -> Slot {
         // Another process may have it open: then that is tried again at the next question.
         let Some(taken) = self.claims.index() else { return Slot::Unopened };
-        match Index::open(&self.root, appender.ends()) {
+        match Index::open(&self.root, ends) {
             Ok(index) => Slot::Open { index: Arc::new(index), _claim: taken },
             Err(_) => Slot::Broken,
         }
@@ -253,17 +262,27 @@ pub(crate) fn clear(folder: &Path) -> Result<(), StoreError> {
 
 impl Drop for Writer {
     /// Many entries are folded now, so that the next question does not wait for them. Few are not worth opening the index
-    /// of a large store, which takes the longer the larger it is.
+    /// of a large store, which takes the longer the larger it is. The snapshot is written meanwhile: both only read the
+    /// journal.
     fn drop(&mut self) {
-        let (unfolded, all) = (self.unfolded.load(Ordering::Relaxed), self.ledger.get_mut());
-        let steps = all.unwrap_or_else(PoisonError::into_inner).steps().len();
-        if unfolded >= FOLD_AT_CLOSE || unfolded * FOLD_SHARE > steps {
-            self.index();
-        }
-        if fold::is_outdated(&self.snapshot, lock(&self.journaling).appender.ends()) {
-            // Without it the journal is read.
-            let _ = self.leave_tips();
-        }
+        let this = &*self;
+        let mut journaling = lock(&this.journaling);
+        let (ends, unfolded) = (journaling.appender.ends().clone(), this.unfolded.load(Ordering::Relaxed));
+        let steps = this.ledger.read().unwrap_or_else(PoisonError::into_inner).steps().len();
+        std::thread::scope(|scope| {
+            if unfolded >= FOLD_AT_CLOSE || unfolded * FOLD_SHARE > steps {
+                scope.spawn(|| {
+                    let mut slot = lock(&this.index);
+                    this.fold(&mut slot, &ends, true);
+                    // It closes here already: that takes a sync.
+                    *slot = Slot::Unopened;
+                });
+            }
+            if fold::is_outdated(&this.snapshot, &ends) {
+                // Without it the journal is read.
+                let _ = this.leave(&mut journaling);
+            }
+        });
     }
 }
 
