@@ -15,6 +15,8 @@ use std::sync::mpsc::sync_channel;
 
 /// Rows that are read together: row groups are whole, and small ones go together.
 const BATCH_ROWS: usize = 1 << 18;
+/// Bytes of row groups that are read together, as the file tells them.
+const BATCH_BYTES: usize = 16 << 20;
 
 /// Bytes of a text: it is copied wherever its row goes, and a file can hold one such text for many rows.
 pub const CELL_BYTES_MOST: usize = 16 << 20;
@@ -74,20 +76,6 @@ impl Foreign {
             .and_then(of_short_texts)
     }
 
-    /// Where each batch of rows begins, and how many they are.
-    fn batches(&self) -> Vec<(usize, usize)> {
-        let mut batches: Vec<(usize, usize)> = Vec::new();
-        let mut start = 0;
-        for rows in self.metadata.row_groups.iter().map(|group| group.num_rows()) {
-            match batches.last_mut() {
-                Some((_, together)) if *together + rows <= BATCH_ROWS => *together += rows,
-                _ => batches.push((start, rows)),
-            }
-            start += rows;
-        }
-        batches
-    }
-
     /// Gives some columns in batches of rows, each with the number of its first row, or what is wrong with it; the next
     /// one is read meanwhile. `only`: what a batch has to hold to be read at all.
     ///
@@ -107,9 +95,11 @@ impl Foreign {
             Ok(if wanted(batch)? { Some(self.rows(columns, batch)?) } else { None })
         };
         std::thread::scope(|scope| {
-            let (sender, frames) = sync_channel(1);
+            // One is read while one is used, and none lies about.
+            let (sender, frames) = sync_channel(0);
             scope.spawn(move || {
-                for batch in self.batches() {
+                let groups = self.metadata.row_groups.iter();
+                for batch in batches(groups.map(|group| (group.num_rows(), group.total_byte_size()))) {
                     let Some(frame) = read(batch).transpose() else { continue };
                     let failed = frame.is_err();
                     // Nobody listens any more: `each` has refused something.
@@ -121,6 +111,24 @@ impl Foreign {
             frames.into_iter().try_for_each(|(start, frame)| each(start, frame))
         })
     }
+}
+
+/// Where each batch of rows begins, and how many they are, of row groups of so many rows and bytes.
+fn batches(groups: impl Iterator<Item = (usize, usize)>) -> Vec<(usize, usize)> {
+    let mut batches: Vec<(usize, usize)> = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (rows, own) in groups {
+        bytes = own.saturating_add(bytes);
+        match batches.last_mut() {
+            Some((_, together)) if *together + rows <= BATCH_ROWS && bytes <= BATCH_BYTES => *together += rows,
+            _ => {
+                batches.push((start, rows));
+                bytes = own;
+            }
+        }
+        start += rows;
+    }
+    batches
 }
 
 /// Refuses texts that nobody means as cells.
@@ -190,6 +198,14 @@ mod tests {
         writer.finish().expect("finished");
         let foreign = Foreign::open(&path).expect("readable");
         (folder, foreign)
+    }
+
+    #[test]
+    fn batches_are_of_few_rows_and_few_bytes() {
+        let mib = |mib: usize| mib << 20;
+        let groups = [(10, mib(6)), (10, mib(6)), (10, mib(6)), (10, mib(40)), (10, mib(1)), (10, usize::MAX), (10, 0)];
+        assert_eq!(batches(groups.into_iter()), [(0, 20), (20, 10), (30, 10), (40, 10), (50, 10), (60, 10)]);
+        assert_eq!(batches([(BATCH_ROWS, 1), (1, 1), (2, 1)].into_iter()), [(0, BATCH_ROWS), (BATCH_ROWS, 3)]);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use std::io::{Cursor, ErrorKind, Write};
 /// Rows in a row group: large enough to compress, small enough to read a part of a long run.
 pub const ROW_GROUP_ROWS: usize = 1 << 18;
 
+/// Bytes of texts in a row group: its pages are all in memory before they are written.
+const ROW_GROUP_TEXTS: usize = 32 << 20;
+
 /// Writes batches of one schema.
 pub struct TableWriter<W: Write> {
     writer: FileWriter<W>,
@@ -31,13 +34,13 @@ impl<W: Write> TableWriter<W> {
 
     /// Adds rows, as row groups of their own.
     pub fn write(&mut self, batch: &DataFrame) -> Result<(), Reason> {
-        let mut offset = 0;
+        let (mut offset, rows) = (0, group_rows(batch));
         while offset < batch.height() {
-            let group = batch.slice(i64::try_from(offset).unwrap_or(i64::MAX), ROW_GROUP_ROWS);
+            let group = batch.slice(i64::try_from(offset).unwrap_or(i64::MAX), rows);
             let types = self.types();
             let pages = encode::columns(&group.columns().iter().zip(&types).collect::<Vec<_>>())?;
             self.write_group(group.height(), &pages)?;
-            offset += ROW_GROUP_ROWS;
+            offset += rows;
         }
         Ok(())
     }
@@ -59,6 +62,13 @@ impl<W: Write> TableWriter<W> {
     pub fn finish(mut self) -> Result<(), Reason> {
         self.writer.end(None).map(drop).map_err(|error| write_error(&error))
     }
+}
+
+/// Rows that make up a row group of a batch: fewer where texts are long.
+fn group_rows(batch: &DataFrame) -> usize {
+    let texts = batch.columns().iter().filter_map(|column| column.str().ok());
+    let bytes: usize = texts.flat_map(StringChunked::downcast_iter).map(|texts| texts.total_bytes_len()).sum();
+    (batch.height() / bytes.div_ceil(ROW_GROUP_TEXTS).max(1)).clamp(1, ROW_GROUP_ROWS)
 }
 
 pub(crate) fn write_error(error: &PolarsError) -> Reason {
@@ -137,6 +147,15 @@ pub fn as_text(column: &Column) -> PolarsResult<Vec<Option<String>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_texts_make_small_row_groups() {
+        let text = "x".repeat(1 << 20);
+        let texts = df!("n" => vec![1_i64; 70], "text" => vec![text.as_str(); 70]).expect("a frame");
+        assert_eq!(group_rows(&texts), 23);
+        assert_eq!(group_rows(&texts.slice(0, 3)), 3);
+        assert_eq!(group_rows(&df!("n" => vec![1_i64; ROW_GROUP_ROWS + 9]).expect("a frame")), ROW_GROUP_ROWS);
+    }
 
     #[test]
     fn a_full_disk_is_told_from_a_table_that_makes_no_sense() {

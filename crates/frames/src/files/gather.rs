@@ -72,7 +72,8 @@ pub(super) struct Gather<'t> {
 }
 
 impl<'t> Gather<'t> {
-    pub(super) fn new(table: &'t TableOfFiles, limits: &Limits) -> Self {
+    /// For the rows of a file of so many bytes.
+    pub(super) fn new(table: &'t TableOfFiles, limits: &Limits, file_bytes: u64) -> Self {
         Self {
             table,
             all: Vec::new(),
@@ -81,7 +82,7 @@ impl<'t> Gather<'t> {
             rejects: Vec::new(),
             parser: Parser::default(),
             rows: 0,
-            taken: limits.nothing_taken(),
+            taken: limits.nothing_taken(file_bytes),
             no_zone: None,
             imprecise: BTreeMap::new(),
         }

@@ -13,7 +13,8 @@ use std::path::Path;
 
 /// Reads a file, and cuts it into slices.
 pub(super) fn read(table: &TableOfFiles, path: &Path, name: &str, limits: &Limits) -> Result<Parsed, Reason> {
-    let mut gather = Gather::new(table, limits);
+    let file_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let mut gather = Gather::new(table, limits, file_bytes);
     match Format::of(path, name)? {
         Format::Parquet => {
             read_parquet(table, path, name, &mut gather)?;

@@ -4,7 +4,7 @@ use crate::columns;
 use crate::intake::cell::{Delivered, whole};
 use crate::intake::time::{Parsed, Parser};
 use assets_core::Kind;
-use polars::prelude::Column;
+use polars::prelude::{Column, IntoColumn, PlSmallStr, StringChunkedBuilder};
 
 /// A cell as a value of its column's kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,7 +125,8 @@ pub(super) enum Values {
     Int(Vec<Option<i64>>),
     Time(Vec<Option<i64>>),
     Bool(Vec<Option<bool>>),
-    Text(Vec<Option<String>>),
+    /// Each text is copied once, to where it stays.
+    Text(StringChunkedBuilder),
 }
 
 impl Values {
@@ -135,7 +136,7 @@ impl Values {
             Kind::Int => Self::Int(Vec::new()),
             Kind::Time => Self::Time(Vec::new()),
             Kind::Bool => Self::Bool(Vec::new()),
-            Kind::Text => Self::Text(Vec::new()),
+            Kind::Text => Self::Text(StringChunkedBuilder::new(PlSmallStr::EMPTY, 0)),
         }
     }
 
@@ -146,9 +147,9 @@ impl Values {
             (Self::Int(all), value) => all.push(if let Value::Int(value) = value { Some(value) } else { None }),
             (Self::Time(all), value) => all.push(if let Value::Time(value) = value { Some(value) } else { None }),
             (Self::Bool(all), value) => all.push(if let Value::Bool(value) = value { Some(value) } else { None }),
-            (Self::Text(all), Value::Text(text)) => all.push(Some(text.to_owned())),
-            (Self::Text(all), Value::OwnText) => all.push(cell.text().map(std::borrow::Cow::into_owned)),
-            (Self::Text(all), _) => all.push(None),
+            (Self::Text(all), Value::Text(text)) => all.append_value(text),
+            (Self::Text(all), Value::OwnText) => all.append_option(cell.text()),
+            (Self::Text(all), _) => all.append_null(),
         }
     }
 
@@ -158,7 +159,7 @@ impl Values {
             Self::Int(all) => columns::ints(name, all.into_iter()),
             Self::Time(all) => columns::maybe_times(name, all.into_iter()),
             Self::Bool(all) => columns::bools(name, all.into_iter()),
-            Self::Text(all) => columns::texts(name, all.iter().map(Option::as_deref)),
+            Self::Text(all) => all.finish().with_name(name.into()).into_column(),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Rows of slices: held from the reading of their file until a step takes them, or read again where they were too many.
 
-use super::{Intake, Parsed, ROW_BYTES, TakeRows, Taken, changed, is_of, locked};
+use super::{Intake, Parsed, ROW_BYTES, TakeRows, Taken, changed, is_of, locked, width};
 use assets_core::record::{SliceRecord, SliceRef};
 use assets_core::{ContentHash, Reason, Step};
 use polars::prelude::DataFrame;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Path, step and content: two partitions of one file may hold the same rows.
@@ -16,9 +16,16 @@ pub(super) struct HeldRows {
     /// With the bytes that they take.
     frames: HashMap<SliceKey, (DataFrame, u64)>,
     bytes: u64,
+    /// What steps have asked for since the files were looked at: nobody else asks for it.
+    given: HashSet<SliceKey>,
 }
 
 impl HeldRows {
+    /// Every slice may be asked for from now on.
+    pub(super) fn ask_again(&mut self) {
+        self.given.clear();
+    }
+
     fn keep(&mut self, key: SliceKey, frame: DataFrame, bytes: u64) {
         self.bytes += bytes;
         if let Some((_, before)) = self.frames.insert(key, (frame, bytes)) {
@@ -27,6 +34,7 @@ impl HeldRows {
     }
 
     fn take(&mut self, key: &SliceKey) -> Option<DataFrame> {
+        self.given.insert(key.clone());
         let (frame, bytes) = self.frames.remove(key)?;
         self.bytes -= bytes;
         Some(frame)
@@ -46,8 +54,9 @@ impl Intake {
                 Some(taken) if taken.is_much() => frame.estimated_size() as u64,
                 _ => frame.height() as u64 * ROW_BYTES,
             };
-            if held.bytes + bytes <= self.limits.held_most() {
-                held.keep((name.to_owned(), Step::new(&slice.asset, &slice.partition), slice.hash), frame, bytes);
+            let key = (name.to_owned(), Step::new(&slice.asset, &slice.partition), slice.hash);
+            if held.bytes + bytes <= self.limits.held_most() && !held.given.contains(&key) {
+                held.keep(key, frame, bytes);
             }
         }
     }
@@ -77,8 +86,12 @@ impl Intake {
         }
         let is_it = |found: &SliceRecord| is_of(found, step) && found.hash == slice.hash;
         if !locked(&self.large).contains(&slice.path) {
-            let Parsed { mut slices, taken, .. } = own.reader.read(&path, &slice.path, &self.limits)?;
-            let found = slices.iter().position(|(found, _)| is_it(found)).map(|at| slices.swap_remove(at));
+            let Parsed { mut slices, taken, .. } =
+                own.reader.read(&path, &slice.path, &self.limits.shared_by(width()))?;
+            let at = slices.iter().position(|(found, _)| is_it(found));
+            let found = at.map(|at| slices.remove(at));
+            // Steps come in the order of slices: the next ones are asked for next.
+            slices.rotate_left(at.unwrap_or_default());
             let is_whole = slices.iter().chain(&found).all(|(_, rows)| rows.is_some());
             self.keep(&slice.path, slices, taken.as_ref());
             match found {
@@ -124,6 +137,10 @@ mod tests {
     /// Readings of two days, identified with room for so many bytes.
     fn identified(folder: &Path, memory: u64) -> (Intake, Identified) {
         fs::write(folder.join("a.csv"), "day,value\nmon,1\ntue,2\nmon,3\n").expect("written");
+        of_file(folder, memory)
+    }
+
+    fn of_file(folder: &Path, memory: u64) -> (Intake, Identified) {
         let patterns = Patterns { patterns: vec!["*.csv".into()], base: folder.to_owned(), reader: Arc::new(table()) };
         let intake = Intake::new(vec![patterns], memory);
         let identified = intake.identify(&Ledger::default(), false).expect("identified");
@@ -153,5 +170,22 @@ mod tests {
             fs::remove_file(folder.path().join("a.csv")).expect("removed");
             assert_eq!(rows(&intake, &identified, "mon"), Ok(None), "what it held is not there any more");
         }
+    }
+
+    #[test]
+    fn what_was_asked_for_makes_room_for_what_will_be() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rows_of = |day| (0..100).map(|_| format!("{day},1\n")).collect::<String>();
+        let days = ["a", "b", "c", "d"];
+        let text: String = days.iter().map(|day| rows_of(*day)).collect();
+        fs::write(folder.path().join("a.csv"), format!("day,value\n{text}")).expect("written");
+        // Room for two of the four.
+        let (intake, identified) = of_file(folder.path(), 28_000);
+        for day in &days[..3] {
+            assert_eq!(rows(&intake, &identified, day), Ok(Some(100)), "{day}");
+        }
+        fs::remove_file(folder.path().join("a.csv")).expect("removed");
+        assert_eq!(rows(&intake, &identified, "d"), Ok(Some(100)), "held when the file was read again for c");
+        assert_eq!(rows(&intake, &identified, "a"), Ok(None));
     }
 }

@@ -50,10 +50,12 @@ impl Limits {
         problem.is_some_and(|problem| problem.facts.get(ALLOWED) != Some(&self.most.into()))
     }
 
-    /// Nothing taken yet.
+    /// Nothing taken yet of a file of so many bytes, whose rows take about as much or more. Waits where it is one more
+    /// that needs much.
     #[must_use]
-    pub fn nothing_taken(&self) -> Taken {
-        Taken { limits: self.clone(), bytes: 0, turn: None }
+    pub fn nothing_taken(&self, file_bytes: u64) -> Taken {
+        let turn = (file_bytes > self.share).then(|| Turns::wait(&self.turns));
+        Taken { limits: self.clone(), bytes: 0, turn }
     }
 }
 
@@ -126,9 +128,10 @@ mod tests {
         let limits = Limits::of(800).shared_by(2);
         let (at_once, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    let mut taken = limits.nothing_taken();
+            for thread in 0..8 {
+                let (limits, at_once, most) = (&limits, &at_once, &most);
+                scope.spawn(move || {
+                    let mut taken = limits.nothing_taken(if thread % 2 == 0 { 50 } else { 200 });
                     taken.add(100, "a").expect("its share");
                     taken.add(300, "a").expect("half of it");
                     most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);

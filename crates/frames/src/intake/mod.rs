@@ -360,6 +360,7 @@ impl Source for Intake {
         let Listing { files, problems, missing: not_there } = listing::list(&self.readers)?;
         let paths = files.iter().map(|file| (file.name.clone(), (file.path.clone(), file.readers.clone())));
         *locked(&self.paths) = paths.collect();
+        locked(&self.held).ask_again();
         let records = self.examine_all(&files, known, rehash);
         let mut identified = Identified { files: files.len(), ..Identified::default() };
         let mut new_contents: BTreeMap<ObjectId, Vec<&Listed>> = BTreeMap::new();
