@@ -21,7 +21,7 @@ pub struct Settings {
     pub store_max: Option<String>,
     /// Memory that sources and steps may take, such as `2GiB`; three quarters of the machine's where not set.
     pub memory: Option<String>,
-    /// Steps at once; one more than there are cores where not set.
+    /// Steps at once; three more than there are cores where not set.
     pub workers: Option<usize>,
     /// IANA name for times without a zone.
     pub timezone: Option<String>,
@@ -328,7 +328,10 @@ impl Settings {
             _ => {}
         }
         if self.workers == Some(0) {
-            return bad("workers", "workers = 0 would make nothing; leave it out for one a core".into());
+            return bad(
+                "workers",
+                "workers = 0 would make nothing; leave it out for three more than there are cores".into(),
+            );
         }
         self.validate_names()
     }

@@ -144,8 +144,9 @@ fn build(
     options: &BuildOptions,
 ) -> Result<(BuildSummary, Tally), Failure> {
     let tables = store.tables();
-    // One more than cores: a step that waits for the disk leaves its core to another.
-    let default = || std::thread::available_parallelism().map_or(1, usize::from) + 1;
+    // More than cores: files are read, written and mapped while others compute. Measured on two cores, a feature added to
+    // 200 runs: 0.74 s with three at once, 0.63 s with five, 0.68 s with six.
+    let default = || std::thread::available_parallelism().map_or(1, usize::from) + 3;
     let width = args.jobs.map(usize::from).or_else(|| project.workers()).unwrap_or_else(default);
     let pool = Pool::new(width, project.worker(store.tables()));
     let pool = pool.map_err(|reason| Failure { reason, help: None, exit: edge::TRANSIENT })?.within(project.memory());
