@@ -5,7 +5,7 @@ use crate::asset::{AssetDecl, Reads};
 use crate::hash::{ContentHash, Fingerprint, Hasher};
 use crate::key::Partition;
 use crate::over_all;
-use crate::part;
+use crate::part::Listed;
 use crate::reason::{Reason, plural};
 use crate::record::{AttemptRecord, InputRecord, OutputRecord, Part, PartId, Recipe, SliceRef, StepRecord};
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,8 @@ pub fn recipe(asset: &AssetDecl, inputs: Vec<InputRecord>, mut slices: Vec<Slice
 /// Of an asset made by columns: over those of its columns, so that it changes exactly when one of them does.
 pub fn fingerprint(asset: &AssetDecl, partition: &Partition, recipe: &Recipe) -> Fingerprint {
     if asset.by_column {
-        return of_columns(asset, part::fingerprints(asset, partition, recipe).into_iter().map(|(.., found)| found));
+        let parts = Listed::new(asset).of_recipe(partition, recipe);
+        return of_columns(asset, parts.into_iter().map(|(.., found)| found));
     }
     let mut hasher = Hasher::new("assets.fingerprint.1");
     hasher.text(asset.name.as_str()).number(partition.keys().len() as u64);

@@ -133,9 +133,53 @@ digest!(
     ObjectId, 32
 );
 
-/// A hasher for one purpose. Every field is written with its length, so that no two sequences of fields look alike.
+/// Fields are written with their lengths, so that no two sequences of them look alike.
+macro_rules! fields {
+    () => {
+        /// Adds bytes with their length.
+        pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+            self.add(&(bytes.len() as u64).to_le_bytes());
+            self.add(bytes);
+            self
+        }
+
+        /// Adds text with its length.
+        pub fn text(&mut self, text: &str) -> &mut Self {
+            self.bytes(text.as_bytes())
+        }
+
+        /// Adds a number.
+        pub fn number(&mut self, number: u64) -> &mut Self {
+            self.add(&number.to_le_bytes());
+            self
+        }
+
+        /// Adds an optional text; absent differs from empty.
+        pub fn optional(&mut self, text: Option<&str>) -> &mut Self {
+            match text {
+                Some(text) => self.number(1).text(text),
+                None => self.number(0),
+            }
+        }
+    };
+}
+
+/// Fields that go into several hashes, as each of them sees them.
+#[derive(Debug, Clone, Default)]
+pub struct Fields(Vec<u8>);
+
+impl Fields {
+    fields!();
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// A hasher for one purpose.
 pub struct Hasher {
-    hasher: blake3::Hasher,
+    /// `None` until there are many bytes: of few, which is mostly all there are, the hash is taken at once.
+    hasher: Option<Box<blake3::Hasher>>,
     /// Fields that are not hashed yet: many short ones at once cost a tenth of one by one.
     waiting: Vec<u8>,
 }
@@ -144,58 +188,53 @@ pub struct Hasher {
 const WAITING: usize = 8 * 1024;
 
 impl Hasher {
+    fields!();
+
     /// `domain` names the purpose and its version, such as `assets.fingerprint.1`.
     pub fn new(domain: &str) -> Self {
-        let mut hasher = Self { hasher: blake3::Hasher::new(), waiting: Vec::with_capacity(1024) };
+        let mut hasher = Self { hasher: None, waiting: Vec::with_capacity(1024) };
         hasher.text(domain);
         hasher
+    }
+
+    /// As a new one, in the memory that this one has.
+    pub fn restart(&mut self, domain: &str) -> &mut Self {
+        self.hasher = None;
+        self.waiting.clear();
+        self.text(domain)
     }
 
     fn add(&mut self, bytes: &[u8]) {
         if bytes.len() >= WAITING {
             // Many at once need not wait, nor be copied for it.
-            self.hasher.update(&self.waiting);
-            self.waiting.clear();
-            self.hasher.update(bytes);
+            self.hash_waiting().update(bytes);
             return;
         }
         self.waiting.extend_from_slice(bytes);
         if self.waiting.len() >= WAITING {
-            self.hasher.update(&self.waiting);
-            self.waiting.clear();
+            self.hash_waiting();
         }
     }
 
-    /// Adds bytes with their length.
-    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.add(&(bytes.len() as u64).to_le_bytes());
-        self.add(bytes);
+    fn hash_waiting(&mut self) -> &mut blake3::Hasher {
+        let hasher = self.hasher.get_or_insert_with(Box::default);
+        hasher.update(&self.waiting);
+        self.waiting.clear();
+        hasher
+    }
+
+    /// Adds fields that were put together before.
+    pub fn fields(&mut self, fields: &Fields) -> &mut Self {
+        self.add(&fields.0);
         self
-    }
-
-    /// Adds text with its length.
-    pub fn text(&mut self, text: &str) -> &mut Self {
-        self.bytes(text.as_bytes())
-    }
-
-    /// Adds a number.
-    pub fn number(&mut self, number: u64) -> &mut Self {
-        self.add(&number.to_le_bytes());
-        self
-    }
-
-    /// Adds an optional text; absent differs from empty.
-    pub fn optional(&mut self, text: Option<&str>) -> &mut Self {
-        match text {
-            Some(text) => self.number(1).text(text),
-            None => self.number(0),
-        }
     }
 
     /// The hash of everything added, cut to `N` bytes (at most 32).
     pub fn finish<const N: usize>(&self) -> Digest<N> {
-        let mut hasher = self.hasher.clone();
-        let full = hasher.update(&self.waiting).finalize();
+        let full = match &self.hasher {
+            None => blake3::hash(&self.waiting),
+            Some(hasher) => hasher.as_ref().clone().update(&self.waiting).finalize(),
+        };
         let mut bytes = [0; N];
         bytes.copy_from_slice(&full.as_bytes()[..N]);
         Digest(bytes)
@@ -228,6 +267,30 @@ mod tests {
         let two: Digest<16> = Hasher::new("t").text("v12").text("abc").finish();
         assert_ne!(one, two);
         assert_ne!(Hasher::new("t").optional(None).finish::<16>(), Hasher::new("t").optional(Some("")).finish::<16>());
+    }
+
+    #[test]
+    fn how_fields_are_cut_into_calls_does_not_matter() {
+        for length in [0, 10, WAITING - 30, WAITING, 3 * WAITING] {
+            let long = vec![7; length];
+            let mut fields = Fields::default();
+            fields.text("a").bytes(&long).optional(Some("b")).number(9);
+            let (mut whole, mut parts) = (Hasher::new("t"), Hasher::new("t"));
+            whole.number(1).text("a").bytes(&long).optional(Some("b")).number(9).text("end");
+            parts.number(1).fields(&fields).text("end");
+            assert_eq!(whole.finish::<16>(), parts.finish::<16>(), "{length}");
+            parts.restart("t").number(1).fields(&fields).text("end");
+            assert_eq!(whole.finish::<16>(), parts.finish::<16>(), "{length}");
+            let mut plain = blake3::Hasher::new();
+            for field in [&b"t"[..], b"a", &long] {
+                plain.update(&(field.len() as u64).to_le_bytes()).update(field);
+            }
+            assert_eq!(
+                Hasher::new("t").text("a").bytes(&long).finish::<32>().0,
+                *plain.finalize().as_bytes(),
+                "{length}"
+            );
+        }
     }
 
     #[test]

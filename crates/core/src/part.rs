@@ -5,11 +5,11 @@
 
 use crate::asset::AssetDecl;
 use crate::freshness;
-use crate::hash::{ContentHash, Digest, Fingerprint, Hasher};
+use crate::hash::{ContentHash, Digest, Fields, Fingerprint, Hasher};
 use crate::key::{AssetName, Partition};
 use crate::reason::Reason;
 use crate::record::{InputRecord, PartId, Recipe};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// What is read of an input.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,60 +111,103 @@ impl InputView<'_> {
     }
 }
 
-/// The fingerprints of all parts that an asset lists, where all inputs are known.
-pub fn fingerprints<'a>(
-    asset: &'a AssetDecl,
-    partition: &Partition,
-    recipe: &Recipe,
-) -> Vec<(&'a AssetName, &'a PartCode, Fingerprint)> {
-    let inputs = recipe.inputs.iter();
-    let inputs: Vec<InputView<'_>> = inputs
-        .map(|input| InputView { output: &input.output, record: Some(input), unsettled: &Unsettled::Nothing })
-        .collect();
-    let listed = asset.outputs.iter().flat_map(|output| output.parts.iter().map(move |code| (&output.name, code)));
-    listed.filter_map(|(name, code)| Some((name, code, fingerprint(asset, partition, code, &inputs).ok()?))).collect()
+/// The parts that an asset lists, with what they read, put in order once for all of its steps.
+pub struct Listed<'a> {
+    /// The asset.
+    pub asset: &'a AssetDecl,
+    /// Each part, in the order of the declaration.
+    parts: Vec<ListedPart<'a>>,
+    /// All that is read, each once.
+    reads: Vec<&'a PartRead>,
 }
 
-/// The fingerprint of a part, or the inputs that are still open to it.
-pub fn fingerprint(
-    asset: &AssetDecl,
-    partition: &Partition,
-    code: &PartCode,
-    inputs: &[InputView<'_>],
-) -> Result<Fingerprint, BTreeSet<AssetName>> {
-    let view = |read: &PartRead| inputs.iter().find(|input| *input.output == read.output);
-    let open: BTreeSet<AssetName> =
-        code.reads().filter(|read| !view(read).is_some_and(|v| v.knows(read))).map(|r| r.output.clone()).collect();
-    if !open.is_empty() {
-        return Err(open);
+struct ListedPart<'a> {
+    output: &'a AssetName,
+    code: &'a PartCode,
+    /// Its own code and parameters.
+    fields: Fields,
+    /// What it reads, in order, by the places among all.
+    reads: Vec<usize>,
+}
+
+impl<'a> Listed<'a> {
+    /// Those of an asset.
+    pub fn new(asset: &'a AssetDecl) -> Self {
+        let codes =
+            || asset.outputs.iter().flat_map(|output| output.parts.iter().map(move |code| (&output.name, code)));
+        let reads: Vec<&PartRead> =
+            codes().flat_map(|(_, code)| code.reads()).collect::<BTreeSet<_>>().into_iter().collect();
+        let places: HashMap<&PartRead, usize> = reads.iter().zip(0..).map(|(read, at)| (*read, at)).collect();
+        let part = |(output, code): (&'a AssetName, &'a PartCode)| {
+            let mut own: Vec<usize> = code.reads().map(|read| places[read]).collect();
+            own.sort_unstable();
+            let mut fields = Fields::default();
+            fields.bytes(code.code.as_bytes()).number(code.params.len() as u64);
+            for name in &code.params {
+                let value = asset.params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+                fields.text(name).optional(value);
+            }
+            fields.number(own.len() as u64);
+            ListedPart { output, code, fields, reads: own }
+        };
+        Self { asset, parts: codes().map(part).collect(), reads }
     }
-    let mut hasher = Hasher::new("assets.part.1");
-    hasher.text(asset.name.as_str()).number(partition.keys().len() as u64);
-    for (dimension, key) in partition.keys() {
-        hasher.text(dimension).text(key);
-    }
-    hasher.bytes(code.code.as_bytes()).number(code.params.len() as u64);
-    for name in &code.params {
-        let value = asset.params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        hasher.text(name).optional(value);
-    }
-    let mut reads: Vec<&PartRead> = code.reads().collect();
-    reads.sort();
-    hasher.number(reads.len() as u64);
-    for read in reads {
-        hasher.text(read.output.as_str()).optional(read.slice.as_deref()).optional(read.column.as_deref());
-        let record = view(read).and_then(|view| view.record);
-        if read.column.is_none() {
-            hasher.number(record.map_or(0, |record| record.rows));
+
+    /// Each part of a step with its fingerprint, or the inputs that are still open to it.
+    pub fn fingerprints<'l>(
+        &'l self,
+        partition: &Partition,
+        inputs: &[InputView<'_>],
+    ) -> impl Iterator<Item = (&'a AssetName, &'a PartCode, Result<Fingerprint, BTreeSet<AssetName>>)> + use<'a, 'l>
+    {
+        let mut step = Fields::default();
+        step.text(self.asset.name.as_str()).number(partition.keys().len() as u64);
+        for (dimension, key) in partition.keys() {
+            step.text(dimension).text(key);
         }
-        let parts = record.into_iter().flat_map(|record| &record.parts).filter(|(id, _)| read.includes(id));
-        let parts: Vec<&(PartId, ContentHash)> = parts.collect();
-        hasher.number(parts.len() as u64);
-        for (id, hash) in parts {
-            hasher.optional(id.slice.as_deref()).bytes(hash.0.as_bytes());
-        }
+        // Many parts read the same.
+        let known: Vec<Option<Fields>> = self.reads.iter().map(|read| known(read, inputs)).collect();
+        let mut hasher = Hasher::new("");
+        self.parts.iter().map(move |part| {
+            let open = part.reads.iter().filter(|at| known[**at].is_none());
+            let open: BTreeSet<AssetName> = open.map(|at| self.reads[*at].output.clone()).collect();
+            if !open.is_empty() {
+                return (part.output, part.code, Err(open));
+            }
+            hasher.restart("assets.part.1").fields(&step).fields(&part.fields);
+            part.reads.iter().flat_map(|at| &known[*at]).for_each(|read| {
+                hasher.fields(read);
+            });
+            (part.output, part.code, Ok(Fingerprint(hasher.finish())))
+        })
     }
-    Ok(Fingerprint(hasher.finish()))
+
+    /// The same, where all inputs are as a recipe says.
+    pub fn of_recipe(&self, partition: &Partition, recipe: &Recipe) -> Vec<(&'a AssetName, &'a PartCode, Fingerprint)> {
+        let inputs = recipe.inputs.iter();
+        let inputs: Vec<InputView<'_>> = inputs
+            .map(|input| InputView { output: &input.output, record: Some(input), unsettled: &Unsettled::Nothing })
+            .collect();
+        let all = self.fingerprints(partition, &inputs);
+        all.filter_map(|(output, code, found)| Some((output, code, found.ok()?))).collect()
+    }
+}
+
+/// What is read of an input, as it is now; `None` where that is open.
+fn known(read: &PartRead, inputs: &[InputView<'_>]) -> Option<Fields> {
+    let view = inputs.iter().find(|input| *input.output == read.output).filter(|view| view.knows(read))?;
+    let mut fields = Fields::default();
+    fields.text(read.output.as_str()).optional(read.slice.as_deref()).optional(read.column.as_deref());
+    if read.column.is_none() {
+        fields.number(view.record.map_or(0, |record| record.rows));
+    }
+    let parts = view.record.into_iter().flat_map(|record| &record.parts).filter(|(id, _)| read.includes(id));
+    let parts: Vec<&(PartId, ContentHash)> = parts.collect();
+    fields.number(parts.len() as u64);
+    for (id, hash) in parts {
+        fields.optional(id.slice.as_deref()).bytes(hash.0.as_bytes());
+    }
+    Some(fields)
 }
 
 /// What changed for one part between two recipes of its step.

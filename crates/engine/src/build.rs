@@ -26,6 +26,7 @@ use assets_core::executor::{Executor, StepOutcome, WITHDRAWN};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
+use assets_core::part::Listed;
 use assets_core::record::{AttemptRecord, BuildRecord, Counts, Entry, Outcome};
 use assets_core::source::{Identified, Source};
 use assets_core::table_store::{TableStore, TableStoreError};
@@ -408,7 +409,7 @@ impl<'a> Build<'a> {
         let lookup = Lookup { world: &world, partitions: &self.plan.partitions, scope: self.scope, knows: &knows };
         let inputs = lookup.all(asset, &step.partition);
         let scope = if self.has_arrived(step) { &self.unforced } else { self.scope };
-        Some(plan::assess(&world, asset, step.clone(), inputs, scope))
+        Some(plan::assess(&world, &Listed::new(asset), step.clone(), inputs, scope))
     }
 
     /// Takes what workers have brought; waits for something where there is nothing else to do.

@@ -6,7 +6,7 @@ use crate::plan::{PlannedPart, PlannedStep, World, is_there};
 use assets_core::catalog::Past;
 use assets_core::executor::PartTask;
 use assets_core::freshness::{self, State, Verdict};
-use assets_core::part::{self, InputView, Unsettled};
+use assets_core::part::{self, InputView, Listed, Unsettled};
 use assets_core::record::{InputRecord, OutputRecord, Recipe, StepRecord};
 use assets_core::{AssetDecl, AssetName, Fingerprint, PartCode, PartId, Reason, Step};
 use std::cell::OnceCell;
@@ -16,11 +16,12 @@ use std::sync::Arc;
 /// The verdict on each part that an asset lists.
 pub(crate) fn plan(
     world: &World<'_>,
-    asset: &AssetDecl,
+    listed: &Listed<'_>,
     step: &Step,
     inputs: &[InputNow],
     forced: bool,
 ) -> Vec<PlannedPart> {
+    let asset = listed.asset;
     if asset.outputs.iter().all(|output| output.parts.is_empty()) {
         return Vec::new();
     }
@@ -32,58 +33,54 @@ pub(crate) fn plan(
     // A table that can be made only as a whole has no use for older columns.
     let older_of = || if asset.by_column { older_records(world, step) } else { Vec::new() };
     let mut planned = Vec::new();
-    for output in &asset.outputs {
-        for code in &output.parts {
-            let mut part = PlannedPart {
-                output: output.name.clone(),
-                id: code.id.clone(),
-                state: State::Stale,
-                reasons: Vec::new(),
-                fingerprint: None,
-                stored: None,
-            };
-            let open = match part::fingerprint(asset, &step.partition, code, &views) {
-                Ok(fingerprint) => {
-                    part.fingerprint = Some(fingerprint);
-                    BTreeSet::new()
-                }
-                Err(open) => open,
-            };
-            if let (Some(fingerprint), false) = (&part.fingerprint, forced) {
-                let stored = newest.and_then(|record| find(record, &output.name, fingerprint, &code.id));
-                part.stored = stored.or_else(|| {
-                    let records = older.get_or_init(older_of);
-                    records.iter().find_map(|record| find(record, &output.name, fingerprint, &code.id))
-                });
+    for (output, code, found) in listed.fingerprints(&step.partition, &views) {
+        let mut part = PlannedPart {
+            output: output.clone(),
+            id: code.id.clone(),
+            state: State::Stale,
+            reasons: Vec::new(),
+            fingerprint: None,
+            stored: None,
+        };
+        let open = match found {
+            Ok(fingerprint) => {
+                part.fingerprint = Some(fingerprint);
+                BTreeSet::new()
             }
-            let stands = match &part.stored {
-                Some((record, id)) => {
-                    *id == part.id && newest.is_some_and(|newest| newest.generation == record.generation)
-                }
-                None => {
-                    open.is_empty() && !forced && newest.is_some_and(|newest| stays_away(newest, code, &part, recipe()))
-                }
-            };
-            part.state = match &part.stored {
-                _ if stands => State::Fresh,
-                Some(_) => State::Reusable,
-                None if open.is_empty() || forced => State::Stale,
-                None => State::Maybe,
-            };
-            if !stands {
-                part.reasons = reasons(world, step, code, recipe(), &part, forced);
-                // An earlier version with this code and these parameters may fit once the inputs are known.
-                let may_fit = || {
-                    let records = older.get_or_init(older_of);
-                    records.iter().any(|record| fits(record, code, &part.output, &now.recipe(asset, Some(record))))
-                };
-                if part.state == State::Maybe && !part.reasons.is_empty() && !may_fit() {
-                    part.state = State::Stale;
-                }
-                part.reasons.extend(open.iter().map(to_be_made));
-            }
-            planned.push(part);
+            Err(open) => open,
+        };
+        if let (Some(fingerprint), false) = (&part.fingerprint, forced) {
+            let stored = newest.and_then(|record| find(record, output, fingerprint, &code.id));
+            part.stored = stored.or_else(|| {
+                let records = older.get_or_init(older_of);
+                records.iter().find_map(|record| find(record, output, fingerprint, &code.id))
+            });
         }
+        let stands = match &part.stored {
+            Some((record, id)) => *id == part.id && newest.is_some_and(|newest| newest.generation == record.generation),
+            None => {
+                open.is_empty() && !forced && newest.is_some_and(|newest| stays_away(newest, code, &part, recipe()))
+            }
+        };
+        part.state = match &part.stored {
+            _ if stands => State::Fresh,
+            Some(_) => State::Reusable,
+            None if open.is_empty() || forced => State::Stale,
+            None => State::Maybe,
+        };
+        if !stands {
+            part.reasons = reasons(world, step, code, recipe(), &part, forced);
+            // An earlier version with this code and these parameters may fit once the inputs are known.
+            let may_fit = || {
+                let records = older.get_or_init(older_of);
+                records.iter().any(|record| fits(record, code, &part.output, &now.recipe(asset, Some(record))))
+            };
+            if part.state == State::Maybe && !part.reasons.is_empty() && !may_fit() {
+                part.state = State::Stale;
+            }
+            part.reasons.extend(open.iter().map(to_be_made));
+        }
+        planned.push(part);
     }
     if let Some(older) = older.get() {
         asset.outputs.iter().for_each(|output| take_from_whole(&mut planned, &output.name, older));

@@ -9,7 +9,7 @@ use crate::scope::Scope;
 use assets_core::freshness::{self, Evidence, State, Verdict};
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
-use assets_core::part::Unsettled;
+use assets_core::part::{Listed, Unsettled};
 use assets_core::record::{Recipe, SliceRef, StepRecord, Stored};
 use assets_core::source::{Delivery, Identified};
 use assets_core::table_store::TableStore;
@@ -210,11 +210,12 @@ const STEPS_PER_THREAD: usize = 50;
 
 /// The steps of an asset with their verdicts, on several threads where they are many: none reads another one.
 fn assess_all(world: &World<'_>, scope: &Scope, plan: &Plan, asset: &AssetDecl, steps: &[Step]) -> Vec<PlannedStep> {
+    let listed = Listed::new(asset);
     let one = |step: &Step| {
         let knows = |step: &Step, output: &AssetName| planned(world, plan, step, output);
         let lookup = Lookup { world, partitions: &plan.partitions, scope, knows: &knows };
         let inputs = lookup.all(asset, &step.partition);
-        assess(world, asset, step.clone(), inputs, scope)
+        assess(world, &listed, step.clone(), inputs, scope)
     };
     if steps.len() < 2 * STEPS_PER_THREAD {
         return steps.iter().map(one).collect();
@@ -246,7 +247,8 @@ pub fn root_cause(planned: &PlannedStep) -> (Step, Reason) {
 }
 
 /// The verdict on one step, given what its inputs are now.
-pub fn assess(world: &World<'_>, asset: &AssetDecl, step: Step, inputs: Vec<InputNow>, scope: &Scope) -> PlannedStep {
+pub fn assess(world: &World<'_>, listed: &Listed<'_>, step: Step, inputs: Vec<InputNow>, scope: &Scope) -> PlannedStep {
+    let asset = listed.asset;
     let delivery = world.sources.deliveries.get(&step);
     if let Some(reason) = delivery.and_then(|delivery| delivery.failure.clone()) {
         return PlannedStep::whole(step, Verdict::because(State::Failed, reason));
@@ -262,7 +264,7 @@ pub fn assess(world: &World<'_>, asset: &AssetDecl, step: Step, inputs: Vec<Inpu
     let left_out = inputs.iter().filter_map(|input| if let InputNow::All(all) = input { Some(all) } else { None });
     let left_out: Vec<LeftOut> = left_out.flat_map(|all| all.left_out.iter().cloned()).collect();
     let forced = scope.force && scope.selects(&step);
-    let parts = parts::plan(world, asset, &step, &inputs, forced);
+    let parts = parts::plan(world, listed, &step, &inputs, forced);
     let mut planned = if inputs.iter().any(InputNow::is_open) {
         undecided(world, asset, step, &inputs, slices(delivery), forced)
     } else {
