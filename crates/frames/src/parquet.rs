@@ -28,7 +28,8 @@ pub struct TableWriter<W: Write> {
 impl<W: Write> TableWriter<W> {
     /// A writer for tables of that schema.
     pub fn new(into: W, schema: &Schema) -> Result<Self, Reason> {
-        let writer = FileWriter::try_new(into, schema.to_arrow(CompatLevel::newest()), encode::options()?);
+        // Arrow's schema goes with the file: pyarrow can't filter or sort by texts that it says are views.
+        let writer = FileWriter::try_new(into, schema.to_arrow(CompatLevel::oldest()), encode::options()?);
         Ok(Self { writer: writer.map_err(|error| write_error(&error))? })
     }
 
@@ -147,6 +148,22 @@ pub fn as_text(column: &Column) -> PolarsResult<Vec<Option<String>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_told_as_what_every_reader_knows() {
+        let mut bytes = Vec::new();
+        let frame = df!("a" => ["x", "y"]).expect("a frame");
+        let mut writer = TableWriter::new(&mut bytes, frame.schema()).expect("a writer");
+        writer.write(&frame).expect("written");
+        writer.finish().expect("finished");
+        let metadata = polars_parquet::read::read_metadata(&mut Cursor::new(&bytes)).expect("a footer");
+        let told = metadata.key_value_metadata().clone().expect("Arrow's schema");
+        let large = Field::new("a".into(), DataType::String).to_arrow(CompatLevel::oldest());
+        assert_eq!(large.dtype, ArrowDataType::LargeUtf8);
+        let schema = std::iter::once((large.name.clone(), large)).collect();
+        assert_eq!(told, [polars_parquet::write::schema_to_metadata_key(&schema)]);
+        assert_eq!(read_from(Cursor::new(&bytes), None, None).expect("readable"), frame);
+    }
 
     #[test]
     fn long_texts_make_small_row_groups() {
