@@ -15,8 +15,8 @@ use std::sync::mpsc::sync_channel;
 
 /// Rows that are read together: row groups are whole, and small ones go together.
 const BATCH_ROWS: usize = 1 << 18;
-/// Bytes of row groups that are read together, as the file tells them.
-const BATCH_BYTES: usize = 16 << 20;
+/// Bytes of row groups that are read together.
+const BATCH_BYTES: u64 = 16 << 20;
 
 /// Bytes of a text: it is copied wherever its row goes, and a file can hold one such text for many rows.
 pub const CELL_BYTES_MOST: usize = 16 << 20;
@@ -29,6 +29,8 @@ pub type Only<'a> = (&'a str, &'a (dyn Fn(&Column) -> bool + Sync));
 pub struct Foreign {
     path: PathBuf,
     metadata: Arc<FileMetadata>,
+    /// Of each row group.
+    sizes: Vec<pages::Sizes>,
 }
 
 impl Foreign {
@@ -40,9 +42,9 @@ impl Foreign {
         guarded(|| {
             let mut metadata = ParquetReader::new(File::open(path)?).get_metadata()?.as_ref().clone();
             believable(&metadata)?;
-            pages::believable(&File::open(path)?, &metadata)?;
+            let sizes = pages::sizes(&File::open(path)?, &metadata)?;
             metadata.key_value_metadata = None;
-            Ok(Self { path: path.to_owned(), metadata: Arc::new(metadata) })
+            Ok(Self { path: path.to_owned(), metadata: Arc::new(metadata), sizes })
         })
     }
 
@@ -59,6 +61,25 @@ impl Foreign {
     pub fn columns(&self) -> PolarsResult<Vec<String>> {
         let schema = guarded(|| self.reader()?.schema())?;
         Ok(schema.iter().map(|(name, _)| name.to_string()).collect())
+    }
+
+    /// Its rows.
+    pub fn height(&self) -> usize {
+        self.metadata.row_groups.iter().map(|group| group.num_rows()).sum()
+    }
+
+    /// The bytes of some columns in each row group: their values without repetition may take more.
+    fn group_bytes(&self, columns: &[String]) -> impl Iterator<Item = u64> {
+        let own = |sizes: &pages::Sizes| {
+            let wanted = sizes.iter().filter(|(name, _)| columns.contains(name));
+            wanted.fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes))
+        };
+        self.sizes.iter().map(own)
+    }
+
+    /// The bytes of some columns.
+    pub fn bytes(&self, columns: &[String]) -> u64 {
+        self.group_bytes(columns).fold(0, u64::saturating_add)
     }
 
     /// All of it.
@@ -98,8 +119,8 @@ impl Foreign {
             // One is read while one is used, and none lies about.
             let (sender, frames) = sync_channel(0);
             scope.spawn(move || {
-                let groups = self.metadata.row_groups.iter();
-                for batch in batches(groups.map(|group| (group.num_rows(), group.total_byte_size()))) {
+                let rows = self.metadata.row_groups.iter().map(|group| group.num_rows());
+                for batch in batches(rows.zip(self.group_bytes(columns))) {
                     let Some(frame) = read(batch).transpose() else { continue };
                     let failed = frame.is_err();
                     // Nobody listens any more: `each` has refused something.
@@ -114,7 +135,7 @@ impl Foreign {
 }
 
 /// Where each batch of rows begins, and how many they are, of row groups of so many rows and bytes.
-fn batches(groups: impl Iterator<Item = (usize, usize)>) -> Vec<(usize, usize)> {
+fn batches(groups: impl Iterator<Item = (usize, u64)>) -> Vec<(usize, usize)> {
     let mut batches: Vec<(usize, usize)> = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (rows, own) in groups {
@@ -201,9 +222,18 @@ mod tests {
     }
 
     #[test]
+    fn what_columns_take_is_told_by_their_pages() {
+        let (_folder, foreign) = file(&[1000, 10]);
+        let bytes = foreign.bytes(&["n".to_owned()]);
+        assert!((8 * 1010..8 * 1010 + 500).contains(&bytes), "{bytes}");
+        assert_eq!((foreign.height(), foreign.bytes(&[])), (1010, 0));
+        assert!(foreign.bytes(&foreign.columns().expect("columns")) > bytes);
+    }
+
+    #[test]
     fn batches_are_of_few_rows_and_few_bytes() {
-        let mib = |mib: usize| mib << 20;
-        let groups = [(10, mib(6)), (10, mib(6)), (10, mib(6)), (10, mib(40)), (10, mib(1)), (10, usize::MAX), (10, 0)];
+        let mib = |mib: u64| mib << 20;
+        let groups = [(10, mib(6)), (10, mib(6)), (10, mib(6)), (10, mib(40)), (10, mib(1)), (10, u64::MAX), (10, 0)];
         assert_eq!(batches(groups.into_iter()), [(0, 20), (20, 10), (30, 10), (40, 10), (50, 10), (60, 10)]);
         assert_eq!(batches([(BATCH_ROWS, 1), (1, 1), (2, 1)].into_iter()), [(0, BATCH_ROWS), (BATCH_ROWS, 3)]);
     }

@@ -15,28 +15,38 @@ const HEADER_BYTES: usize = 512;
 /// The longest header that is believed; long texts can stand in its statistics.
 const HEADER_BYTES_MAX: usize = 16 << 20;
 
-/// Refuses pages that claim to hold more values than their column has, or none at all, and columns that end too soon.
-pub(crate) fn believable(file: &File, metadata: &FileMetadata) -> PolarsResult<()> {
-    let mut chunks = metadata.row_groups.iter().flat_map(|group| group.parquet_columns());
-    chunks.try_for_each(|chunk| pages_of(file, chunk))
+/// The bytes of a row group's columns, each with its name, as their pages take them in memory: what the footer says of
+/// that nobody checks.
+pub(crate) type Sizes = Vec<(String, u64)>;
+
+/// The sizes of each row group. Refuses pages that claim to hold more values than their column has, or none at all, and
+/// columns that end too soon.
+pub(crate) fn sizes(file: &File, metadata: &FileMetadata) -> PolarsResult<Vec<Sizes>> {
+    let size = |chunk: &ColumnChunkMetadata| {
+        let root = chunk.descriptor().path_in_schema.first().map_or_else(String::new, ToString::to_string);
+        Ok((root, pages_of(file, chunk)?))
+    };
+    metadata.row_groups.iter().map(|group| group.parquet_columns().iter().map(size).collect()).collect()
 }
 
-fn pages_of(file: &File, chunk: &ColumnChunkMetadata) -> PolarsResult<()> {
+/// The bytes of a column's pages.
+fn pages_of(file: &File, chunk: &ColumnChunkMetadata) -> PolarsResult<u64> {
     let range = chunk.byte_range();
-    let (mut at, mut left) = (range.start, chunk.num_values());
+    let (mut at, mut left, mut bytes) = (range.start, chunk.num_values(), 0_u64);
     while left > 0 && at < range.end {
         let (header, length) = header_at(file, at, range.end)?;
         let values = values_of(&header).filter(|values| (0..=left).contains(values));
         let sizes =
             u64::try_from(header.compressed_page_size).ok().zip(u64::try_from(header.uncompressed_page_size).ok());
-        let (Some(values), Some((stored, _))) = (values, sizes) else {
+        let (Some(values), Some((stored, unpacked))) = (values, sizes) else {
             let name = chunk.descriptor().path_in_schema.join(".");
             polars_bail!(ComputeError: "a page of its column {name} (at byte {at}) claims what can't be");
         };
         left -= values;
         at += length + stored;
+        bytes = bytes.saturating_add(unpacked);
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// How many values of its column a page says to hold.

@@ -65,6 +65,7 @@ pub(super) struct Gather<'t> {
     rejects: Vec<Reject>,
     parser: Parser,
     rows: u64,
+    limits: &'t Limits,
     taken: Taken,
     no_zone: Option<String>,
     /// Keys that went through a float that may have merged them with others, and how many rows have them.
@@ -73,7 +74,7 @@ pub(super) struct Gather<'t> {
 
 impl<'t> Gather<'t> {
     /// For the rows of a file of so many bytes.
-    pub(super) fn new(table: &'t TableOfFiles, limits: &Limits, file_bytes: u64) -> Self {
+    pub(super) fn new(table: &'t TableOfFiles, limits: &'t Limits, file_bytes: u64) -> Self {
         Self {
             table,
             all: Vec::new(),
@@ -82,10 +83,19 @@ impl<'t> Gather<'t> {
             rejects: Vec::new(),
             parser: Parser::default(),
             rows: 0,
+            limits,
             taken: limits.nothing_taken(file_bytes),
             no_zone: None,
             imprecise: BTreeMap::new(),
         }
+    }
+
+    /// Refuses a file of that name whose cells are too many, or take too many bytes, before any of them is decoded.
+    ///
+    /// # Errors
+    /// The rows need more memory than is allowed.
+    pub(super) fn expect(&self, cells: u64, bytes: u64, name: &str) -> Result<(), Reason> {
+        self.limits.check(bytes.max(cells.saturating_mul(CELL_BYTES)), name)
     }
 
     /// Takes a row of the file of that name.

@@ -115,6 +115,7 @@ fn read_parquet(table: &TableOfFiles, path: &Path, name: &str, gather: &mut Gath
     let wanted = wanted(table);
     has_columns(name, &wanted, &there)?;
     let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    gather.expect(file.height() as u64 * names.len() as u64, file.bytes(&names), name)?;
     file.each(&names, None, &mut |start, frame| {
         let frame = frame.map_err(unreadable)?;
         let columns: PolarsResult<Vec<Cells<'_>>> = wanted.iter().map(|name| Cells::of(frame.column(name)?)).collect();

@@ -1,20 +1,22 @@
 //! Rows of slices: held from the reading of their file until a step takes them, or read again where they were too many.
 
+use super::limits::Turns;
 use super::{Intake, Parsed, ROW_BYTES, TakeRows, Taken, changed, is_of, locked, width};
+use assets_core::hash::Digest;
 use assets_core::record::{SliceRecord, SliceRef};
 use assets_core::{ContentHash, Reason, Step};
 use polars::prelude::DataFrame;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// Path, step and content: two partitions of one file may hold the same rows.
-type SliceKey = (String, Step, ContentHash);
+/// Step, path and content: two partitions of one file may hold the same rows.
+type SliceKey = (Step, String, ContentHash);
 
 /// Rows that are held.
 #[derive(Default)]
 pub(super) struct HeldRows {
-    /// With the bytes that they take.
-    frames: HashMap<SliceKey, (DataFrame, u64)>,
+    /// With the bytes that they take, in the order in which steps ask for them.
+    frames: BTreeMap<SliceKey, (DataFrame, u64)>,
     bytes: u64,
     /// What steps have asked for since the files were looked at: nobody else asks for it.
     given: HashSet<SliceKey>,
@@ -26,38 +28,62 @@ impl HeldRows {
         self.given.clear();
     }
 
-    fn keep(&mut self, key: SliceKey, frame: DataFrame, bytes: u64) {
-        self.bytes += bytes;
-        if let Some((_, before)) = self.frames.insert(key, (frame, bytes)) {
-            self.bytes -= before;
+    /// Holds rows within `most` bytes, in place of those that are asked for later. `asked`: the step that asks now; others
+    /// before it have asked already, or won't.
+    fn keep(&mut self, key: SliceKey, frame: DataFrame, bytes: u64, most: u64, asked: Option<&Step>) {
+        if self.given.contains(&key) || self.frames.contains_key(&key) {
+            return;
         }
+        let rank = |key: &SliceKey| (asked.is_some_and(|asked| key.0 < *asked), key.clone());
+        while self.bytes + bytes > most {
+            match self.last(asked).filter(|last| rank(last) > rank(&key)) {
+                Some(last) => drop(self.remove(&last)),
+                None => return,
+            }
+        }
+        self.bytes += bytes;
+        self.frames.insert(key, (frame, bytes));
     }
 
-    fn take(&mut self, key: &SliceKey) -> Option<DataFrame> {
-        self.given.insert(key.clone());
+    /// What is asked for after all others.
+    fn last(&self, asked: Option<&Step>) -> Option<SliceKey> {
+        let least = |step: &Step| (step.clone(), String::new(), ContentHash(Digest::from_bytes([0; 16])));
+        let before = asked.and_then(|asked| self.frames.range(..least(asked)).next_back());
+        before.or_else(|| self.frames.last_key_value()).map(|(key, _)| key.clone())
+    }
+
+    fn remove(&mut self, key: &SliceKey) -> Option<DataFrame> {
         let (frame, bytes) = self.frames.remove(key)?;
         self.bytes -= bytes;
         Some(frame)
     }
+
+    fn take(&mut self, key: &SliceKey) -> Option<DataFrame> {
+        self.given.insert(key.clone());
+        self.remove(key)
+    }
 }
 
 impl Intake {
-    /// Holds the rows of slices of a reading for as long as there is room for them.
-    pub(super) fn keep(&self, name: &str, slices: Vec<(SliceRecord, Option<DataFrame>)>, taken: Option<&Taken>) {
+    /// Holds the rows of slices of a reading for as long as there is room for them. `asked`: the step for which the file was
+    /// read again.
+    pub(super) fn keep(
+        &self,
+        name: &str,
+        slices: Vec<(SliceRecord, Option<DataFrame>)>,
+        taken: Option<&Taken>,
+        asked: Option<&Step>,
+    ) {
         let mut held = locked(&self.held);
         for (slice, frame) in slices {
             let Some(frame) = frame else {
                 locked(&self.large).insert(name.to_owned());
                 continue;
             };
-            let bytes = match taken {
-                Some(taken) if taken.is_much() => frame.estimated_size() as u64,
-                _ => frame.height() as u64 * ROW_BYTES,
-            };
-            let key = (name.to_owned(), Step::new(&slice.asset, &slice.partition), slice.hash);
-            if held.bytes + bytes <= self.limits.held_most() && !held.given.contains(&key) {
-                held.keep(key, frame, bytes);
-            }
+            // Who counts nothing has rows of one size.
+            let bytes = taken.map_or(frame.height() as u64 * ROW_BYTES, |_| frame.estimated_size() as u64);
+            let key = (Step::new(&slice.asset, &slice.partition), name.to_owned(), slice.hash);
+            held.keep(key, frame, bytes, self.limits.held_most(), asked);
         }
     }
 
@@ -66,7 +92,7 @@ impl Intake {
     /// # Errors
     /// The file is there and can't be read, or it changed meanwhile; what `each` says.
     pub fn open(&self, step: &Step, slice: &SliceRef, each: &mut TakeRows<'_>) -> Result<bool, Reason> {
-        let key = (slice.path.clone(), step.clone(), slice.hash);
+        let key = (step.clone(), slice.path.clone(), slice.hash);
         let Some(owner) = self.reader_of(&step.asset) else { return Ok(false) };
         let held = || locked(&self.held).take(&key);
         if let Some(frame) = held() {
@@ -86,14 +112,13 @@ impl Intake {
         }
         let is_it = |found: &SliceRecord| is_of(found, step) && found.hash == slice.hash;
         if !locked(&self.large).contains(&slice.path) {
+            // However many steps there are at once, no more files are read than at first.
+            let _turn = Turns::wait(&self.again);
             let Parsed { mut slices, taken, .. } =
                 own.reader.read(&path, &slice.path, &self.limits.shared_by(width()))?;
-            let at = slices.iter().position(|(found, _)| is_it(found));
-            let found = at.map(|at| slices.remove(at));
-            // Steps come in the order of slices: the next ones are asked for next.
-            slices.rotate_left(at.unwrap_or_default());
+            let found = slices.iter().position(|(found, _)| is_it(found)).map(|at| slices.swap_remove(at));
             let is_whole = slices.iter().chain(&found).all(|(_, rows)| rows.is_some());
-            self.keep(&slice.path, slices, taken.as_ref());
+            self.keep(&slice.path, slices, taken.as_ref(), Some(step));
             match found {
                 Some((_, Some(frame))) => return each(frame).map(|()| true),
                 None if !is_listed => return Ok(false),
@@ -187,5 +212,27 @@ mod tests {
         fs::remove_file(folder.path().join("a.csv")).expect("removed");
         assert_eq!(rows(&intake, &identified, "d"), Ok(Some(100)), "held when the file was read again for c");
         assert_eq!(rows(&intake, &identified, "a"), Ok(None));
+    }
+
+    #[test]
+    fn what_is_asked_for_later_makes_room_for_what_is_asked_for_sooner() {
+        let step = |day: &str| Step::new(&table().name, &Partition::one("day", day));
+        let hash = ContentHash(Digest::from_bytes([7; 16]));
+        let mut held = HeldRows::default();
+        let mut keep = |days: &[&str], asked: Option<&str>| -> String {
+            let asked = asked.map(step);
+            for day in days {
+                let key = (step(day), "a.csv".to_owned(), hash);
+                held.keep(key, DataFrame::empty(), 10, 25, asked.as_ref());
+            }
+            held.frames.keys().filter_map(|(step, ..)| step.partition.run()).collect()
+        };
+        assert_eq!(keep(&["c", "d"], None), "cd");
+        assert_eq!(keep(&["e", "a"], None), "ac", "the first ones of all files");
+        assert_eq!(keep(&["d"], Some("b")), "cd", "nobody asks for what was before");
+        assert_eq!(keep(&["a", "e", "c"], Some("b")), "cd");
+        assert!(held.take(&(step("c"), "a.csv".to_owned(), hash)).is_some());
+        held.keep((step("c"), "a.csv".to_owned(), hash), DataFrame::empty(), 10, 25, None);
+        assert_eq!((held.frames.len(), held.bytes), (1, 10), "what was given is not asked for again");
     }
 }

@@ -30,7 +30,7 @@ impl Limits {
     /// Those of `memory` bytes: a quarter of them for rows that are held, half of them for those of one file.
     pub(super) fn of(memory: u64) -> Self {
         let rows_most = usize::try_from(memory / 4 / ROW_BYTES).unwrap_or(usize::MAX);
-        Self { rows_most, share: memory / 4, most: memory / 2, turns: Arc::default() }
+        Self { rows_most, share: memory / 4, most: memory / 2, turns: Turns::of(1) }
     }
 
     /// Those of a file that is read beside `width - 1` others.
@@ -48,6 +48,22 @@ impl Limits {
     pub(super) fn let_in(&self, record: &SourceRecord) -> bool {
         let problem = record.problem.as_ref().filter(|problem| problem.code == MEMORY_NEEDED);
         problem.is_some_and(|problem| problem.facts.get(ALLOWED) != Some(&self.most.into()))
+    }
+
+    /// Refuses a file whose rows take so many bytes.
+    ///
+    /// # Errors
+    /// `memory_needed`.
+    pub fn check(&self, bytes: u64, name: &str) -> Result<(), Reason> {
+        if bytes <= self.most {
+            return Ok(());
+        }
+        let message = format!(
+            "the rows of {name} take more than {} MiB, half of the memory that is allowed: raise `memory` in the settings, \
+             or split the file",
+            self.most >> 20
+        );
+        Err(Reason::new(MEMORY_NEEDED, message).with("path", name).with(ALLOWED, self.most))
     }
 
     /// Nothing taken yet of a file of so many bytes, whose rows take about as much or more. Waits where it is one more
@@ -68,53 +84,47 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Whether it is more than a file's share.
-    pub(super) fn is_much(&self) -> bool {
-        self.turn.is_some()
-    }
-
     /// Takes so many bytes more for the file of that name. Waits where it is one more that needs much.
     ///
     /// # Errors
     /// `memory_needed`: a few kilobytes of Parquet can hold gigabytes of one text.
     pub fn add(&mut self, bytes: u64, name: &str) -> Result<(), Reason> {
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > self.limits.most {
-            let message = format!(
-                "the rows of {name} take more than {} MiB, half of the memory that is allowed: raise `memory` in the \
-                 settings, or split the file",
-                self.limits.most >> 20
-            );
-            return Err(Reason::new(MEMORY_NEEDED, message).with("path", name).with(ALLOWED, self.limits.most));
-        }
+        self.limits.check(self.bytes, name)?;
         if self.bytes > self.limits.share && self.turn.is_none() {
             self.turn = Some(Turns::wait(&self.limits.turns));
         }
         Ok(())
     }
 }
-
-#[derive(Debug, Default)]
-struct Turns {
-    is_taken: Mutex<bool>,
-    free: Condvar,
+/// Who may do something that not all may do at once.
+#[derive(Debug)]
+pub(super) struct Turns {
+    left: Mutex<usize>,
+    changed: Condvar,
 }
 
 impl Turns {
-    fn wait(turns: &Arc<Self>) -> Turn {
-        let taken = turns.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
-        *turns.free.wait_while(taken, |taken| *taken).unwrap_or_else(PoisonError::into_inner) = true;
+    /// So many may.
+    pub(super) fn of(most: usize) -> Arc<Self> {
+        Arc::new(Self { left: Mutex::new(most), changed: Condvar::new() })
+    }
+
+    /// Waits for a turn, which ends when it is dropped.
+    pub(super) fn wait(turns: &Arc<Self>) -> Turn {
+        let left = turns.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *turns.changed.wait_while(left, |left| *left == 0).unwrap_or_else(PoisonError::into_inner) -= 1;
         Turn(Arc::clone(turns))
     }
 }
 
 #[derive(Debug)]
-struct Turn(Arc<Turns>);
+pub(super) struct Turn(Arc<Turns>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        *self.0.is_taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        self.0.free.notify_one();
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.changed.notify_one();
     }
 }
 

@@ -29,6 +29,7 @@ use assets_core::record::{SliceRecord, SliceRef, SourceRecord};
 use assets_core::source::{Delivery, Identified, Source};
 use assets_core::{AssetName, Fact, Fingerprint, ObjectId, Partition, Reason, Step};
 use held::HeldRows;
+use limits::Turns;
 use listing::{Listed, Listing, hash_file, is_old_enough, stat_of};
 use polars::prelude::DataFrame;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -114,6 +115,8 @@ const CHANGED: &str = "source_changed_while_reading";
 pub struct Intake {
     readers: Vec<Patterns>,
     limits: Limits,
+    /// Of readings for steps.
+    again: Arc<Turns>,
     /// Rows of slices that were read while identifying, until a step takes them.
     held: Mutex<HeldRows>,
     /// Where listed files are, and which readers list them.
@@ -134,6 +137,7 @@ impl Intake {
         Self {
             readers,
             limits: Limits::of(memory),
+            again: Turns::of(width()),
             held: Mutex::default(),
             paths: Mutex::default(),
             files: Mutex::default(),
@@ -223,7 +227,7 @@ impl Intake {
                 Ok(parsed) => {
                     slices.extend(parsed.slices.iter().map(|(slice, _)| slice.clone()));
                     warnings.extend(parsed.warnings);
-                    self.keep(&file.name, parsed.slices, parsed.taken.as_ref());
+                    self.keep(&file.name, parsed.slices, parsed.taken.as_ref(), None);
                 }
                 Err(reason) if file.readers.len() == 1 => return Err(reason),
                 Err(reason) => {
