@@ -89,13 +89,8 @@ impl Verification<'_> {
             Err(reason) if reason.code == "object_damaged" => return None,
             Err(reason) => reason,
         };
-        // `gc` removes what nothing declares, and a person may; damage does not take both files.
-        let is_removed = reason.code == "object_missing"
-            && !asset.outputs.iter().any(|decl| decl.name == output.name && decl.packed)
-            && !self.tables.is_published(&TableFile::of(&output.name, &step.partition));
         let reason = reason.with("output", output.name.as_str());
-        let finding = if is_removed { Finding::note(reason) } else { Finding::problem(reason) };
-        Some(finding.of(step).rebuilt())
+        Some(Finding::problem(reason).of(step).rebuilt())
     }
 
     /// A published file that is one object.
