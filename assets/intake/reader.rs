@@ -1,6 +1,6 @@
 //! Reads one file, delimited text or Parquet, row by row as delivered.
 
-use super::rows::{self, Gather, Only, Part, Reading, Row};
+use super::rows::{Gather, Only, Part, Reading, Row};
 use super::{RunFiles, run_id};
 use assets_core::Reason;
 use assets_core::record::SliceRecord;
@@ -112,7 +112,6 @@ fn read_parquet(
     has_columns(name, &REQUIRED, &there)?;
     let attributes: Vec<&String> = reading.attributes.iter().filter(|a| there.contains(&a.as_str())).collect();
     let wanted: Vec<String> = REQUIRED.iter().map(ToString::to_string).chain(attributes.into_iter().cloned()).collect();
-    rows::expect(file.height(), file.bytes(&wanted), name)?;
     let holds_it = |ids: &Column| run.is_none_or(|run| Cells::of(ids).map_or(true, |ids| holds(&ids, reading, run)));
     let only: foreign::Only<'_> = (REQUIRED[4], &holds_it);
     file.each(&wanted, run.is_some().then_some(only), &mut |_, frame| {

@@ -382,32 +382,19 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// Refuses a file with so many bytes of texts beyond the usual length.
-fn check(surplus: usize, name: &str) -> Result<(), Reason> {
-    if surplus <= SURPLUS_MOST {
-        return Ok(());
-    }
-    let most = SURPLUS_MOST >> 20;
-    let message = format!(
-        "{name} has more than {most} MiB of texts too long for cells of telemetry; is it another kind of file?"
-    );
-    Err(Reason::new("texts_too_long", message).with("path", name))
-}
-
-/// The same, before anything is decoded of rows that take so many bytes.
-pub(super) fn expect(rows: usize, bytes: u64, name: &str) -> Result<(), Reason> {
-    // What stands around texts and numbers in a file takes some bytes too.
-    let usual = rows as u64 * (ROW_BYTES + 64);
-    check(usize::try_from(bytes.saturating_sub(usual)).unwrap_or(usize::MAX), name)
-}
-
 impl Gather<'_> {
     /// Cuts what is gathered where it is as much as is wanted at once.
     ///
     /// Refuses a file of long texts: they stay in the tables of its rows, whose memory is foreseen by the row, and a few
     /// kilobytes of Parquet can hold any number of them.
     pub(super) fn make_room(&mut self, name: &str) -> Result<(), Reason> {
-        check(self.surplus, name)?;
+        if self.surplus > SURPLUS_MOST {
+            let message = format!(
+                "{name} has more than {} MiB of texts too long for cells of telemetry; is it another kind of file?",
+                SURPLUS_MOST >> 20
+            );
+            return Err(Reason::new("texts_too_long", message).with("path", name));
+        }
         if self.gathered < self.most {
             return Ok(());
         }

@@ -176,7 +176,7 @@ impl Writer {
 
     /// The index with all that is committed, opened if need be; `None` where it is out of order.
     fn index(&self) -> Option<Arc<Index>> {
-        // Always the journal first, then the index. Commits go on while what is known by now is folded.
+        // Always the journal first, then the index. Commits go on while what is known by now is folded, until another asks.
         let journaling = lock(&self.journaling);
         let mut slot = lock(&self.index);
         let ends = journaling.appender.ends().clone();
@@ -270,13 +270,15 @@ impl Drop for Writer {
         let (ends, unfolded) = (journaling.appender.ends().clone(), this.unfolded.load(Ordering::Relaxed));
         let steps = this.ledger.read().unwrap_or_else(PoisonError::into_inner).steps().len();
         std::thread::scope(|scope| {
-            if unfolded >= FOLD_AT_CLOSE || unfolded * FOLD_SHARE > steps {
-                scope.spawn(|| {
-                    let mut slot = lock(&this.index);
-                    this.fold(&mut slot, &ends, true);
-                    // It closes here already: that takes a sync.
-                    *slot = Slot::Unopened;
-                });
+            let fold = || {
+                let mut slot = lock(&this.index);
+                this.fold(&mut slot, &ends, true);
+                // It closes here already: that takes a sync.
+                *slot = Slot::Unopened;
+            };
+            let is_worth_it = unfolded >= FOLD_AT_CLOSE || unfolded * FOLD_SHARE > steps;
+            if is_worth_it && std::thread::Builder::new().spawn_scoped(scope, fold).is_err() {
+                fold();
             }
             if fold::is_outdated(&this.snapshot, &ends) {
                 // Without it the journal is read.

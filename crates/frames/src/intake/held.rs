@@ -7,6 +7,7 @@ use assets_core::record::{SliceRecord, SliceRef};
 use assets_core::{ContentHash, Reason, Step};
 use polars::prelude::DataFrame;
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Step, path and content: two partitions of one file may hold the same rows.
@@ -15,10 +16,10 @@ type SliceKey = (Step, String, ContentHash);
 /// Rows that are held.
 #[derive(Default)]
 pub(super) struct HeldRows {
-    /// With the bytes that they take, in the order in which steps ask for them.
+    /// With the bytes that they take, about in the order in which steps ask for them.
     frames: BTreeMap<SliceKey, (DataFrame, u64)>,
     bytes: u64,
-    /// What steps have asked for since the files were looked at: nobody else asks for it.
+    /// What steps have got since the files were looked at: nobody else asks for it.
     given: HashSet<SliceKey>,
 }
 
@@ -28,28 +29,36 @@ impl HeldRows {
         self.given.clear();
     }
 
-    /// Holds rows within `most` bytes, in place of those that are asked for later. `asked`: the step that asks now; others
-    /// before it have asked already, or won't.
+    /// Holds rows within `most` bytes, in place of those that are probably asked for later. `asked`: the step that asks
+    /// now; most before it have asked already, or won't.
     fn keep(&mut self, key: SliceKey, frame: DataFrame, bytes: u64, most: u64, asked: Option<&Step>) {
         if self.given.contains(&key) || self.frames.contains_key(&key) {
             return;
         }
         let rank = |key: &SliceKey| (asked.is_some_and(|asked| key.0 < *asked), key.clone());
-        while self.bytes + bytes > most {
-            match self.last(asked).filter(|last| rank(last) > rank(&key)) {
-                Some(last) => drop(self.remove(&last)),
-                None => return,
+        let mut missing = (self.bytes + bytes).saturating_sub(most);
+        let mut later = Vec::new();
+        for (other, (_, freed)) in self.last_first(asked) {
+            if missing == 0 || rank(other) <= rank(&key) {
+                break;
             }
+            missing = missing.saturating_sub(*freed);
+            later.push(other.clone());
         }
+        if missing > 0 {
+            return;
+        }
+        later.iter().for_each(|key| drop(self.remove(key)));
         self.bytes += bytes;
         self.frames.insert(key, (frame, bytes));
     }
 
-    /// What is asked for after all others.
-    fn last(&self, asked: Option<&Step>) -> Option<SliceKey> {
+    /// All of it, what is asked for after the others first.
+    fn last_first(&self, asked: Option<&Step>) -> impl Iterator<Item = (&SliceKey, &(DataFrame, u64))> {
         let least = |step: &Step| (step.clone(), String::new(), ContentHash(Digest::from_bytes([0; 16])));
-        let before = asked.and_then(|asked| self.frames.range(..least(asked)).next_back());
-        before.or_else(|| self.frames.last_key_value()).map(|(key, _)| key.clone())
+        let before = asked.map(|asked| self.frames.range(..least(asked)).rev()).into_iter().flatten();
+        let from = asked.map_or(Bound::Unbounded, |asked| Bound::Included(least(asked)));
+        before.chain(self.frames.range((from, Bound::Unbounded)).rev())
     }
 
     fn remove(&mut self, key: &SliceKey) -> Option<DataFrame> {
@@ -59,8 +68,9 @@ impl HeldRows {
     }
 
     fn take(&mut self, key: &SliceKey) -> Option<DataFrame> {
+        let frame = self.remove(key)?;
         self.given.insert(key.clone());
-        self.remove(key)
+        Some(frame)
     }
 }
 
@@ -117,6 +127,7 @@ impl Intake {
             let Parsed { mut slices, taken, .. } =
                 own.reader.read(&path, &slice.path, &self.limits.shared_by(width()))?;
             let found = slices.iter().position(|(found, _)| is_it(found)).map(|at| slices.swap_remove(at));
+            locked(&self.held).given.insert(key);
             let is_whole = slices.iter().chain(&found).all(|(_, rows)| rows.is_some());
             self.keep(&slice.path, slices, taken.as_ref(), Some(step));
             match found {
@@ -231,8 +242,14 @@ mod tests {
         assert_eq!(keep(&["e", "a"], None), "ac", "the first ones of all files");
         assert_eq!(keep(&["d"], Some("b")), "cd", "nobody asks for what was before");
         assert_eq!(keep(&["a", "e", "c"], Some("b")), "cd");
-        assert!(held.take(&(step("c"), "a.csv".to_owned(), hash)).is_some());
-        held.keep((step("c"), "a.csv".to_owned(), hash), DataFrame::empty(), 10, 25, None);
+        let key = |day| (step(day), "a.csv".to_owned(), hash);
+        held.keep(key("a"), DataFrame::empty(), 26, 25, None);
+        held.keep(key("cc"), DataFrame::empty(), 20, 25, None);
+        assert_eq!(held.bytes, 20, "nothing goes for what can't be held all the same");
+        assert!(held.take(&key("never")).is_none());
+        held.keep(key("e"), DataFrame::empty(), 5, 25, None);
+        assert!(held.take(&key("c")).is_some() && held.take(&key("e")).is_some());
+        held.keep(key("c"), DataFrame::empty(), 10, 25, None);
         assert_eq!((held.frames.len(), held.bytes), (1, 10), "what was given is not asked for again");
     }
 }

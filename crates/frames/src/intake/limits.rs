@@ -1,7 +1,7 @@
 //! What reading files may take of the memory.
 //!
-//! As many files are read at once as there are cores, each within a share. One that needs more goes on alone among its
-//! like: what is refused doesn't depend on the cores or on what else is read.
+//! As many files are read at once as there are cores, at first and again for steps, each within a share. One that needs
+//! more goes on alone among its like: what is refused doesn't depend on the cores or on what else is read.
 
 use assets_core::Reason;
 use assets_core::record::SourceRecord;
@@ -97,6 +97,7 @@ impl Taken {
         Ok(())
     }
 }
+
 /// Who may do something that not all may do at once.
 #[derive(Debug)]
 pub(super) struct Turns {

@@ -50,7 +50,8 @@ pub struct Parsed {
     pub taken: Option<Taken>,
 }
 
-/// Takes the rows of a slice, batch by batch.
+/// Takes the rows of a slice, batch by batch. Others may wait for the file or for memory meanwhile: it must not leave its
+/// step's slot (`slots::waiting`).
 pub type TakeRows<'a> = dyn FnMut(DataFrame) -> Result<(), Reason> + 'a;
 
 /// Reads files for some assets.
