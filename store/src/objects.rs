@@ -5,7 +5,7 @@
 
 use crate::checked::Checked;
 use crate::error::{StoreError, reading, writing};
-use crate::files::{self, Blocks, Output, create_folder, remove_if_there, sync_folder};
+use crate::files::{self, Output, create_folder, remove_if_there, sync_folder};
 use crate::lock::WriterLock;
 use crate::suspects;
 use assets_core::hash::{ByteHasher, ObjectId};
@@ -31,7 +31,7 @@ const GROW_BYTES: usize = 4 << 20;
 
 thread_local! {
     /// Fresh memory for every table would cost more than its bytes.
-    static GROWING: Cell<Option<Blocks>> = const { Cell::new(None) };
+    static GROWING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// The objects and published tables of a store.
@@ -99,7 +99,15 @@ impl FolderTables {
         let temp = self.temp()?;
         let file = Output::new(&temp.0).map_err(writing(&temp.0))?;
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(StagedFile { tables: self.clone(), hasher: ByteHasher::default(), bytes: 0, file, failed: None, temp })
+        Ok(StagedFile {
+            tables: self.clone(),
+            hasher: ByteHasher::default(),
+            bytes: 0,
+            file,
+            failed: None,
+            is_copy: false,
+            temp,
+        })
     }
 
     fn publish_object(&self, table: &TableFile, object: &ObjectId) -> Result<(), StoreError> {
@@ -169,9 +177,10 @@ impl FolderTables {
         }
         let kept = found.len().saturating_sub(last(end));
         let mut staged = self.stage_file()?;
-        let mut blocks = GROWING.take().unwrap_or_else(|| Blocks::new(GROW_BYTES));
+        staged.is_copy = true;
+        let mut buffer = GROWING.take();
+        buffer.resize(GROW_BYTES, 0);
         let (mut file, mut left, mut filled) = (file, kept, 0);
-        let buffer = blocks.bytes();
         while left > 0 {
             let most = COPY_BYTES.min(buffer.len() - filled).min(usize::try_from(left).unwrap_or(usize::MAX));
             match file.read(&mut buffer[filled..filled + most]) {
@@ -189,7 +198,7 @@ impl FolderTables {
                 Err(error) => return Err(reading(&path)(error)),
             }
         }
-        GROWING.set(Some(blocks));
+        GROWING.set(buffer);
         let (mut whole, mut rest) = (staged.hasher.clone(), Vec::new());
         file.read_to_end(&mut rest).map_err(reading(&path))?;
         whole.update(&rest);
@@ -269,6 +278,8 @@ struct StagedFile {
     bytes: u64,
     file: BufWriter<Output>,
     failed: Option<Reason>,
+    /// Whether most of it is another object's bytes.
+    is_copy: bool,
     temp: Temp,
 }
 
@@ -282,7 +293,7 @@ impl StagedFile {
 
     /// Writes bytes that are hashed already past the buffer, while there is nothing in it.
     fn begin(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        waiting(|| self.file.get_mut().write_past_cache(bytes)).map_err(writing(&self.temp.0))?;
+        self.file.get_mut().write_all(bytes).map_err(writing(&self.temp.0))?;
         self.bytes += bytes.len() as u64;
         Ok(())
     }
@@ -290,6 +301,9 @@ impl StagedFile {
     /// All of it on disk, under the temp name still.
     fn finish(mut self) -> Result<(FolderTables, Temp, ObjectId, u64), StoreError> {
         waiting(|| self.file.flush().and_then(|()| self.file.get_ref().seal())).map_err(writing(&self.temp.0))?;
+        if self.is_copy {
+            self.file.get_ref().forget_cached();
+        }
         let object = self.hasher.finish();
         if let Ok(metadata) = self.file.get_ref().metadata() {
             self.tables.checked.note(&object, &metadata);
