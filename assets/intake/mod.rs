@@ -78,7 +78,7 @@ impl FileReader for RunFiles {
     }
 
     fn read(&self, path: &Path, name: &str, limits: &Limits) -> Result<Parsed, Reason> {
-        reader::read(path, name, self, limits.rows_most)
+        reader::read(path, name, self, limits)
     }
 
     fn read_one(

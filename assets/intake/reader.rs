@@ -9,7 +9,7 @@ use assets_frames::foreign::{self, Foreign};
 use assets_frames::intake::cell::{Cells, Delivered};
 use assets_frames::intake::delimited::Delimited;
 use assets_frames::intake::format::{Format, has_columns};
-use assets_frames::intake::{Parsed, TakeRows, unreadable};
+use assets_frames::intake::{Limits, Parsed, TakeRows, unreadable};
 use assets_frames::parquet::ROW_GROUP_ROWS;
 use assets_frames::polars::prelude::*;
 use std::path::Path;
@@ -27,10 +27,10 @@ const PART_ROWS: usize = 1 << 16;
 pub const BATCH_ROWS: usize = 4 * ROW_GROUP_ROWS;
 
 /// Reads a file: Parquet by its first bytes, delimited text otherwise.
-pub fn read(path: &Path, name: &str, files: &RunFiles, rows_most: usize) -> Result<Parsed, Reason> {
-    let mut gather = Gather::new(&files.reading, rows_most, None);
+pub fn read(path: &Path, name: &str, files: &RunFiles, limits: &Limits) -> Result<Parsed, Reason> {
+    let mut gather = Gather::new(&files.reading, limits.rows_most, None);
     match Format::of(path, name)? {
-        Format::Parquet => read_parquet(path, name, &files.reading, None, &mut gather)?,
+        Format::Parquet => read_parquet(path, name, &files.reading, Asked::All(limits), &mut gather)?,
         Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,
     }
     gather.finish(name, &files.raw, &files.rejects)
@@ -47,7 +47,7 @@ pub fn read_run(
     let each: &mut TakeRows<'_> = &mut |frame| each(frame);
     let mut gather = Gather::new(&files.reading, BATCH_ROWS, Some(Only { run: run.map(str::to_owned), each }));
     match Format::of(path, name)? {
-        Format::Parquet => read_parquet(path, name, &files.reading, run, &mut gather)?,
+        Format::Parquet => read_parquet(path, name, &files.reading, Asked::Run(run), &mut gather)?,
         Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,
     }
     Ok(gather.finish(name, &files.raw, &files.rejects)?.slices.pop().map(|(slice, _)| slice))
@@ -97,12 +97,21 @@ fn read_delimited(path: &Path, name: &str, reading: &Reading, gather: &mut Gathe
     Ok(())
 }
 
-/// `run`: whether a batch of rows holds any of it can be told from its ids alone.
+/// What is wanted of a file.
+#[derive(Clone, Copy)]
+enum Asked<'a> {
+    /// All of it, for the first time.
+    All(&'a Limits),
+    /// The rows of a run, or those without a usable id, of a file that was let in. Whether a batch of rows holds any of a run
+    /// can be told from its ids alone.
+    Run(Option<&'a str>),
+}
+
 fn read_parquet(
     path: &Path,
     name: &str,
     reading: &Reading,
-    run: Option<&str>,
+    asked: Asked<'_>,
     gather: &mut Gather<'_>,
 ) -> Result<(), Reason> {
     let unreadable = |error| no_parquet(name, &error);
@@ -112,6 +121,11 @@ fn read_parquet(
     has_columns(name, &REQUIRED, &there)?;
     let attributes: Vec<&String> = reading.attributes.iter().filter(|a| there.contains(&a.as_str())).collect();
     let wanted: Vec<String> = REQUIRED.iter().map(ToString::to_string).chain(attributes.into_iter().cloned()).collect();
+    let run = match asked {
+        // A row group is decoded as a whole.
+        Asked::All(limits) => limits.check(file.largest_group(&wanted), name).map(|()| None)?,
+        Asked::Run(run) => run,
+    };
     let holds_it = |ids: &Column| run.is_none_or(|run| Cells::of(ids).map_or(true, |ids| holds(&ids, reading, run)));
     let only: foreign::Only<'_> = (REQUIRED[4], &holds_it);
     file.each(&wanted, run.is_some().then_some(only), &mut |_, frame| {

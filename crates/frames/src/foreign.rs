@@ -82,6 +82,11 @@ impl Foreign {
         self.group_bytes(columns).fold(0, u64::saturating_add)
     }
 
+    /// The bytes of some columns in the row group where they are most.
+    pub fn largest_group(&self, columns: &[String]) -> u64 {
+        self.group_bytes(columns).max().unwrap_or_default()
+    }
+
     /// All of it.
     ///
     /// # Errors
@@ -228,6 +233,8 @@ mod tests {
         // Which values are not null is told besides.
         assert!((8 * 1010..9 * 1010 + 500).contains(&bytes), "{bytes}");
         assert_eq!((foreign.height(), foreign.bytes(&[])), (1010, 0));
+        let largest = foreign.largest_group(&["n".to_owned()]);
+        assert!((8 * 1000..bytes - 80).contains(&largest), "{largest}");
         assert!(foreign.bytes(&foreign.columns().expect("columns")) > bytes);
     }
 
