@@ -91,3 +91,38 @@ fn a_file_of_a_declared_table_that_needs_more_than_half_is_refused_until_it_may(
     assert_eq!(project.build(&["notes"]).code, 0);
     assert_eq!(project.sql("select count(*) as n from notes")[0]["n"], 130);
 }
+
+/// Twenty times what it reads: 800 MB.
+const LONG: &str = "text || text || text || text || text || text || text || text || text || text || text || text || text || text || \
+                    text || text || text || text || text || text";
+
+#[test]
+fn a_step_that_takes_too_much_is_stopped_and_the_others_are_made() {
+    let project = Project::new();
+    let text = "x".repeat(1 << 20);
+    let rows: String = (0..40).map(|at| format!("{at},{text}\n")).collect();
+    fs::write(project.path("notes.csv"), format!("n,text\n{rows}")).unwrap();
+    let notes = "[assets.notes]\nfiles = [\"notes.csv\"]\ncolumns = { n = \"integer\", text = \"text\" }\n";
+    let others: String =
+        (0..6).map(|at| format!("[assets.small_{at}]\nsql = \"select n + {at} as m from notes\"\n")).collect();
+    let huge = format!("[assets.huge]\nsql = \"select n, {LONG} as long from notes\"\n");
+    let after = "[assets.after]\nsql = \"select n from huge\"\n";
+    project.settings(&format!("memory = \"256MiB\"\n{notes}{huge}{after}{others}"));
+    for _ in 0..2 {
+        let stopped = project.build(&["notes+"]);
+        assert_eq!(stopped.code, 1, "{stopped:?}");
+        let errors = project.run(&["errors", "--json"]).json();
+        let failed = errors["errors"].as_array().unwrap().iter();
+        let failed: Vec<_> = failed.map(|error| (error["asset"].as_str(), error["code"].as_str())).collect();
+        assert_eq!(failed, [(Some("huge"), Some("memory_needed"))], "{errors}");
+        assert!((0..6).all(|at| project.sql(&format!("select m from small_{at}")).len() == 40), "{stopped:?}");
+    }
+    let history = project.run(&["history", "huge"]);
+    assert!(history.stdout.contains("memory_needed") && !history.stdout.contains("steps-too-large"), "{history:?}");
+    let asked = project.run(&["sql", "--json", &format!("select max(length({LONG})) as most from notes")]);
+    assert_eq!((asked.code, asked.json()["code"].as_str()), (1, Some("memory_needed")), "{asked:?}");
+    project.settings(&format!("memory = \"4GiB\"\n{notes}{huge}{after}{others}"));
+    let made = project.build(&["notes+"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    assert_eq!(project.sql("select n from after").len(), 40);
+}

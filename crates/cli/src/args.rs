@@ -62,6 +62,9 @@ pub(crate) struct Global {
     /// When to use colors; `auto` heeds NO_COLOR and whether a terminal listens
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
+    /// What the program says to itself where it begins again
+    #[arg(long, hide = true)]
+    pub(crate) steps_too_large: Option<String>,
 }
 
 /// When to use colors.

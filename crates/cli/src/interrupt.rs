@@ -74,6 +74,13 @@ fn asked(_signal: i32) {
     tell("finishing the steps that run; press Ctrl-C again to stop at once");
 }
 
+/// Ends at once where an end was asked for already.
+pub(crate) fn end_if_asked() {
+    if CANCEL.load(Ordering::SeqCst) {
+        std::process::exit(i32::from(EXIT));
+    }
+}
+
 /// Says a line on stderr, beside whatever draws there.
 pub(crate) fn tell(line: &str) {
     match lock(&TELL).as_deref() {

@@ -7,6 +7,7 @@ pub mod app;
 mod args;
 mod edge;
 mod interrupt;
+mod memory;
 mod out;
 mod progress;
 mod render;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::io::{IsTerminal, Write};
 
 /// Both streams, with what the flags say about them.
+#[derive(Clone, Copy)]
 pub(crate) struct Out {
     pub(crate) json: bool,
     pub(crate) quiet: bool,

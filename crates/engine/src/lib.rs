@@ -9,6 +9,7 @@ pub mod event;
 pub mod gone;
 pub mod inputs;
 pub mod inspect;
+pub mod memory;
 pub mod over_all;
 mod parts;
 pub mod plan;

@@ -1,17 +1,18 @@
 //! The executor of one machine: threads.
 
+use crate::memory::{End, Making, Watch};
 use assets_core::compute::Worker;
 use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
 use assets_core::panics;
 use assets_core::record::Span;
 use assets_core::slots::Slots;
 use assets_core::{Reason, Step};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since the epoch.
 pub fn now_us() -> i64 {
@@ -52,6 +53,13 @@ impl Pool {
     #[must_use]
     pub fn within(mut self, bytes: u64) -> Self {
         self.room = Arc::new(Room::new(bytes));
+        self
+    }
+
+    /// The same, ending where they take more all the same.
+    #[must_use]
+    pub fn ended_by(mut self, end: Arc<End>, care: Care) -> Self {
+        self.room = Arc::new(Room { end: Some(end), care, ..Room::new(self.room.most) });
         self
     }
 }
@@ -128,33 +136,77 @@ impl Queue {
     }
 }
 
+/// What is known of builds that took too much memory.
+#[derive(Debug, Clone, Default)]
+pub struct Care {
+    /// Whether steps are made one at a time.
+    pub alone: bool,
+    /// Steps that are not made: each took too much by itself.
+    pub too_large: BTreeSet<Step>,
+}
+
+/// While more is taken than may be, whether it still is gets asked so often.
+const FULL_TICK: Duration = Duration::from_millis(20);
+
 /// Memory that steps share.
 struct Room {
     most: u64,
-    taken: Mutex<u64>,
+    taken: Mutex<Taken>,
     left: Condvar,
+    end: Option<Arc<End>>,
+    /// Since the first step.
+    watch: OnceLock<Watch>,
+    care: Care,
+}
+
+#[derive(Default)]
+struct Taken {
+    bytes: u64,
+    steps: usize,
 }
 
 impl Room {
     fn new(most: u64) -> Self {
-        Self { most, taken: Mutex::default(), left: Condvar::new() }
+        let (taken, left, end, watch, care) = Default::default();
+        Self { most, taken, left, end, watch, care }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until there is room beside the others.
-    fn enter(&self, bytes: u64) -> Inside<'_> {
+    fn enter(&self, step: &Step, bytes: u64) -> Inside<'_> {
+        let end = self.end.as_ref();
+        let watch = end.map(|end| self.watch.get_or_init(|| Watch::begin(self.most, Arc::clone(end))));
         let bytes = bytes.min(self.most);
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = |taken: &mut u64| *taken > self.most - bytes;
-        *self.left.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner) += bytes;
-        Inside { room: self, bytes }
+        let is_full = |taken: &mut Taken| {
+            let wants_none_beside = self.care.alone || watch.is_some_and(Watch::is_full);
+            taken.bytes > self.most - bytes || taken.steps > 0 && wants_none_beside
+        };
+        let mut taken = self.taken();
+        while is_full(&mut taken) {
+            taken = self.left.wait_timeout(taken, FULL_TICK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        taken.bytes += bytes;
+        taken.steps += 1;
+        Inside { room: self, bytes, _making: watch.map(|watch| watch.making(step)) }
     }
 
     /// What a step that needs more than there ever is fails with.
     fn check(&self, step: &Step, bytes: u64) -> Result<(), Reason> {
+        let mib = |bytes: u64| bytes >> 20;
+        if self.care.too_large.contains(step) {
+            let message = format!(
+                "{step} took more memory than the {} MiB that are allowed, and was stopped: raise `memory` in the settings, or \
+                 let it make less",
+                mib(self.most)
+            );
+            return Err(Reason::new("memory_needed", message).with("allowed_bytes", self.most));
+        }
         if bytes <= self.most {
             return Ok(());
         }
-        let mib = |bytes: u64| bytes >> 20;
         let message = format!(
             "{step} needs about {} MiB of memory, and {} MiB are allowed: raise `memory` in the settings",
             mib(bytes),
@@ -168,11 +220,15 @@ impl Room {
 struct Inside<'a> {
     room: &'a Room,
     bytes: u64,
+    _making: Option<Making<'a>>,
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        *self.room.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        let mut taken = self.room.taken();
+        taken.bytes -= self.bytes;
+        taken.steps -= 1;
+        drop(taken);
         self.room.left.notify_all();
     }
 }
@@ -196,7 +252,7 @@ impl Executor for Pool {
             if let Err(reason) = room.check(&request.step, bytes) {
                 return not_begun(request.step, reason);
             }
-            let _inside = room.enter(bytes);
+            let _inside = room.enter(&request.step, bytes);
             slots.work(|| match withdrawn.load(Ordering::SeqCst) {
                 true => not_begun(request.step, Reason::new(WITHDRAWN, "it was not begun")),
                 false => perform(worker.as_ref(), request),

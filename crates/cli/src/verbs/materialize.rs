@@ -4,6 +4,7 @@ use crate::app::{AllFresh, App, Failure, Project, WriteStore};
 use crate::args::{Global, MaterializeArgs};
 use crate::edge;
 use crate::interrupt::{self, Requests};
+use crate::memory::{self, Anew};
 use crate::out::Out;
 use crate::progress::{self, tally::Tally};
 use crate::render::{number, time, words};
@@ -35,7 +36,9 @@ pub(crate) fn run(
         None => (None, args.clone()),
     };
     let project = app.open(&session::open_options(global))?;
-    let request = Request { args: &args, saved: saved.as_ref(), trigger: &trigger(argv) };
+    let too_large = global.steps_too_large.as_deref().map(memory::parse).transpose()?;
+    let anew = Anew { argv: argv.to_vec(), too_large, ender: project.ender(), out: *out };
+    let request = Request { args: &args, saved: saved.as_ref(), trigger: &trigger(argv), anew: Some(anew) };
     let (summary, tally) = make(out, project.as_ref(), global.rehash, &request)?;
     if !out.json {
         answer(out, &summary, &tally);
@@ -45,7 +48,7 @@ pub(crate) fn run(
 
 /// The command line, as a build's record keeps it.
 pub(crate) fn trigger(argv: &[OsString]) -> String {
-    let words = argv.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    let words = memory::as_typed(argv).skip(1).map(|arg| arg.to_string_lossy().into_owned());
     std::iter::once("assets".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
@@ -56,6 +59,8 @@ pub(crate) struct Request<'a> {
     pub(crate) saved: Option<&'a Saved>,
     /// The command line.
     pub(crate) trigger: &'a str,
+    /// How it begins again where it takes too much memory.
+    pub(crate) anew: Option<Anew>,
 }
 
 /// One build, from the lock to the last published view.
@@ -101,7 +106,7 @@ pub(crate) fn make(
         wait: !args.no_wait,
         since,
     };
-    let (summary, tally) = build(out, project, store.as_ref(), &sources, &scope, args, &options)?;
+    let (summary, tally) = build(out, project, store.as_ref(), &sources, &scope, request, &options)?;
     let is_calm = summary.source_problems == 0 && !tally.warned && tally.files > 0;
     if let Some(world) = before.filter(|_| is_calm && summary.counts.fresh == summary.counts.total()) {
         project.seal(world, AllFresh { steps: summary.counts.fresh, runs: summary.runs });
@@ -140,16 +145,17 @@ fn build(
     store: &dyn WriteStore,
     sources: &Identified,
     scope: &Scope,
-    args: &MaterializeArgs,
+    request: &Request<'_>,
     options: &BuildOptions,
 ) -> Result<(BuildSummary, Tally), Failure> {
     let tables = store.tables();
     // More than cores: files are read, written and mapped while others compute. Measured on two cores, a feature added to
     // 200 runs: 0.74 s with three at once, 0.63 s with five, 0.68 s with six.
     let default = || std::thread::available_parallelism().map_or(1, usize::from) + 3;
-    let width = args.jobs.map(usize::from).or_else(|| project.workers()).unwrap_or_else(default);
+    let width = request.args.jobs.map(usize::from).or_else(|| project.workers()).unwrap_or_else(default);
     let pool = Pool::new(width, project.worker(store.tables()));
-    let pool = pool.map_err(|reason| Failure { reason, help: None, exit: edge::TRANSIENT })?.within(project.memory());
+    let pool = pool.map_err(|reason| Failure { reason, help: None, exit: edge::TRANSIENT })?;
+    let pool = memory::keep_within(pool, project.memory(), *out, request.anew.as_ref());
     let packer = project.packer(store.tables());
     let backends = Backends {
         graph: project.graph(),

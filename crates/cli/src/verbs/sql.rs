@@ -3,6 +3,7 @@
 use crate::app::{App, Failure};
 use crate::args::{Global, SqlArgs, TableFormat};
 use crate::edge;
+use crate::memory;
 use crate::out::Out;
 use crate::render::{number, rows};
 use crate::session::Session;
@@ -75,7 +76,9 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &SqlArgs) -> 
     }
     let session = Session::recorded(app, global)?;
     let tables = Arc::clone(session.reader.tables());
+    let limit = memory::limit(*out, session.project.memory());
     let table = session.project.sql(tables, &session.ledger, &args.query)?;
+    drop(limit);
     let graph = session.project.graph();
     tell_outdated(out, &session, &args.query);
     let text = match (format, &args.output) {

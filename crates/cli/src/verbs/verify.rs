@@ -3,6 +3,7 @@
 use crate::app::{App, Failure, Project};
 use crate::args::{Global, VerifyArgs};
 use crate::edge;
+use crate::memory;
 use crate::out::Out;
 use crate::render::{number, words};
 use crate::session::Session;
@@ -47,7 +48,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &VerifyArgs) 
     let project = app.open(&crate::session::open_options(global))?;
     let mut report = look(project.as_ref())?;
     if let Some(count) = args.recompute.filter(|_| readable(&report)) {
-        recompute(app, global, count, &mut report)?;
+        recompute(app, out, global, count, &mut report)?;
     }
     report.findings.sort_by_key(|finding| finding.harm);
     if out.json {
@@ -115,13 +116,14 @@ fn readable(report: &Report) -> bool {
     !report.findings.iter().any(|finding| matches!(&*finding.reason.code, "store_format" | "journal_malformed"))
 }
 
-fn recompute(app: &dyn App, global: &Global, count: usize, report: &mut Report) -> Result<(), Failure> {
+fn recompute(app: &dyn App, out: &Out, global: &Global, count: usize, report: &mut Report) -> Result<(), Failure> {
     let session = Session::open(app, global)?;
     let scope = session.scope(&crate::args::ScopeArgs::default())?;
     let plan = session.plan(&scope);
     let seed = usize::try_from(now_us().unsigned_abs() / 1000).unwrap_or_default();
     let worker = |tables| session.project.worker(tables);
     let tables = session.reader.tables();
+    let _limit = memory::limit(*out, session.project.memory());
     let (made, findings) = verify::recompute(&session.world(), &plan, count, seed, &worker, tables);
     report.recomputed = made;
     report.findings.extend(findings);

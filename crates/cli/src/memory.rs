@@ -1,0 +1,125 @@
+//! What becomes of a program that takes more memory than it may. A build begins anew in its own place, as after a kill:
+//! one step at a time, and without a step that is too large even alone. Anything else ends, and says why.
+
+use crate::app::Failure;
+use crate::edge;
+use crate::interrupt;
+use crate::out::Out;
+use assets_core::{Reason, Step};
+use assets_engine::memory::{Excess, Watch};
+use assets_engine::pool::{Care, Pool};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::Arc;
+
+/// Steps too large by themselves after which a build ends: each costs a beginning.
+const TOO_LARGE_MOST: usize = 16;
+
+/// The argument by which a build is told how those before it in its process ended.
+const ARGUMENT: &str = "--steps-too-large=";
+
+/// A command line without what only this program itself says to itself.
+pub(crate) fn as_typed(argv: &[OsString]) -> impl Iterator<Item = &OsString> {
+    argv.iter().filter(|arg| !arg.to_string_lossy().starts_with(ARGUMENT))
+}
+
+/// Steps that ended this build's beginnings, as they came back in the argument.
+pub(crate) fn parse(argument: &str) -> Result<Vec<Step>, Failure> {
+    serde_json::from_str(argument).map_err(|error| {
+        Failure::usage(Reason::new("wrong_usage", format!("{ARGUMENT} is what this program says to itself: {error}")))
+    })
+}
+
+/// A pool that ends the process where its steps take too much.
+pub(crate) fn keep_within(pool: Pool, allowed: u64, out: Out, anew: Option<&Anew>) -> Pool {
+    let pool = pool.within(allowed);
+    let Some(anew) = anew.cloned() else {
+        return pool.ended_by(Arc::new(move |excess: &Excess| fail(out, excess)), Care::default());
+    };
+    let too_large = anew.too_large.clone();
+    let care = Care { alone: too_large.is_some(), too_large: too_large.into_iter().flatten().collect() };
+    pool.ended_by(Arc::new(move |excess: &Excess| anew.begin(excess)), care)
+}
+
+/// Ends a verb that answers a question.
+pub(crate) fn limit(out: Out, allowed: u64) -> Watch {
+    Watch::begin(allowed, Arc::new(move |excess: &Excess| fail(out, excess)))
+}
+
+fn fail(out: Out, excess: &Excess) {
+    edge::report(&out, &Failure { reason: excess.reason(), help: None, exit: edge::DATA });
+    std::process::exit(i32::from(edge::DATA));
+}
+
+/// How a build begins anew.
+#[derive(Clone)]
+pub(crate) struct Anew {
+    /// The command line, as it came.
+    pub(crate) argv: Vec<OsString>,
+    /// Steps that were too large before; `None` where this is its first beginning.
+    pub(crate) too_large: Option<Vec<Step>>,
+    /// Ends what steps have started outside of this program.
+    pub(crate) ender: Arc<interrupt::End>,
+    /// Where it is told.
+    pub(crate) out: Out,
+}
+
+impl Anew {
+    /// Comes back only where it can't.
+    pub(crate) fn begin(&self, excess: &Excess) {
+        (self.ender)();
+        interrupt::end_if_asked();
+        let mib = excess.allowed_bytes >> 20;
+        let mut too_large = self.too_large.clone().unwrap_or_default();
+        let told = match excess.steps.as_slice() {
+            [step] if too_large.len() < TOO_LARGE_MOST => {
+                too_large.push(step.clone());
+                format!("{step} takes more than the {mib} MiB that `memory` allows: beginning again without it")
+            }
+            [] | [_] => return fail(self.out, excess),
+            several => {
+                let count = several.len();
+                format!(
+                    "{count} steps at once take more than the {mib} MiB that `memory` allows: beginning again, one at a time"
+                )
+            }
+        };
+        if !self.out.quiet {
+            interrupt::tell(&format!("warning: {told}"));
+        }
+        let error = self.command(&too_large).exec();
+        let reason = Reason::new("no_process", format!("the program can't begin again: {error}"));
+        edge::report(&self.out, &Failure { reason, help: None, exit: edge::TRANSIENT });
+        std::process::exit(i32::from(edge::TRANSIENT));
+    }
+
+    fn command(&self, too_large: &[Step]) -> Command {
+        let mut argument = OsString::from(ARGUMENT);
+        argument.push(serde_json::to_string(too_large).unwrap_or_default());
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(self.argv.first().map_or(OsStr::new("assets"), OsString::as_os_str));
+        command.arg(argument).args(as_typed(&self.argv).skip(1));
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assets_core::{AssetName, Partition};
+
+    #[test]
+    fn what_it_says_to_itself_is_no_part_of_what_was_typed() {
+        let argv: Vec<OsString> = ["assets", "--json", "materialize", "--", "stats"].map(OsString::from).to_vec();
+        let step = Step::new(&AssetName::new("large").expect("a name"), &Partition::many([("run", "a \"b\"")]));
+        let out = Out { json: true, quiet: false };
+        let anew = Anew { argv: argv.clone(), too_large: None, ender: Arc::new(|| ()), out };
+        let command = anew.command(std::slice::from_ref(&step));
+        let again: Vec<OsString> =
+            std::iter::once(argv[0].clone()).chain(command.get_args().map(OsStr::to_owned)).collect();
+        let argument = again[1].to_string_lossy().into_owned();
+        assert_eq!(parse(argument.strip_prefix(ARGUMENT).expect("first")), Ok(vec![step]));
+        assert_eq!(as_typed(&again).cloned().collect::<Vec<_>>(), argv);
+    }
+}

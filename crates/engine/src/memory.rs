@@ -1,0 +1,159 @@
+//! What a process really takes of memory, beside what is known before: a query can make far more than it reads, and
+//! nothing in a data frame library can be stopped halfway. So the process looks at itself while it works. Where it takes
+//! more than it may, no further step begins; where it takes a quarter more, it has to end, which a store survives.
+//!
+//! Not here: how it ends, and whether it begins again.
+
+use assets_core::{Reason, Step};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Between two looks: what two cores fill meanwhile is some tens of MiB.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What may be taken beyond a small allowance before it is an excess: allocators keep what was freed for a while.
+const SLACK_LEAST: u64 = 64 << 20;
+
+/// More was taken than may be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Excess {
+    /// The steps that were being made.
+    pub steps: Vec<Step>,
+    /// What the process took for its work.
+    pub taken_bytes: u64,
+    /// What it may take.
+    pub allowed_bytes: u64,
+}
+
+impl Excess {
+    /// As what the program ends with.
+    pub fn reason(&self) -> Reason {
+        let mib = |bytes: u64| bytes >> 20;
+        let message = format!(
+            "this took {} MiB of memory, and {} MiB are allowed: raise `memory` in the settings, or ask for less at once",
+            mib(self.taken_bytes),
+            mib(self.allowed_bytes)
+        );
+        let reason = Reason::new("memory_needed", message);
+        reason.with("needed_bytes", self.taken_bytes).with("allowed_bytes", self.allowed_bytes)
+    }
+}
+
+/// What ends the process.
+pub type End = dyn Fn(&Excess) + Send + Sync;
+
+/// A look at what the process takes, for as long as it lives.
+pub struct Watch {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    allowed: u64,
+    /// What the process took before its work began.
+    base: u64,
+    steps: Mutex<BTreeSet<Step>>,
+    is_full: AtomicBool,
+    has_ended: AtomicBool,
+}
+
+impl Shared {
+    fn steps(&self) -> MutexGuard<'_, BTreeSet<Step>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self, end: &End) {
+        let taken = taken_bytes().unwrap_or_default().saturating_sub(self.base);
+        self.is_full.store(taken > self.allowed, Ordering::SeqCst);
+        if taken > self.allowed.saturating_add(SLACK_LEAST.max(self.allowed / 4)) {
+            let steps = self.steps().iter().cloned().collect();
+            end(&Excess { steps, taken_bytes: taken, allowed_bytes: self.allowed });
+        }
+    }
+}
+
+impl Watch {
+    /// Begins to look. Where the system doesn't say what a process takes, nothing is ever too much.
+    pub fn begin(allowed: u64, end: Arc<End>) -> Self {
+        let (steps, is_full, has_ended) = Default::default();
+        let base = taken_bytes().unwrap_or_default();
+        let shared = Arc::new(Shared { allowed, base, steps, is_full, has_ended });
+        let watched = Arc::clone(&shared);
+        let look = move || {
+            while !watched.has_ended.load(Ordering::SeqCst) {
+                watched.look(end.as_ref());
+                std::thread::park_timeout(TICK);
+            }
+        };
+        // Without it the estimates alone hold.
+        let _ = std::thread::Builder::new().name("memory".to_owned()).spawn(look);
+        Self { shared }
+    }
+
+    /// Whether more is taken than may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shared.is_full.load(Ordering::SeqCst)
+    }
+
+    /// Says that a step is being made, until what comes back is dropped.
+    pub(crate) fn making(&self, step: &Step) -> Making<'_> {
+        self.shared.steps().insert(step.clone());
+        Making { shared: &self.shared, step: step.clone() }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.has_ended.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A step is being made.
+pub(crate) struct Making<'a> {
+    shared: &'a Shared,
+    step: Step,
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.shared.steps().remove(&self.step);
+    }
+}
+
+/// Memory of this process alone: mapped files are not in it.
+fn taken_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    own.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assets_core::{AssetName, Partition};
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_is_taken_beyond_what_may_be_is_told_with_what_is_being_made() {
+        let (told, excesses) = channel();
+        let watch = Watch::begin(1 << 20, Arc::new(move |excess: &Excess| drop(told.send(excess.clone()))));
+        let step = Step::new(&AssetName::new("large").expect("a name"), &Partition::many([("run", "a")]));
+        let making = watch.making(&step);
+        let bytes = vec![1_u8; 1 << 30];
+        let excess = excesses.recv_timeout(PATIENCE).expect("told");
+        assert!(watch.is_full());
+        assert_eq!((excess.steps, excess.allowed_bytes), (vec![step], 1 << 20));
+        assert!(excess.taken_bytes > 64 << 20);
+        drop((bytes, making));
+        drop(watch);
+        while excesses.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Disconnected) {}
+    }
+
+    #[test]
+    fn the_system_says_what_is_taken() {
+        assert!(taken_bytes().is_some_and(|bytes| bytes > 1 << 20 && bytes < 1 << 40));
+    }
+}
