@@ -56,7 +56,8 @@ fn failed(exit: u8) -> impl Fn(Reason) -> Failure {
 fn store_failure(error: &StoreError) -> Failure {
     let help = match error.code() {
         "store_unwritable" => {
-            "build as the user who owns the store, or set `store` to a folder of your own; questions need no right to write"
+            "build as the user who owns the store, where its file system may be written, or set `store` to a folder of your own; \
+             questions need no right to write"
         }
         "disk_full" => "make room (`assets gc` shows what can go) and run the command again: what was finished is kept",
         _ => "`assets doctor` looks at what the store stands on",

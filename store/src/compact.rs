@@ -335,6 +335,11 @@ mod tests {
         }
     }
 
+    fn all_published(root: &Path) {
+        let writer = Store::open_writer(root, Wait::No, &mut |_| ()).unwrap();
+        writer.set_published(&format!("{} layout", writer.position())).unwrap();
+    }
+
     fn collect(root: &Path) -> Result<gc::Found, StoreError> {
         let keep = Keep {
             versions: 2,
@@ -401,10 +406,13 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path();
             rebuilt(root, 0..6);
+            all_published(root);
             let probe = Probe::fail(root, Fault { at, errno: 28, bytes: 3, lasting: true });
             let done = collect(root);
             drop(probe);
             assert_eq!(now(root), expected, "stopped at {at}");
+            let told = Store::examine(root).unwrap().findings;
+            assert!(told.iter().all(|told| told.reason.code != "journal_shorter"), "stopped at {at}: {told:?}");
             let history = Store::open_reader(root).unwrap().history(&step("wide", "r1")).unwrap();
             assert!(matches!(history.len(), 12 | 4), "nothing is told twice: {} at {at}", history.len());
             collect(root).unwrap();
@@ -423,9 +431,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         rebuilt(root, 0..3);
-        let writer = Store::open_writer(root, Wait::No, &mut |_| ()).unwrap();
-        writer.set_published(&format!("{} layout", writer.position())).unwrap();
-        drop(writer);
+        all_published(root);
         assert!(
             compact(root, Keeping { versions: 1, since_us: 0, ..Keeping::default() }).unwrap().is_none(),
             "nothing may go yet"
