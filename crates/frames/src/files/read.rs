@@ -104,12 +104,14 @@ fn read_delimited(table: &TableOfFiles, path: &Path, name: &str, gather: &mut Ga
 }
 
 fn read_parquet(table: &TableOfFiles, path: &Path, name: &str, gather: &mut Gather<'_>) -> Result<(), Reason> {
-    let unreadable = |error: PolarsError| {
+    let unreadable_as = |what: &str, error: &PolarsError| {
         let first = error.to_string().lines().next().unwrap_or_default().to_owned();
-        let message = format!("{name} can't be read as Parquet (was it cut off?): {first}");
+        let message = format!("{name} can't be read as {what}: {first}");
         Reason::new("source_unreadable", message).with("path", name)
     };
-    let file = Foreign::open(path).map_err(unreadable)?;
+    let unreadable = |error| unreadable_as("Parquet", &error);
+    // The footer comes last.
+    let file = Foreign::open(path).map_err(|error| unreadable_as("Parquet (was it cut off?)", &error))?;
     let there = file.columns().map_err(unreadable)?;
     let there: Vec<&str> = there.iter().map(String::as_str).collect();
     let wanted = wanted(table);
