@@ -17,6 +17,9 @@ const BY_ORDER: [&str; 9] =
 /// Operators, names and numbers of one query: polars walks them by recursion.
 const NODES_MAX: usize = 5_000;
 
+/// Tables of one query, each as often as it is named: polars takes time with the square of joins.
+const TABLES_MAX: usize = 256;
+
 /// A query that may be answered.
 pub(super) struct Parsed {
     /// As it was written.
@@ -53,6 +56,11 @@ impl Parsed {
         let nodes = walk::count(&parsed.statement);
         if nodes > NODES_MAX {
             return Err(parsed.wrong(format!("the query has {nodes} parts, more than the {NODES_MAX} allowed"), None));
+        }
+        let tables = parsed.named().len();
+        if tables > TABLES_MAX {
+            let message = format!("the query names tables {tables} times, more than the {TABLES_MAX} allowed");
+            return Err(parsed.wrong(message, None));
         }
         match &parsed.statement {
             Statement::Query(_) if is_read(&word) => parsed.within_tables(),
@@ -114,12 +122,17 @@ impl Parsed {
 
     /// The names that stand in the place of tables, without those that the query gives itself.
     pub(super) fn tables(&self) -> Vec<String> {
-        let mut relations = Relations(Vec::new());
-        let _ = walk::walk(&self.statement, &mut relations);
-        let Relations(mut read) = relations;
+        let mut read = self.named();
         let own = names::own_names(&self.statement);
         read.retain(|name: &String| !own.iter().any(|(own, _)| own == name));
         read
+    }
+
+    /// All names in the place of tables.
+    fn named(&self) -> Vec<String> {
+        let mut relations = Relations(Vec::new());
+        let _ = walk::walk(&self.statement, &mut relations);
+        relations.0
     }
 
     /// Refuses names that the query gives to something else than the table of that name: polars would take the table.
@@ -297,6 +310,15 @@ mod tests {
             let code = Parsed::new(bad).err().map(|reason| reason.code);
             assert_eq!(code.as_deref(), Some("sql_refused"), "{bad}");
         }
+    }
+
+    #[test]
+    fn tables_are_named_no_more_often_than_polars_can_join() {
+        let query = |joins: usize| format!("select * from wide{}", " natural join features".repeat(joins));
+        assert!(Parsed::new(&query(TABLES_MAX - 1)).is_ok());
+        let refused = Parsed::new(&query(4_000)).err().expect("refused");
+        assert_eq!(refused.code, "sql_error");
+        assert!(refused.message.contains("4001 times"), "{}", refused.message);
     }
 
     #[test]
