@@ -35,16 +35,23 @@ pub(crate) fn parse(argument: &str) -> Result<Vec<Step>, Failure> {
 pub(crate) fn keep_within(pool: Pool, allowed: u64, out: Out, anew: Option<&Anew>) -> Pool {
     let pool = pool.within(allowed);
     let Some(anew) = anew.cloned() else {
-        return pool.ended_by(Arc::new(move |excess: &Excess| fail(out, excess)), Care::default());
+        return pool.ended_by(taken_bytes, Arc::new(move |excess: &Excess| fail(out, excess)), Care::default());
     };
     let too_large = anew.too_large.clone();
     let care = Care { alone: too_large.is_some(), too_large: too_large.into_iter().flatten().collect() };
-    pool.ended_by(Arc::new(move |excess: &Excess| anew.begin(excess)), care)
+    pool.ended_by(taken_bytes, Arc::new(move |excess: &Excess| anew.begin(excess)), care)
+}
+
+/// Memory of this process alone: mapped files are not in it.
+fn taken_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    own.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
 }
 
 /// Ends a verb that answers a question.
 pub(crate) fn limit(out: Out, allowed: u64) -> Watch {
-    Watch::begin(allowed, Arc::new(move |excess: &Excess| fail(out, excess)))
+    Watch::begin(allowed, taken_bytes, Arc::new(move |excess: &Excess| fail(out, excess)))
 }
 
 fn fail(out: Out, excess: &Excess) {
@@ -108,6 +115,11 @@ impl Anew {
 mod tests {
     use super::*;
     use assets_core::{AssetName, Partition};
+
+    #[test]
+    fn the_system_says_what_is_taken() {
+        assert!(taken_bytes().is_none_or(|bytes| bytes > 0 && bytes < 1 << 40));
+    }
 
     #[test]
     fn what_it_says_to_itself_is_no_part_of_what_was_typed() {

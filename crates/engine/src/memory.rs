@@ -45,6 +45,9 @@ impl Excess {
     }
 }
 
+/// Memory that the process takes, if the system says.
+pub type TakenBytes = fn() -> Option<u64>;
+
 /// What ends the process.
 pub type End = dyn Fn(&Excess) + Send + Sync;
 
@@ -55,6 +58,7 @@ pub struct Watch {
 
 struct Shared {
     allowed: u64,
+    taken: TakenBytes,
     /// What the process took before its work began.
     base: u64,
     steps: Mutex<BTreeSet<Step>>,
@@ -70,7 +74,7 @@ impl Shared {
 
     fn look(&self, end: &End) {
         let kept = self.made.load(Ordering::SeqCst) * KEPT_BYTES;
-        let taken = taken_bytes().unwrap_or_default().saturating_sub(self.base + kept);
+        let taken = (self.taken)().unwrap_or_default().saturating_sub(self.base + kept);
         self.is_full.store(taken > self.allowed, Ordering::SeqCst);
         if taken > self.allowed.saturating_add(SLACK_LEAST.max(self.allowed / 4)) {
             let steps = self.steps().iter().cloned().collect();
@@ -81,10 +85,10 @@ impl Shared {
 
 impl Watch {
     /// Begins to look. Where the system doesn't say what a process takes, nothing is ever too much.
-    pub fn begin(allowed: u64, end: Arc<End>) -> Self {
+    pub fn begin(allowed: u64, taken: TakenBytes, end: Arc<End>) -> Self {
         let (steps, made, is_full, has_ended) = Default::default();
-        let base = taken_bytes().unwrap_or_default();
-        let shared = Arc::new(Shared { allowed, base, steps, made, is_full, has_ended });
+        let base = taken().unwrap_or_default();
+        let shared = Arc::new(Shared { allowed, taken, base, steps, made, is_full, has_ended });
         let watched = Arc::clone(&shared);
         let look = move || {
             while !watched.has_ended.load(Ordering::SeqCst) {
@@ -128,39 +132,32 @@ impl Drop for Making<'_> {
     }
 }
 
-/// Memory of this process alone: mapped files are not in it.
-fn taken_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-    own.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use assets_core::{AssetName, Partition};
-    use std::sync::mpsc::{RecvTimeoutError, channel};
-
-    const PATIENCE: Duration = Duration::from_secs(60);
+    use std::sync::mpsc::channel;
 
     #[test]
     fn what_is_taken_beyond_what_may_be_is_told_with_what_is_being_made() {
+        static TAKEN: AtomicU64 = AtomicU64::new(500 << 20);
         let (told, excesses) = channel();
-        let watch = Watch::begin(1 << 20, Arc::new(move |excess: &Excess| drop(told.send(excess.clone()))));
+        let end = Arc::new(move |excess: &Excess| drop(told.send(excess.clone())));
+        let watch = Watch::begin(256 << 20, || Some(TAKEN.load(Ordering::SeqCst)), end);
         let step = Step::new(&AssetName::new("large").expect("a name"), &Partition::many([("run", "a")]));
+        drop(watch.making(&step));
         let making = watch.making(&step);
-        let bytes = vec![1_u8; 1 << 30];
-        let excess = excesses.recv_timeout(PATIENCE).expect("told");
-        assert!(watch.is_full());
-        assert_eq!((excess.steps, excess.allowed_bytes), (vec![step], 1 << 20));
-        assert!(excess.taken_bytes > 64 << 20);
-        drop((bytes, making));
+        // What one step leaves behind is none of it.
+        TAKEN.store(((500 + 256 + 64) << 20) + KEPT_BYTES, Ordering::SeqCst);
+        assert!(excesses.recv_timeout(TICK * 10).is_err());
+        TAKEN.fetch_add(1, Ordering::SeqCst);
+        let excess = excesses.recv_timeout(Duration::from_secs(60)).expect("told");
+        let expected = Excess { steps: vec![step], taken_bytes: ((256 + 64) << 20) + 1, allowed_bytes: 256 << 20 };
+        assert_eq!((excess, watch.is_full()), (expected, true));
+        TAKEN.store(500 << 20, Ordering::SeqCst);
+        drop(making);
         drop(watch);
-        while excesses.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Disconnected) {}
-    }
-
-    #[test]
-    fn the_system_says_what_is_taken() {
-        assert!(taken_bytes().is_some_and(|bytes| bytes > 1 << 20 && bytes < 1 << 40));
+        // Nobody looks any more.
+        while excesses.recv().is_ok() {}
     }
 }

@@ -1,6 +1,6 @@
 //! The executor of one machine: threads.
 
-use crate::memory::{End, Making, Watch};
+use crate::memory::{End, Making, TakenBytes, Watch};
 use assets_core::compute::Worker;
 use assets_core::executor::{Executor, StepOutcome, StepRequest, WITHDRAWN};
 use assets_core::panics;
@@ -58,8 +58,8 @@ impl Pool {
 
     /// The same, ending where they take more all the same.
     #[must_use]
-    pub fn ended_by(mut self, end: Arc<End>, care: Care) -> Self {
-        self.room = Arc::new(Room { end: Some(end), care, ..Room::new(self.room.most) });
+    pub fn ended_by(mut self, taken: TakenBytes, end: Arc<End>, care: Care) -> Self {
+        self.room = Arc::new(Room { end: Some((taken, end)), care, ..Room::new(self.room.most) });
         self
     }
 }
@@ -153,7 +153,7 @@ struct Room {
     most: u64,
     taken: Mutex<Taken>,
     left: Condvar,
-    end: Option<Arc<End>>,
+    end: Option<(TakenBytes, Arc<End>)>,
     /// Since the first step.
     watch: OnceLock<Watch>,
     care: Care,
@@ -178,7 +178,7 @@ impl Room {
     /// Waits until there is room beside the others.
     fn enter(&self, step: &Step, bytes: u64) -> Inside<'_> {
         let end = self.end.as_ref();
-        let watch = end.map(|end| self.watch.get_or_init(|| Watch::begin(self.most, Arc::clone(end))));
+        let watch = end.map(|(taken, end)| self.watch.get_or_init(|| Watch::begin(self.most, *taken, Arc::clone(end))));
         let bytes = bytes.min(self.most);
         let is_full = |taken: &mut Taken| {
             let wants_none_beside = self.care.alone || watch.is_some_and(Watch::is_full);
