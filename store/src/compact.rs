@@ -401,18 +401,20 @@ mod tests {
         let made = tempfile::tempdir().unwrap();
         rebuilt(made.path(), 0..6);
         let expected = now(made.path());
-        let mut fails = 0;
+        let (mut fails, mut outdated) = (0, 0);
         for at in 0.. {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path();
             rebuilt(root, 0..6);
             all_published(root);
+            assert!(fold::leave(root, None).unwrap());
             let probe = Probe::fail(root, Fault { at, errno: 28, bytes: 3, lasting: true });
             let done = collect(root);
             drop(probe);
             assert_eq!(now(root), expected, "stopped at {at}");
             let told = Store::examine(root).unwrap().findings;
             assert!(told.iter().all(|told| told.reason.code != "journal_shorter"), "stopped at {at}: {told:?}");
+            outdated += told.iter().filter(|told| told.reason.code == "tips_unused").count();
             let history = Store::open_reader(root).unwrap().history(&step("wide", "r1")).unwrap();
             assert!(matches!(history.len(), 12 | 4), "nothing is told twice: {} at {at}", history.len());
             collect(root).unwrap();
@@ -424,6 +426,7 @@ mod tests {
             fails += 1;
         }
         assert!(fails > 8, "{fails}");
+        assert!(outdated > 0, "the journal is put together before a snapshot of it is left, which nothing reads then");
     }
 
     #[test]
