@@ -126,3 +126,33 @@ fn a_step_that_takes_too_much_is_stopped_and_the_others_are_made() {
     assert_eq!(made.code, 0, "{made:?}");
     assert_eq!(project.sql("select n from after").len(), 40);
 }
+
+#[test]
+fn a_saved_plan_is_carried_out_where_a_step_takes_too_much() {
+    let project = Project::new();
+    let text = "x".repeat(1 << 20);
+    fs::write(project.path("notes.csv"), format!("n,text\n{}", format!("1,{text}\n").repeat(40))).unwrap();
+    let notes = "[assets.notes]\nfiles = [\"notes.csv\"]\ncolumns = { n = \"integer\", text = \"text\" }\n";
+    let huge = format!("[assets.huge]\nsql = \"select n, {LONG} as long from notes\"\n");
+    project.settings(&format!("memory = \"256MiB\"\n{notes}{huge}"));
+    assert_eq!(project.run(&["plan", "notes+", "--output", "p.json"]).code, 0);
+    let built = project.build(&["--plan", "p.json"]);
+    assert_eq!((built.code, built.finished()["failed"].as_u64()), (1, Some(1)), "{built:?}");
+}
+
+#[test]
+fn a_packed_table_larger_than_the_memory_is_published() {
+    let project = Project::new();
+    let keys = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let rows = keys.map(|key| (0..1500).map(|at| format!("{key},{at}\n")).collect::<String>()).concat();
+    fs::write(project.path("notes.csv"), format!("key,n\n{rows}")).unwrap();
+    let notes = "[assets.notes]\nfiles = [\"notes.csv\"]\npartition_by = [\"key\"]\ncolumns = { n = \"integer\" }\n";
+    // Each of two million rows: they fit one by one, and not in the view of all.
+    let pairs = "select a.n as n, a.n * b.n as p from notes a cross join notes b";
+    let settings =
+        format!("pipeline = \"none\"\nmemory = \"256MiB\"\n{notes}[assets.pairs]\nsql = \"{pairs}\"\npacked = true\n");
+    fs::write(project.path("assets.toml"), settings).unwrap();
+    let built = project.build(&["--jobs", "1"]);
+    assert_eq!((built.code, built.finished()["failed"].as_u64()), (0, Some(0)), "{built:?}");
+    assert!(project.path("warehouse/tables/pairs/part-00000.parquet").exists());
+}

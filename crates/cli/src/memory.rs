@@ -35,7 +35,12 @@ pub(crate) fn parse(argument: &str) -> Result<Vec<Step>, Failure> {
 pub(crate) fn keep_within(pool: Pool, allowed: u64, out: Out, anew: Option<&Anew>) -> Pool {
     let pool = pool.within(allowed);
     let Some(anew) = anew.cloned() else {
-        return pool.ended_by(taken_bytes, Arc::new(move |excess: &Excess| fail(out, excess)), Care::default());
+        let end = move |excess: &Excess| {
+            if !excess.steps.is_empty() {
+                fail(out, excess);
+            }
+        };
+        return pool.ended_by(taken_bytes, Arc::new(end), Care::default());
     };
     let too_large = anew.too_large.clone();
     let care = Care { alone: too_large.is_some(), too_large: too_large.into_iter().flatten().collect() };
@@ -73,8 +78,11 @@ pub(crate) struct Anew {
 }
 
 impl Anew {
-    /// Comes back only where it can't.
+    /// Comes back only where nothing is being made: what publishing takes would be taken again.
     pub(crate) fn begin(&self, excess: &Excess) {
+        if excess.steps.is_empty() {
+            return;
+        }
         (self.ender)();
         interrupt::end_if_asked();
         let mib = excess.allowed_bytes >> 20;
@@ -84,7 +92,7 @@ impl Anew {
                 too_large.push(step.clone());
                 format!("{step} takes more than the {mib} MiB that `memory` allows: beginning again without it")
             }
-            [] | [_] => return fail(self.out, excess),
+            [step] => return self.give_up(step, mib),
             several => {
                 let count = several.len();
                 format!(
@@ -99,6 +107,16 @@ impl Anew {
         let reason = Reason::new("no_process", format!("the program can't begin again: {error}"));
         edge::report(&self.out, &Failure { reason, help: None, exit: edge::TRANSIENT });
         std::process::exit(i32::from(edge::TRANSIENT));
+    }
+
+    fn give_up(&self, step: &Step, mib: u64) {
+        let message = format!(
+            "{step} is one more than {TOO_LARGE_MOST} steps that each take more than the {mib} MiB that `memory` allows"
+        );
+        let reason = Reason::new("memory_needed", message).with("step", step.to_string());
+        let help = "raise `memory` in the settings, or name the other assets and runs: what was made is kept";
+        edge::report(&self.out, &Failure { reason, help: Some(help.to_owned()), exit: edge::DATA });
+        std::process::exit(i32::from(edge::DATA));
     }
 
     fn command(&self, too_large: &[Step]) -> Command {

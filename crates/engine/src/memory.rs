@@ -13,10 +13,6 @@ use std::time::Duration;
 /// Between two looks: what two cores fill meanwhile is some tens of MiB.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What stays of a step once it is made, in records and what is published of them: half as much again as was measured with
-/// 7,500 steps. It is no excess, however many steps there are.
-const KEPT_BYTES: u64 = 64 << 10;
-
 /// What may be taken beyond a small allowance before it is an excess: allocators keep what was freed for a while.
 const SLACK_LEAST: u64 = 64 << 20;
 
@@ -59,10 +55,9 @@ pub struct Watch {
 struct Shared {
     allowed: u64,
     taken: TakenBytes,
-    /// What the process took before its work began.
-    base: u64,
+    /// What the process took when nothing was being made: records and what is published of them are no step's.
+    base: AtomicU64,
     steps: Mutex<BTreeSet<Step>>,
-    made: AtomicU64,
     is_full: AtomicBool,
     has_ended: AtomicBool,
 }
@@ -73,8 +68,7 @@ impl Shared {
     }
 
     fn look(&self, end: &End) {
-        let kept = self.made.load(Ordering::SeqCst) * KEPT_BYTES;
-        let taken = (self.taken)().unwrap_or_default().saturating_sub(self.base + kept);
+        let taken = (self.taken)().unwrap_or_default().saturating_sub(self.base.load(Ordering::SeqCst));
         self.is_full.store(taken > self.allowed, Ordering::SeqCst);
         if taken > self.allowed.saturating_add(SLACK_LEAST.max(self.allowed / 4)) {
             let steps = self.steps().iter().cloned().collect();
@@ -86,9 +80,9 @@ impl Shared {
 impl Watch {
     /// Begins to look. Where the system doesn't say what a process takes, nothing is ever too much.
     pub fn begin(allowed: u64, taken: TakenBytes, end: Arc<End>) -> Self {
-        let (steps, made, is_full, has_ended) = Default::default();
-        let base = taken().unwrap_or_default();
-        let shared = Arc::new(Shared { allowed, taken, base, steps, made, is_full, has_ended });
+        let (steps, is_full, has_ended) = Default::default();
+        let base = AtomicU64::new(taken().unwrap_or_default());
+        let shared = Arc::new(Shared { allowed, taken, base, steps, is_full, has_ended });
         let watched = Arc::clone(&shared);
         let look = move || {
             while !watched.has_ended.load(Ordering::SeqCst) {
@@ -104,6 +98,12 @@ impl Watch {
     /// Whether more is taken than may be.
     pub(crate) fn is_full(&self) -> bool {
         self.shared.is_full.load(Ordering::SeqCst)
+    }
+
+    /// What is taken now is nobody's: no step is being made.
+    pub(crate) fn begin_anew(&self) {
+        self.shared.base.store((self.shared.taken)().unwrap_or_default(), Ordering::SeqCst);
+        self.shared.is_full.store(false, Ordering::SeqCst);
     }
 
     /// Says that a step is being made, until what comes back is dropped.
@@ -128,7 +128,6 @@ pub(crate) struct Making<'a> {
 impl Drop for Making<'_> {
     fn drop(&mut self) {
         self.shared.steps().remove(&self.step);
-        self.shared.made.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -145,10 +144,11 @@ mod tests {
         let end = Arc::new(move |excess: &Excess| drop(told.send(excess.clone())));
         let watch = Watch::begin(256 << 20, || Some(TAKEN.load(Ordering::SeqCst)), end);
         let step = Step::new(&AssetName::new("large").expect("a name"), &Partition::many([("run", "a")]));
-        drop(watch.making(&step));
+        // What earlier ones left behind is none of it.
+        TAKEN.store(700 << 20, Ordering::SeqCst);
+        watch.begin_anew();
         let making = watch.making(&step);
-        // What one step leaves behind is none of it.
-        TAKEN.store(((500 + 256 + 64) << 20) + KEPT_BYTES, Ordering::SeqCst);
+        TAKEN.store((700 + 256 + 64) << 20, Ordering::SeqCst);
         assert!(excesses.recv_timeout(TICK * 10).is_err());
         TAKEN.fetch_add(1, Ordering::SeqCst);
         let excess = excesses.recv_timeout(Duration::from_secs(60)).expect("told");

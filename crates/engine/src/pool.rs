@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since the epoch.
 pub fn now_us() -> i64 {
@@ -148,6 +148,9 @@ pub struct Care {
 /// While more is taken than may be, whether it still is gets asked so often.
 const FULL_TICK: Duration = Duration::from_millis(20);
 
+/// How long what steps have let go of may take to come back: an allocator keeps it for a second.
+const SETTLING: Duration = Duration::from_millis(1500);
+
 /// Memory that steps share.
 struct Room {
     most: u64,
@@ -180,17 +183,25 @@ impl Room {
         let end = self.end.as_ref();
         let watch = end.map(|(taken, end)| self.watch.get_or_init(|| Watch::begin(self.most, *taken, Arc::clone(end))));
         let bytes = bytes.min(self.most);
-        let is_full = |taken: &mut Taken| {
-            let wants_none_beside = self.care.alone || watch.is_some_and(Watch::is_full);
-            taken.bytes > self.most - bytes || taken.steps > 0 && wants_none_beside
+        let is_watch_full = || watch.is_some_and(Watch::is_full);
+        let mut empty_since = None;
+        let mut must_wait = |taken: &Taken| {
+            if taken.steps == 0 {
+                return is_watch_full() && empty_since.get_or_insert_with(Instant::now).elapsed() < SETTLING;
+            }
+            empty_since = None;
+            taken.bytes > self.most - bytes || self.care.alone || is_watch_full()
         };
         let mut taken = self.taken();
-        while is_full(&mut taken) {
+        while must_wait(&taken) {
             taken = self.left.wait_timeout(taken, FULL_TICK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if taken.steps == 0 {
+            watch.into_iter().for_each(Watch::begin_anew);
         }
         taken.bytes += bytes;
         taken.steps += 1;
-        Inside { room: self, bytes, _making: watch.map(|watch| watch.making(step)) }
+        Inside { room: self, bytes, making: watch.map(|watch| watch.making(step)) }
     }
 
     /// What a step that needs more than there ever is fails with.
@@ -220,11 +231,13 @@ impl Room {
 struct Inside<'a> {
     room: &'a Room,
     bytes: u64,
-    _making: Option<Making<'a>>,
+    making: Option<Making<'a>>,
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
+        // First: whoever comes in next may be alone.
+        drop(self.making.take());
         let mut taken = self.room.taken();
         taken.bytes -= self.bytes;
         taken.steps -= 1;

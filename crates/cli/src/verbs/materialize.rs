@@ -95,7 +95,9 @@ pub(crate) fn make(
         scope.restrict(&known, &args.scope.runs).map_err(|error| session::no_run(&world, error))?;
     }
     scope.settle(&world);
-    if let Some(saved) = request.saved {
+    // A build that began again has done part of it, as it was checked at first.
+    let is_first = request.anew.as_ref().is_none_or(|anew| anew.too_large.is_none());
+    if let Some(saved) = request.saved.filter(|_| is_first) {
         saved.check(&world, &assets_engine::plan::plan(&world, &scope))?;
     }
     let options = BuildOptions {
