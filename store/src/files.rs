@@ -81,9 +81,64 @@ impl Output {
     }
 }
 
+/// What file systems want the places and lengths of direct writes to be multiples of.
+pub(crate) const BLOCK_BYTES: usize = 4096;
+
+/// A buffer that begins at a block.
+pub(crate) struct Blocks {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Blocks {
+    pub(crate) fn new(length: usize) -> Self {
+        let bytes = vec![0; length + BLOCK_BYTES];
+        let start = bytes.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
+        Self { bytes, start }
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        let end = self.bytes.len() - BLOCK_BYTES + self.start;
+        &mut self.bytes[self.start..end]
+    }
+}
+
 impl Output {
-    /// Lets the page cache forget what of it is on disk. Of many files that nobody reads soon the pages are worth more to
-    /// the next ones: new ones, and those that hold what others read, cost a processor more than the disk does.
+    /// Writes bytes past the page cache where they are whole blocks and the file system can: for many of them that
+    /// nobody reads soon, a search for pages would cost more than the disk.
+    pub(crate) fn write_past_cache(&mut self, buffer: &[u8]) -> io::Result<()> {
+        let (file, number) = (&mut self.file, self.number);
+        let write = |most: usize| {
+            let bytes = &buffer[..buffer.len().min(most)];
+            let (direct, _) = bytes.split_at(bytes.len() / BLOCK_BYTES * BLOCK_BYTES);
+            let written = match set_direct(file, true).and_then(|()| file.write(direct)) {
+                Ok(written) => written,
+                // It can't after all.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => 0,
+                Err(error) => return Err(error),
+            };
+            set_direct(file, false)?;
+            file.write_all(&bytes[written..])
+        };
+        pass(&self.path, || Op::Write(number, buffer.to_vec()), write)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn set_direct(file: &File, on: bool) -> io::Result<()> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let flags = if on { OFlag::O_DIRECT } else { OFlag::empty() };
+    fcntl(file, FcntlArg::F_SETFL(flags))?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_direct(_: &File, on: bool) -> io::Result<()> {
+    if on { Err(ErrorKind::InvalidInput.into()) } else { Ok(()) }
+}
+
+impl Output {
+    /// Lets the page cache forget what of it is on disk. Its pages are at hand for the next file then: fresh ones cost more.
     #[cfg(target_os = "linux")]
     pub(crate) fn forget_cached(&self) {
         use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};

@@ -5,7 +5,7 @@
 
 use crate::checked::Checked;
 use crate::error::{StoreError, reading, writing};
-use crate::files::{self, Output, create_folder, remove_if_there, sync_folder};
+use crate::files::{self, Blocks, Output, create_folder, remove_if_there, sync_folder};
 use crate::lock::WriterLock;
 use crate::suspects;
 use assets_core::hash::{ByteHasher, ObjectId};
@@ -26,12 +26,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const BUFFER_BYTES: usize = 256 << 10;
 /// What is read at once: it is hashed while it is in the cache.
 const COPY_BYTES: usize = 64 << 10;
-/// What of a copied table is written at once.
+/// What of a copied table is written at once. A table that fits goes through the page cache, which forgets it then; a larger
+/// one goes past it. Measured on a disk that is slow to flush, by turns: 200 tables of 1.75 MB took 2.3 s and 3.1 s, five of
+/// 200 MB as long in both ways, but 3.8 s of the system's processor time through the cache and 1.7 s past it.
 const GROW_BYTES: usize = 4 << 20;
 
 thread_local! {
     /// Fresh memory for every table would cost more than its bytes.
-    static GROWING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static GROWING: Cell<Option<Blocks>> = const { Cell::new(None) };
 }
 
 /// The objects and published tables of a store.
@@ -105,7 +107,7 @@ impl FolderTables {
             bytes: 0,
             file,
             failed: None,
-            is_copy: false,
+            is_forgotten: false,
             temp,
         })
     }
@@ -177,10 +179,10 @@ impl FolderTables {
         }
         let kept = found.len().saturating_sub(last(end));
         let mut staged = self.stage_file()?;
-        staged.is_copy = true;
-        let mut buffer = GROWING.take();
-        buffer.resize(GROW_BYTES, 0);
+        staged.is_forgotten = kept <= GROW_BYTES as u64;
+        let mut blocks = GROWING.take().unwrap_or_else(|| Blocks::new(GROW_BYTES));
         let (mut file, mut left, mut filled) = (file, kept, 0);
+        let buffer = blocks.bytes();
         while left > 0 {
             let most = COPY_BYTES.min(buffer.len() - filled).min(usize::try_from(left).unwrap_or(usize::MAX));
             match file.read(&mut buffer[filled..filled + most]) {
@@ -198,7 +200,7 @@ impl FolderTables {
                 Err(error) => return Err(reading(&path)(error)),
             }
         }
-        GROWING.set(buffer);
+        GROWING.set(Some(blocks));
         let (mut whole, mut rest) = (staged.hasher.clone(), Vec::new());
         file.read_to_end(&mut rest).map_err(reading(&path))?;
         whole.update(&rest);
@@ -278,8 +280,8 @@ struct StagedFile {
     bytes: u64,
     file: BufWriter<Output>,
     failed: Option<Reason>,
-    /// Whether most of it is another object's bytes.
-    is_copy: bool,
+    /// Whether nobody reads it soon, and the page cache need not hold it.
+    is_forgotten: bool,
     temp: Temp,
 }
 
@@ -293,7 +295,9 @@ impl StagedFile {
 
     /// Writes bytes that are hashed already past the buffer, while there is nothing in it.
     fn begin(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.file.get_mut().write_all(bytes).map_err(writing(&self.temp.0))?;
+        let file = self.file.get_mut();
+        let written = if self.is_forgotten { file.write_all(bytes) } else { waiting(|| file.write_past_cache(bytes)) };
+        written.map_err(writing(&self.temp.0))?;
         self.bytes += bytes.len() as u64;
         Ok(())
     }
@@ -301,7 +305,7 @@ impl StagedFile {
     /// All of it on disk, under the temp name still.
     fn finish(mut self) -> Result<(FolderTables, Temp, ObjectId, u64), StoreError> {
         waiting(|| self.file.flush().and_then(|()| self.file.get_ref().seal())).map_err(writing(&self.temp.0))?;
-        if self.is_copy {
+        if self.is_forgotten {
             self.file.get_ref().forget_cached();
         }
         let object = self.hasher.finish();
