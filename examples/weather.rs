@@ -13,7 +13,7 @@ use assets_core::{AssetDecl, AssetName, ColumnDecl, InputDecl, Kind, OutputDecl,
 use assets_engine::build::Backends;
 use assets_engine::pool::Pool;
 use assets_engine::{BuildOptions, Event, Scope, materialize};
-use assets_frames::worker::FramePacker;
+use assets_frames::view::FramePacker;
 use assets_frames::{FrameAsset, FrameWorker, Inputs, Outputs, columns};
 use assets_testkit::memory_catalog::MemoryCatalog;
 use assets_testkit::memory_tables::MemoryTables;

@@ -28,6 +28,7 @@ mod selection;
 mod sharing;
 mod signals;
 mod simulate;
+mod soak;
 mod sql;
 mod tables;
 mod tidy;

@@ -3,6 +3,7 @@
 
 use crate::codes::OwnedCodes;
 use crate::encode;
+use crate::guard::guarded;
 use crate::splice::Source;
 use polars::prelude::*;
 use polars_arrow::bitmap::BitmapBuilder;
@@ -34,6 +35,20 @@ impl Source {
             })
         });
         DataFrame::new(self.metadata.num_rows, read.collect::<PolarsResult<_>>()?)
+    }
+
+    /// The rows of one row group after the other; a table without any is one group without rows.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = PolarsResult<DataFrame>> + 'static {
+        let (bytes, mut metadata) = (self.bytes.clone(), self.metadata.clone());
+        let groups = std::mem::take(&mut metadata.row_groups);
+        let ones = groups.len().max(1);
+        let mut groups = groups.into_iter();
+        (0..ones).map(move |_| {
+            let mut one = Self { bytes: bytes.clone(), metadata: metadata.clone() };
+            one.metadata.row_groups.extend(groups.next());
+            one.metadata.num_rows = one.metadata.row_groups.iter().map(|group| group.num_rows()).sum();
+            guarded(|| one.read(None))
+        })
     }
 
     /// The chunks of a column, with their bytes.

@@ -1,10 +1,8 @@
 //! Looks into stored tables and published views for whoever doubts them.
 
-use crate::columns;
-use crate::frame_error;
-use crate::parquet;
 use crate::parts::PartsHasher;
-use crate::worker::{read_output, rows_of_view};
+use crate::splice::Source;
+use crate::{columns, frame_error, view};
 use assets_core::compute::Examiner;
 use assets_core::record::OutputRecord;
 use assets_core::table_store::{Object, TableStore};
@@ -30,18 +28,24 @@ fn differs(output: &OutputRecord, code: &str, what: &str) -> Reason {
 impl Examiner for FrameExaminer {
     fn examine(&self, asset: &AssetDecl, output: &OutputRecord) -> Result<(), Reason> {
         let Some(decl) = asset.outputs.iter().find(|decl| decl.name == output.name) else { return Ok(()) };
-        let frame = read_output(self.tables.as_ref(), output, None, None)?;
-        if frame.height() as u64 != output.rows {
-            let what = format!("it has {} rows instead of {}", frame.height(), output.rows);
-            return Err(differs(output, "rows_differ", &what));
-        }
         // A table that was made before the declaration changed has other columns: what both have is compared.
         let mut known = decl.clone();
-        // Its types are what they were: nobody can change them and keep the object's name.
-        known.columns.retain(|column| frame.schema().get(&column.name) == Some(&columns::dtype(column.kind)));
-        let mut hasher = PartsHasher::new(&known, &asset.dimensions);
-        hasher.update(&frame)?;
-        let found = hasher.finish();
+        let (mut hasher, mut rows) = (None, 0);
+        for batch in view::batches(self.tables.as_ref(), output)? {
+            let batch = batch?;
+            rows += batch.height() as u64;
+            let hasher = hasher.get_or_insert_with(|| {
+                // Its types are what they were: nobody can change them and keep the object's name.
+                known.columns.retain(|column| batch.schema().get(&column.name) == Some(&columns::dtype(column.kind)));
+                PartsHasher::new(&known, &asset.dimensions)
+            });
+            hasher.update(&batch)?;
+        }
+        if rows != output.rows {
+            let what = format!("it has {rows} rows instead of {}", output.rows);
+            return Err(differs(output, "rows_differ", &what));
+        }
+        let found = hasher.map(PartsHasher::finish).unwrap_or_default();
         let is_known = |name: &str| known.columns.iter().any(|column| column.name == name);
         let recorded = output.parts.iter().filter(|part| is_known(&part.id.column));
         for part in recorded {
@@ -55,8 +59,7 @@ impl Examiner for FrameExaminer {
     }
 
     fn holds(&self, view: Object, output: &OutputDecl, steps: &[&OutputRecord]) -> Result<bool, Reason> {
-        let expected = rows_of_view(self.tables.as_ref(), output, steps)?;
-        let found = parquet::read(view, None, None).map_err(|error| frame_error("it can't be read", &error))?;
-        Ok(found.schema() == expected.schema() && found.equals_missing(&expected))
+        let view = Source::of(view).map_err(|error| frame_error("it can't be read", &error))?;
+        view::holds(&view, self.tables.as_ref(), output, steps)
     }
 }

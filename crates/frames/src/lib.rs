@@ -26,6 +26,7 @@ pub mod small;
 pub mod splice;
 pub mod sql;
 mod tree;
+pub mod view;
 pub mod worker;
 
 pub use polars;

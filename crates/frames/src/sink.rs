@@ -149,10 +149,13 @@ impl Sink {
         for batch in std::mem::take(&mut self.held) {
             frame.vstack_mut(&batch).map_err(|error| frame_error("batches do not fit", &error))?;
         }
-        let bytes = encode(&frame)?;
-        if bytes.len() <= INLINE_BYTES_MAX {
-            let size = bytes.len() as u64;
-            return Ok((Stored::Inline(bytes), size));
+        // A value takes a byte at least.
+        if frame.height() <= INLINE_BYTES_MAX {
+            let bytes = encode(&frame)?;
+            if bytes.len() <= INLINE_BYTES_MAX {
+                let size = bytes.len() as u64;
+                return Ok((Stored::Inline(bytes), size));
+            }
         }
         let mut staged = tables.stage().map_err(store_reason)?;
         crate::parquet::write_frame(&frame, staged.as_mut())?;

@@ -48,7 +48,12 @@ pub struct Source {
 impl Source {
     /// Reads its footer.
     pub fn open(object: Object) -> Result<Self, Reason> {
-        guarded(|| Self::map(object)).map_err(|error| frame_error("an earlier table can't be read", &error))
+        Self::of(object).map_err(|error| frame_error("an earlier table can't be read", &error))
+    }
+
+    /// As `open`, with polars' own word on what is wrong.
+    pub(crate) fn of(object: Object) -> PolarsResult<Self> {
+        guarded(|| Self::map(object))
     }
 
     pub(crate) fn map(object: Object) -> PolarsResult<Self> {

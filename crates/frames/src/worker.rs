@@ -6,13 +6,13 @@ use crate::codes::OwnedCodes;
 use crate::sink::{self, Sink};
 use crate::splice::{self, SplicedColumn};
 use crate::{columns, frame_error, grow, parquet};
-use assets_core::compute::{Packer, Worker};
+use assets_core::compute::Worker;
 use assets_core::executor::{PartTask, Product, StepRequest};
 use assets_core::freshness;
 use assets_core::graph::Graph;
 use assets_core::over_all;
 use assets_core::record::{CheckRecord, OutputRecord, SliceRef, Stored, Unavailable};
-use assets_core::table_store::{Staged, TableStore};
+use assets_core::table_store::TableStore;
 use assets_core::{AssetDecl, AssetName, ColumnDecl, InputDecl, Mapping, OutputDecl, Partition, Reason, Step};
 use polars::prelude::*;
 use std::any::Any;
@@ -414,7 +414,7 @@ pub(crate) fn read_column(tables: &dyn TableStore, output: &OutputRecord, column
 }
 
 /// Chunks that a stack gathers before it makes them one: each is looked at again with every further one.
-const CHUNKS_MAX: usize = 512;
+pub(crate) const CHUNKS_MAX: usize = 512;
 
 /// Stacks outputs of several steps into one frame of the declared columns.
 ///
@@ -442,74 +442,4 @@ fn stack(
 fn outdated(decl: &OutputDecl) -> Reason {
     let message = format!("some tables of {0} were made before its columns changed: make {0} again first", decl.name);
     Reason::new("input_outdated", message).with("output", decl.name.as_str())
-}
-
-/// Stacks what is there of an output; only the first `head` rows where given. A table that was made before the declared
-/// columns changed has null for what it lacks, and for what was of another type.
-pub fn stack_as_declared(
-    tables: &dyn TableStore,
-    decl: &OutputDecl,
-    outputs: &[&OutputRecord],
-    wanted: Option<&[&str]>,
-    head: Option<usize>,
-) -> Result<DataFrame, Reason> {
-    let all = columns::empty(&decl.columns);
-    let mut frame = match wanted {
-        Some(wanted) => all.select(wanted.iter().copied()).map_err(|error| frame_error("columns", &error))?,
-        None => all,
-    };
-    let names: Vec<String> = frame.get_column_names().iter().map(ToString::to_string).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    for (read, output) in outputs.iter().enumerate() {
-        let left = head.map(|head| head.saturating_sub(frame.height()));
-        if left == Some(0) {
-            break;
-        }
-        let rows = match read_output(tables, output, Some(&names), left) {
-            Ok(rows) if rows.schema() == frame.schema() => rows,
-            _ => with_nulls(&read_output(tables, output, None, left)?, frame.schema())?,
-        };
-        frame.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
-        if read % CHUNKS_MAX == CHUNKS_MAX - 1 {
-            frame.rechunk_mut();
-        }
-    }
-    frame.rechunk_mut();
-    Ok(frame)
-}
-
-fn with_nulls(rows: &DataFrame, schema: &Schema) -> Result<DataFrame, Reason> {
-    let column = |(name, dtype): (&PlSmallStr, &DataType)| match rows.column(name) {
-        Ok(column) if column.dtype() == dtype => column.clone(),
-        _ => Column::full_null(name.clone(), rows.height(), dtype),
-    };
-    DataFrame::new(rows.height(), schema.iter().map(column).collect())
-        .map_err(|error| frame_error("rows of an earlier shape", &error))
-}
-
-/// Writes packed views.
-pub struct FramePacker {
-    tables: Arc<dyn TableStore>,
-}
-
-impl FramePacker {
-    /// A packer that reads from that store.
-    pub fn new(tables: Arc<dyn TableStore>) -> Self {
-        Self { tables }
-    }
-}
-
-impl Packer for FramePacker {
-    fn pack(&self, output: &OutputDecl, steps: &[&OutputRecord], staged: &mut dyn Staged) -> Result<(), Reason> {
-        parquet::write_frame(&rows_of_view(self.tables.as_ref(), output, steps)?, staged)
-    }
-}
-
-/// The rows of a view over many steps.
-pub(crate) fn rows_of_view(
-    tables: &dyn TableStore,
-    output: &OutputDecl,
-    steps: &[&OutputRecord],
-) -> Result<DataFrame, Reason> {
-    stack_as_declared(tables, output, steps, None, None)
 }

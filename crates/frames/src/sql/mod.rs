@@ -12,8 +12,7 @@ mod wildcards;
 pub use asset::TableByQuery;
 
 use crate::guard::guarded;
-use crate::worker;
-use crate::{columns, small};
+use crate::{columns, small, view};
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::record::OutputRecord;
@@ -45,7 +44,7 @@ impl AnonymousScan for OutputScan {
         let outputs: Vec<&OutputRecord> = self.outputs.iter().collect();
         // `select count(*)` asks for no column at all, and still for the number of rows.
         let wanted = wanted.filter(|wanted| !wanted.is_empty());
-        worker::stack_as_declared(self.tables.as_ref(), &self.decl, &outputs, wanted.as_deref(), args.n_rows).map_err(
+        view::stack_as_declared(self.tables.as_ref(), &self.decl, &outputs, wanted.as_deref(), args.n_rows).map_err(
             |reason| {
                 let error = PolarsError::ComputeError(reason.message.clone().into());
                 *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
