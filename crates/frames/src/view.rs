@@ -1,0 +1,165 @@
+//! Views: rows of many steps as one table, in the columns that are declared now. They are put together row group by row
+//! group, so that a view may be larger than the memory.
+
+use crate::parquet::{ROW_GROUP_ROWS, TableWriter};
+use crate::splice::Source;
+use crate::worker::{CHUNKS_MAX, read_output};
+use crate::{columns, frame_error, sink};
+use assets_core::compute::Packer;
+use assets_core::record::{OutputRecord, Stored};
+use assets_core::table_store::{Staged, TableStore};
+use assets_core::{OutputDecl, Reason};
+use polars::prelude::*;
+use std::sync::Arc;
+
+/// Bytes of rows that are gathered before they are written, where they are fewer than a row group.
+const GATHERED_BYTES: usize = 32 << 20;
+
+/// Stacks what is there of an output; only the first `head` rows where given. A table that was made before the declared
+/// columns changed has null for what it lacks, and for what was of another type.
+pub fn stack_as_declared(
+    tables: &dyn TableStore,
+    decl: &OutputDecl,
+    outputs: &[&OutputRecord],
+    wanted: Option<&[&str]>,
+    head: Option<usize>,
+) -> Result<DataFrame, Reason> {
+    let all = columns::empty(&decl.columns);
+    let mut frame = match wanted {
+        Some(wanted) => all.select(wanted.iter().copied()).map_err(|error| frame_error("columns", &error))?,
+        None => all,
+    };
+    let names: Vec<String> = frame.get_column_names().iter().map(ToString::to_string).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (read, output) in outputs.iter().enumerate() {
+        let left = head.map(|head| head.saturating_sub(frame.height()));
+        if left == Some(0) {
+            break;
+        }
+        let rows = match read_output(tables, output, Some(&names), left) {
+            Ok(rows) => as_declared(rows, frame.schema())?,
+            _ => as_declared(read_output(tables, output, None, left)?, frame.schema())?,
+        };
+        frame.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
+        if read % CHUNKS_MAX == CHUNKS_MAX - 1 {
+            frame.rechunk_mut();
+        }
+    }
+    frame.rechunk_mut();
+    Ok(frame)
+}
+
+/// Rows in the columns of a schema: null for what they lack, and for what is of another type.
+fn as_declared(rows: DataFrame, schema: &Schema) -> Result<DataFrame, Reason> {
+    if **rows.schema() == *schema {
+        return Ok(rows);
+    }
+    let column = |(name, dtype): (&PlSmallStr, &DataType)| match rows.column(name) {
+        Ok(column) if column.dtype() == dtype => column.clone(),
+        _ => Column::full_null(name.clone(), rows.height(), dtype),
+    };
+    DataFrame::new(rows.height(), schema.iter().map(column).collect())
+        .map_err(|error| frame_error("rows of an earlier shape", &error))
+}
+
+/// The rows of an output, a row group at a time; one without rows is a batch too.
+pub(crate) fn batches<'a>(
+    tables: &dyn TableStore,
+    output: &'a OutputRecord,
+) -> Result<Box<dyn Iterator<Item = Result<DataFrame, Reason>> + 'a>, Reason> {
+    Ok(match &output.stored {
+        Stored::Inline(bytes) => Box::new(std::iter::once(sink::decode(bytes))),
+        Stored::Object(object) => {
+            let failed = |error: &PolarsError| {
+                let what = format!("the table {} can't be read", output.name);
+                frame_error(&what, error).with("output", output.name.as_str())
+            };
+            let source = Source::of(tables.open(object).map_err(sink::store_reason)?).map_err(|error| failed(&error))?;
+            Box::new(source.groups().map(move |rows| rows.map_err(|error| failed(&error))))
+        }
+    })
+}
+
+/// Gives the rows of a view, in its order, as batches that make up whole row groups where they can.
+pub(crate) fn each_batch(
+    tables: &dyn TableStore,
+    decl: &OutputDecl,
+    steps: &[&OutputRecord],
+    take: &mut dyn FnMut(DataFrame) -> Result<(), Reason>,
+) -> Result<(), Reason> {
+    let none = columns::empty(&decl.columns);
+    let (mut gathered, mut bytes, mut chunks) = (none.clone(), 0, 0);
+    for output in steps {
+        for rows in batches(tables, output)? {
+            let rows = as_declared(rows?, none.schema())?;
+            gathered.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
+            (bytes, chunks) = (bytes + rows.estimated_size(), chunks + 1);
+            if gathered.height() >= ROW_GROUP_ROWS || bytes >= GATHERED_BYTES {
+                gathered.rechunk_mut();
+                take(std::mem::replace(&mut gathered, none.clone()))?;
+                (bytes, chunks) = (0, 0);
+            } else if chunks == CHUNKS_MAX {
+                gathered.rechunk_mut();
+                chunks = 0;
+            }
+        }
+    }
+    gathered.rechunk_mut();
+    take(gathered)
+}
+
+/// Whether a table holds these rows and no others.
+pub(crate) fn holds(
+    view: &Source,
+    tables: &dyn TableStore,
+    decl: &OutputDecl,
+    steps: &[&OutputRecord],
+) -> Result<bool, Reason> {
+    let (mut found, mut left) = (view.groups(), DataFrame::empty());
+    let mut is_same = true;
+    let unreadable = |error: PolarsError| frame_error("it can't be read", &error);
+    each_batch(tables, decl, steps, &mut |mut expected| {
+        while is_same && expected.height() > 0 {
+            if left.height() == 0 {
+                match found.next().transpose().map_err(unreadable)? {
+                    Some(rows) => left = rows,
+                    None => is_same = false,
+                }
+            }
+            let rows = expected.height().min(left.height());
+            is_same &= left.schema() == expected.schema();
+            is_same = is_same && left.head(Some(rows)).equals_missing(&expected.head(Some(rows)));
+            let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+            (left, expected) = (left.slice(rows, usize::MAX), expected.slice(rows, usize::MAX));
+        }
+        Ok(())
+    })?;
+    for rows in found {
+        is_same &= rows.map_err(unreadable)?.height() == 0;
+    }
+    Ok(is_same && left.height() == 0)
+}
+
+/// Writes packed views.
+pub struct FramePacker {
+    tables: Arc<dyn TableStore>,
+}
+
+impl FramePacker {
+    /// A packer that reads from that store.
+    pub fn new(tables: Arc<dyn TableStore>) -> Self {
+        Self { tables }
+    }
+}
+
+impl Packer for FramePacker {
+    fn pack(&self, output: &OutputDecl, steps: &[&OutputRecord], staged: &mut dyn Staged) -> Result<(), Reason> {
+        let mut write = || {
+            let mut writer = TableWriter::new(&mut *staged, columns::empty(&output.columns).schema())?;
+            each_batch(self.tables.as_ref(), output, steps, &mut |rows| writer.write(&rows))?;
+            writer.finish()
+        };
+        let written = write();
+        written.map_err(|reason| staged.failed().unwrap_or(reason))
+    }
+}
