@@ -34,3 +34,4 @@ mod tables;
 mod tidy;
 mod upkeep;
 mod verify;
+mod views;

@@ -1,6 +1,7 @@
 //! Several processes on one store: builds that share the work, one that is stopped or killed, and those who read beside.
 
 use crate::harness::{HEADER, Project, run_rows};
+use crate::inside::long;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -187,4 +188,60 @@ fn a_failure_is_met_once_and_told_by_both() {
     assert_eq!(begun(&project), 1, "it was tried once");
     // The next build tries again.
     assert_eq!((project.build(&[]).code, begun(&project)), (1, 2));
+}
+
+/// Two hundred runs, four builds at once, one of them stopped for a while and one killed in the middle, and readers beside.
+///
+/// `ASSETS_LONG=60 cargo test --release --workspace --locked --test main one_stopped_one_killed -- --ignored --nocapture`
+#[test]
+#[ignore = "minutes: two hundred runs, and a stop of a minute"]
+fn of_four_builds_one_stopped_one_killed_the_others_go_on() {
+    let names: Vec<String> = (0..200).map(|run| format!("r{run}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (reference, project) = (Project::new(), Project::new());
+    [&reference, &project].into_iter().for_each(|project| runs(project, &names));
+    assert_eq!(reference.build(&[]).code, 0);
+    let expected = reference.hashes();
+    let log = |at: usize| project.path(&format!("build{at}.log"));
+    let mut builds: Vec<Child> = (0..4)
+        .map(|at| {
+            let mut command = project.command(&["materialize", "--json"]);
+            command.stdout(fs::File::create(log(at)).unwrap()).stderr(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    let lines = |at: usize| fs::read_to_string(log(at)).unwrap();
+    let made = |at: usize| lines(at).matches("\"outcome\":\"made\"").count();
+    until("the builds' first steps", || (0..4).all(|at| made(at) >= 5));
+    builds[0].kill().unwrap();
+    signal(&builds[1], "-STOP");
+    let (stopped, told) = (Instant::now(), made(1));
+    let (mut questions, mut longest, mut others_ended) = (0, Duration::ZERO, None);
+    while stopped.elapsed() < Duration::from_secs(long(60) as u64) {
+        for question in [&["status", "--json"][..], &["sql", "select count(*) n from stats"], &["show", "stats"]] {
+            let asked = Instant::now();
+            let answer = project.run(question);
+            assert_eq!(answer.code, 0, "{answer:?}");
+            (questions, longest) = (questions + 1, longest.max(asked.elapsed()));
+        }
+        // All but what the stopped one has in hand.
+        if others_ended.is_none() && (0..4).map(made).sum::<usize>() > 950 {
+            others_ended = Some(stopped.elapsed());
+        }
+    }
+    assert_eq!(made(1), told, "it was stopped");
+    signal(&builds[1], "-CONT");
+    let ends: Vec<Option<i32>> = builds.iter_mut().map(|build| build.wait().unwrap().code()).collect();
+    assert_eq!(ends, [None, Some(0), Some(0), Some(0)]);
+    let all: String = (0..4).map(lines).collect();
+    let steps = all.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let steps = steps.filter(|line| line["event"] == "step" && line["outcome"] == "made");
+    let steps: Vec<String> = steps.map(|line| format!("{} of {}", line["asset"], line["run"])).collect();
+    let distinct: BTreeSet<&String> = steps.iter().collect();
+    assert_eq!(distinct.len(), steps.len(), "no step is told as made twice");
+    assert_eq!(project.hashes(), expected);
+    println!(
+        "made {:?}; {questions} questions, {longest:?} at most; 950 steps made {others_ended:?} after the stop",
+        (0..4).map(made).collect::<Vec<_>>()
+    );
+    assert!(others_ended.is_some(), "the others went on");
 }

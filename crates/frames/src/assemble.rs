@@ -7,16 +7,17 @@ use crate::{columns, grow, worker};
 use assets_core::executor::PartTask;
 use assets_core::record::{OutputRecord, Part, Stored, Unavailable};
 use assets_core::table_store::{Grown, TableStore};
-use assets_core::{AssetDecl, OutputDecl, PartId, Partition, Reason};
+use assets_core::{AssetDecl, ColumnDecl, OutputDecl, PartId, Partition, Reason};
 use polars::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A column of a table that is being put together.
 pub(crate) enum Piece {
     /// Computed now.
     New(Column),
     /// A column of a stored table, under its name there.
-    Stored(OutputRecord, String),
+    Stored(Arc<OutputRecord>, String),
 }
 
 /// All that a table is put together from.
@@ -41,12 +42,13 @@ impl Assembly<'_> {
         }
         let mut pieces: BTreeMap<String, Piece> = computed.into_iter().collect();
         let mut unavailable: Vec<Unavailable> = sink.unavailable.clone();
+        let earlier: Vec<Arc<OutputRecord>> = self.earlier.iter().cloned().map(Arc::new).collect();
         for task in &self.tasks {
             let Some((at, id)) = &task.take else { continue };
-            let Some(record) = self.earlier.get(*at) else { continue };
+            let Some(record) = earlier.get(*at) else { continue };
             let known = record.unavailable.iter().find(|known| known.column == id.column);
             unavailable.extend(known.map(|k| Unavailable { column: task.id.column.clone(), reason: k.reason.clone() }));
-            pieces.insert(task.id.column.clone(), Piece::Stored(record.clone(), id.column.clone()));
+            pieces.insert(task.id.column.clone(), Piece::Stored(Arc::clone(record), id.column.clone()));
         }
         let rows = self.rows(&pieces)?;
         let on_file = |piece: &Piece| matches!(piece, Piece::Stored(r, _) if matches!(r.stored, Stored::Object(_)));
@@ -125,9 +127,9 @@ impl Assembly<'_> {
         let mut opened: Vec<&Stored> = Vec::new();
         let mut parts: Vec<Part> = Vec::new();
         let mut all: Vec<(String, SplicedColumn)> = Vec::new();
-        let records: Vec<OutputRecord> = pieces
+        let records: Vec<Arc<OutputRecord>> = pieces
             .values()
-            .filter_map(|piece| if let Piece::Stored(record, _) = piece { Some(record.clone()) } else { None })
+            .filter_map(|piece| if let Piece::Stored(record, _) = piece { Some(Arc::clone(record)) } else { None })
             .collect();
         for record in &records {
             if let (Stored::Object(object), false) = (&record.stored, opened.contains(&&record.stored)) {
@@ -184,9 +186,9 @@ impl Assembly<'_> {
     }
 
     fn hashed(&self, fresh: Vec<Column>) -> Result<Vec<Part>, Reason> {
-        let mut decl = self.decl.clone();
-        decl.columns.retain(|column| fresh.iter().any(|new| new.name().as_str() == column.name));
-        let mut hasher = PartsHasher::new(&decl, &self.asset.dimensions);
+        let is_fresh = |column: &&ColumnDecl| fresh.iter().any(|new| new.name().as_str() == column.name);
+        let columns = self.decl.columns.iter().filter(is_fresh).cloned().collect();
+        let mut hasher = PartsHasher::new(&OutputDecl::new(self.decl.name.clone(), columns), &self.asset.dimensions);
         hasher.update(&columns::frame(fresh)?)?;
         Ok(hasher.finish())
     }

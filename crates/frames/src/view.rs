@@ -74,7 +74,8 @@ pub(crate) fn batches<'a>(
                 let what = format!("the table {} can't be read", output.name);
                 frame_error(&what, error).with("output", output.name.as_str())
             };
-            let source = Source::of(tables.open(object).map_err(sink::store_reason)?).map_err(|error| failed(&error))?;
+            let source =
+                Source::of(tables.open(object).map_err(sink::store_reason)?).map_err(|error| failed(&error))?;
             Box::new(source.groups().map(move |rows| rows.map_err(|error| failed(&error))))
         }
     })

@@ -396,7 +396,7 @@ impl AlignedTable {
                 if let Some(reason) = reason_in(inputs, read) {
                     outputs.unavailable(self.name.as_str(), name, reason)?;
                 }
-                outputs.column(&self.name, name, Piece::Stored(record.clone(), from));
+                outputs.column(&self.name, name, Piece::Stored(Arc::new(record.clone()), from));
                 continue;
             }
             let values = row.column(name)?;
