@@ -310,6 +310,11 @@ impl Project for Opened {
         small::to_table(&frame).map_err(failed(3))
     }
 
+    fn tables_in(&self, query: &str) -> Vec<AssetName> {
+        let made_by = |name: &String| Some(self.pipeline.graph.producer(name)?.name.clone());
+        sql::names(query).iter().filter_map(made_by).collect()
+    }
+
     fn sql(&self, tables: Arc<dyn TableStore>, ledger: &Ledger, query: &str) -> Result<Table, Failure> {
         sql::query(&self.pipeline.graph, ledger, &tables, query).map_err(|reason| match reason.code.as_str() {
             "sql_error" | "sql_refused" => Failure::usage(reason),

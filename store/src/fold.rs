@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::journal::{self, Ends};
 use crate::tail::Tail;
 use crate::tips::{self, Tips};
-use assets_core::excerpt::Runs;
+use assets_core::excerpt::Excerpt;
 use assets_core::ledger::Ledger;
 use assets_core::record::Entry;
 use std::path::Path;
@@ -30,18 +30,18 @@ pub(crate) fn all(root: &Path) -> Result<Folded, StoreError> {
     fold(root, None)
 }
 
-/// The same of some runs.
-pub(crate) fn part(root: &Path, runs: &Runs) -> Result<Folded, StoreError> {
-    fold(root, Some(runs))
+/// The same of some steps.
+pub(crate) fn part(root: &Path, excerpt: &Excerpt) -> Result<Folded, StoreError> {
+    fold(root, Some(excerpt))
 }
 
-fn fold(root: &Path, runs: Option<&Runs>) -> Result<Folded, StoreError> {
+fn fold(root: &Path, excerpt: Option<&Excerpt>) -> Result<Folded, StoreError> {
     if let Some(tips) = Tips::open(root)
-        && let Ok(ledger) = runs.map_or_else(|| tips.all(), |runs| tips.part(runs))
+        && let Ok(ledger) = excerpt.map_or_else(|| tips.all(), |excerpt| tips.part(excerpt))
     {
         let tail = Tail::after(&root.join("journal"), tips.ends(), tips.torn());
         let mut folded = Folded { ledger, tail, snapshot: (tips.bytes(), tips.ends()) };
-        folded.advance(runs)?;
+        folded.advance(excerpt)?;
         // A segment that comes before others of the snapshot, or is gone since, is none of what it was folded from.
         let last = tips.ends().into_keys().next_back();
         let follow = folded.tail.ends().keys().filter(|name| !folded.snapshot.1.contains_key(*name));
@@ -52,7 +52,7 @@ fn fold(root: &Path, runs: Option<&Runs>) -> Result<Folded, StoreError> {
     loop {
         let (tail, snapshot) = (Tail::new(&root.join("journal")), (0, Ends::new()));
         let mut folded = Folded { ledger: Ledger::default(), tail, snapshot };
-        folded.advance(runs)?;
+        folded.advance(excerpt)?;
         // Segments can be put together while they are read.
         if !folded.tail.has_shrunk() {
             return Ok(folded);
@@ -61,12 +61,12 @@ fn fold(root: &Path, runs: Option<&Runs>) -> Result<Folded, StoreError> {
 }
 
 impl Folded {
-    fn advance(&mut self, runs: Option<&Runs>) -> Result<(), StoreError> {
+    fn advance(&mut self, excerpt: Option<&Excerpt>) -> Result<(), StoreError> {
         let Self { ledger, tail, .. } = self;
         tail.advance(&|_| false, &mut |_, entries, _| {
             for entry in entries {
-                if let Some(entry) = match runs {
-                    Some(runs) => runs.of_entry(entry),
+                if let Some(entry) = match excerpt {
+                    Some(excerpt) => excerpt.of_entry(entry),
                     None => Some(entry),
                 } {
                     ledger.apply(entry);
@@ -168,9 +168,13 @@ mod tests {
         assert_eq!(reader.ledger().unwrap(), expected, "{what}");
         let mut runs: BTreeSet<String> = expected.steps().filter_map(|(step, _)| step.partition.run()).collect();
         runs.insert("never".to_owned());
-        for run in runs {
-            let runs: Runs = [run.clone()].into_iter().collect();
-            assert_eq!(reader.ledger_of(&runs).unwrap(), runs.of_ledger(&expected), "{what}: {run}");
+        let assets = expected.steps().map(|(step, _)| step.asset.clone()).chain([step("never", "a").asset]);
+        let assets: BTreeSet<_> = assets.collect();
+        let one_run = runs.into_iter().map(|run| Excerpt::of_runs([run]));
+        let one_asset = assets.iter().map(|asset| Excerpt::of_assets([asset.clone()]));
+        let others = [Excerpt::of_assets(assets.clone()), Excerpt::of_assets([]), Excerpt::default()];
+        for excerpt in one_run.chain(one_asset).chain(others) {
+            assert_eq!(reader.ledger_of(&excerpt).unwrap(), excerpt.of_ledger(&expected), "{what}: {excerpt:?}");
         }
     }
 

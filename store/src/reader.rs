@@ -9,7 +9,7 @@ use crate::lock;
 use crate::objects::FolderTables;
 use crate::tail::Tail;
 use assets_core::catalog::{CatalogError, Past, Records};
-use assets_core::excerpt::Runs;
+use assets_core::excerpt::Excerpt;
 use assets_core::hash::{Fingerprint, ObjectId, RecordId};
 use assets_core::key::Step;
 use assets_core::ledger::Ledger;
@@ -63,7 +63,7 @@ impl Reader {
 
     /// Names the journal as it is now, as `Writer::position` does.
     pub fn position(&self) -> Result<String, StoreError> {
-        Ok(journal::position(fold::part(&self.root, &Runs::default())?.tail.ends()))
+        Ok(journal::position(fold::part(&self.root, &Excerpt::of_assets([]))?.tail.ends()))
     }
 
     /// The position up to which everything is published, if that is known.
@@ -156,8 +156,8 @@ impl Records for Reader {
         Ok(fold::all(&self.root)?.ledger)
     }
 
-    fn ledger_of(&self, runs: &Runs) -> Result<Ledger, CatalogError> {
-        Ok(fold::part(&self.root, runs)?.ledger)
+    fn ledger_of(&self, excerpt: &Excerpt) -> Result<Ledger, CatalogError> {
+        Ok(fold::part(&self.root, excerpt)?.ledger)
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {

@@ -1,11 +1,12 @@
 //! A snapshot of all tips: what is true now, folded from closed segments of the journal, so that nobody has to read
-//! those again, and who asks about one run reads that run alone. The file `tips`, replaced as a whole.
+//! those again, and who asks about one run, or about one asset, reads that alone. The file `tips`, replaced as a whole.
 //!
 //! ```text
 //! magic, blocks, sources, builds, index, place of the index (u64 LE), its length (u64 LE), its CRC-32 (u32 LE), magic
 //! ```
 //!
-//! Blocks hold tips and slices of sources, sorted by run; the index says with which run each begins, with its checksum.
+//! Blocks hold tips and slices of sources, each of one asset, sorted by run; the index says of which asset each is and with
+//! which run it begins, with its checksum.
 //! It is never the truth: damaged, of another version, or of segments that are not as they were, it is not there, and
 //! the journal is read. Records are
 //! encoded as in the journal, whose version is part of `MAGIC`; a change of `Tip` or of what is below is another `LAYOUT`.
@@ -14,8 +15,8 @@ use crate::codec;
 use crate::error::StoreError;
 use crate::files::{self, Output};
 use crate::journal::{End, Ends, Torn};
-use assets_core::excerpt::Runs;
-use assets_core::key::Step;
+use assets_core::excerpt::Excerpt;
+use assets_core::key::{AssetName, Step};
 use assets_core::ledger::{Ledger, Tip};
 use assets_core::record::{BuildEnd, BuildRecord, SliceRecord, SourceRecord};
 use serde::de::DeserializeOwned;
@@ -26,11 +27,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 const MAGIC: &[u8; 8] = &[b'A', b'S', b'S', b'E', b'T', b'S', LAYOUT, codec::VERSION];
 const FOOTER_BYTES: usize = 28;
 /// Enough that the index stays small, little enough that one run costs next to nothing.
 const BLOCK_BYTES: usize = 32 << 10;
+/// Blocks that are read sooner than another thread begins.
+const FEW_BLOCKS: usize = 16;
 
 /// A segment as it was read: it is the same for as long as its file is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,12 +60,19 @@ struct Place {
     crc: u32,
 }
 
+/// A block of one asset: its first run, and where it is.
+#[derive(Debug, Serialize, Deserialize)]
+struct Block {
+    asset: AssetName,
+    first: String,
+    place: Place,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Index {
     segments: Vec<Segment>,
     torn: Vec<Torn>,
-    /// The first run of each block, and where the block is.
-    blocks: Vec<(String, Place)>,
+    blocks: Vec<Block>,
     sources: Vec<Place>,
     builds: Place,
 }
@@ -147,21 +157,9 @@ impl Tips {
         self.bytes
     }
 
-    /// All of it. Reads several blocks at once.
+    /// All of it.
     pub(crate) fn all(&self) -> Result<Ledger, Unusable> {
-        let width = std::thread::available_parallelism().map_or(1, usize::from);
-        let blocks = &self.index.blocks;
-        let share = blocks.len().div_ceil(width).max(1);
-        let read = |blocks: &[(String, Place)]| {
-            let mut found = Found::default();
-            blocks.iter().try_for_each(|(_, place)| self.block(*place, &mut |item| found.add(item)))?;
-            Ok::<Found, Unusable>(found)
-        };
-        let all = std::thread::scope(|scope| {
-            let threads: Vec<_> = blocks.chunks(share).map(|blocks| scope.spawn(move || read(blocks))).collect();
-            let read = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Unusable)));
-            read.collect::<Result<Vec<Found>, Unusable>>()
-        })?;
+        let all = self.found(&self.index.blocks.iter().collect::<Vec<_>>(), &|_| true)?;
         let mut sources = self.heads()?;
         sources.iter_mut().for_each(|(source, _)| source.slices.clear());
         let (mut tips, mut slices) = (Vec::new(), Vec::new());
@@ -177,39 +175,78 @@ impl Tips {
         Ok(Ledger::of(tips.into_iter().flatten(), sources.into_iter().map(|(source, _)| source), builds))
     }
 
-    /// As `Runs::of_ledger` of all of it.
-    pub(crate) fn part(&self, runs: &Runs) -> Result<Ledger, Unusable> {
-        let mut found = Found::default();
-        for run in std::iter::once("").chain(runs.iter()) {
-            self.run(run, &mut found)?;
+    /// As `Excerpt::of_ledger` of all of it.
+    pub(crate) fn part(&self, excerpt: &Excerpt) -> Result<Ledger, Unusable> {
+        let blocks: Vec<&Block> = self.blocks_of(excerpt);
+        let is_wanted = |item: &Item| match item {
+            Item::Tip(step, _) => excerpt.covers(&step.asset, &step.partition),
+            Item::Slice(Slice { slice, .. }) => excerpt.covers(&slice.asset, &slice.partition),
+        };
+        let (mut tips, mut slices) = (Vec::new(), Vec::new());
+        for found in self.found(&blocks, &is_wanted)? {
+            tips.push(found.tips);
+            slices.extend(found.slices);
         }
         let mut sources = self.heads()?;
         let mut taken: BTreeSet<(u32, u32)> = BTreeSet::new();
         for (source, (_, places)) in (0..).zip(&sources) {
             taken.extend(places.iter().map(|at| (source, *at)));
         }
-        found.slices.retain(|slice| taken.insert((slice.source, slice.at)));
-        for Slice { source, at, slice } in found.slices {
+        slices.retain(|slice| taken.insert((slice.source, slice.at)));
+        for Slice { source, at, slice } in slices {
             let (record, places) = sources.get_mut(source as usize).ok_or(Unusable)?;
             let before = places.partition_point(|place| *place < at);
             places.insert(before, at);
             record.slices.insert(before, slice);
         }
-        Ok(Ledger::of(found.tips, sources.into_iter().map(|(source, _)| source), Vec::new()))
+        Ok(Ledger::of(tips.into_iter().flatten(), sources.into_iter().map(|(source, _)| source), Vec::new()))
     }
 
-    /// What the blocks hold of one run.
-    fn run(&self, run: &str, found: &mut Found) -> Result<(), Unusable> {
-        let blocks = &self.index.blocks;
-        let first = blocks.partition_point(|(first, _)| first.as_str() < run).saturating_sub(1);
-        for (_, place) in blocks[first..].iter().take_while(|(first, _)| first.as_str() <= run) {
-            self.block(*place, &mut |item| {
-                if item.run() == run {
-                    found.add(item);
+    /// The blocks that may hold something of an excerpt.
+    fn blocks_of(&self, excerpt: &Excerpt) -> Vec<&Block> {
+        let mut wanted = BTreeSet::new();
+        let mut start = 0;
+        for of_asset in self.index.blocks.chunk_by(|one, other| one.asset == other.asset) {
+            let asset = &of_asset[0].asset;
+            match excerpt.runs() {
+                _ if !excerpt.covers_asset(asset) => {}
+                None => wanted.extend(start..start + of_asset.len()),
+                Some(runs) => {
+                    // A step that nothing cuts is of the empty run.
+                    for run in std::iter::once("").chain(runs) {
+                        let first = of_asset.partition_point(|block| block.first.as_str() < run).saturating_sub(1);
+                        let end = of_asset.partition_point(|block| block.first.as_str() <= run);
+                        wanted.extend(start + first..start + end);
+                    }
                 }
-            })?;
+            }
+            start += of_asset.len();
         }
-        Ok(())
+        wanted.into_iter().map(|at| &self.index.blocks[at]).collect()
+    }
+
+    /// What blocks hold of what is wanted, in order. Reads several at once.
+    fn found(&self, blocks: &[&Block], is_wanted: &(dyn Fn(&Item) -> bool + Sync)) -> Result<Vec<Found>, Unusable> {
+        let read = |blocks: &[&Block]| {
+            let mut found = Found::default();
+            for block in blocks {
+                self.block(block.place, &mut |item| {
+                    if is_wanted(&item) {
+                        found.add(item);
+                    }
+                })?;
+            }
+            Ok::<Found, Unusable>(found)
+        };
+        let width = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = blocks.len().div_ceil(width).max(FEW_BLOCKS);
+        std::thread::scope(|scope| {
+            let mut shares = blocks.chunks(share);
+            let own = shares.next().unwrap_or_default();
+            let threads: Vec<_> = shares.map(|blocks| scope.spawn(move || read(blocks))).collect();
+            let own = std::iter::once(read(own));
+            own.chain(threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Unusable)))).collect()
+        })
     }
 
     fn heads(&self) -> Result<Vec<Head>, Unusable> {
@@ -233,16 +270,6 @@ impl Tips {
 
     fn read<T: DeserializeOwned>(&self, place: Place) -> Result<T, Unusable> {
         postcard::from_bytes(&read_at(&self.file, place)?).map_err(|_| Unusable)
-    }
-}
-
-impl Item {
-    fn run(&self) -> String {
-        let partition = match self {
-            Self::Tip(step, _) => &step.partition,
-            Self::Slice(slice) => &slice.slice.partition,
-        };
-        partition.run().unwrap_or_default()
     }
 }
 
@@ -342,32 +369,34 @@ impl Sink<'_> {
         Ok(place)
     }
 
-    /// Tips and slices by run, then in an order that depends on nothing else.
-    fn blocks(&mut self, ledger: &Ledger) -> io::Result<Vec<(String, Place)>> {
-        let mut items: Vec<(String, ItemRef<'_>)> = Vec::with_capacity(ledger.steps().len());
+    /// Tips and slices by asset and run, then in an order that depends on nothing else.
+    fn blocks(&mut self, ledger: &Ledger) -> io::Result<Vec<Block>> {
+        let mut items: Vec<(&AssetName, String, ItemRef<'_>)> = Vec::with_capacity(ledger.steps().len());
         items.extend(
-            ledger.steps().map(|(step, tip)| (step.partition.run().unwrap_or_default(), ItemRef::Tip(step, tip))),
+            ledger
+                .steps()
+                .map(|(step, tip)| (&step.asset, step.partition.run().unwrap_or_default(), ItemRef::Tip(step, tip))),
         );
         for (source, record) in (0..).zip(ledger.sources().values()) {
             for (at, slice) in (0..).zip(&record.slices) {
                 let run = slice.partition.run().unwrap_or_default();
-                items.push((run, ItemRef::Slice(SliceRef { source, at, slice })));
+                items.push((&slice.asset, run, ItemRef::Slice(SliceRef { source, at, slice })));
             }
         }
-        items.sort_unstable_by(|(a, one), (b, other)| (a, one.key()).cmp(&(b, other.key())));
-        let (mut blocks, mut first, mut block) = (Vec::new(), String::new(), Vec::new());
-        for (run, item) in items {
-            if block.is_empty() {
-                first.clone_from(&run);
+        items.sort_unstable_by(|(a, run, one), (b, of, other)| (a, run, one.key()).cmp(&(b, of, other.key())));
+        let mut blocks = Vec::new();
+        for of_asset in items.chunk_by(|one, other| one.0 == other.0) {
+            let mut rest = of_asset;
+            while let [(asset, first, _), ..] = rest {
+                let mut bytes = Vec::new();
+                while let [(_, _, item), after @ ..] = rest
+                    && bytes.len() < BLOCK_BYTES
+                {
+                    bytes = postcard::to_extend(item, bytes).expect("plain data of known lengths always encodes");
+                    rest = after;
+                }
+                blocks.push(Block { asset: (*asset).clone(), first: first.clone(), place: self.place(&bytes)? });
             }
-            block = postcard::to_extend(&item, block).expect("plain data of known lengths always encodes");
-            if block.len() >= BLOCK_BYTES {
-                blocks.push((std::mem::take(&mut first), self.place(&block)?));
-                block.clear();
-            }
-        }
-        if !block.is_empty() {
-            blocks.push((first, self.place(&block)?));
         }
         Ok(blocks)
     }

@@ -311,6 +311,8 @@ pub trait Project: Send + Sync {
         columns: &[String],
         head: Option<usize>,
     ) -> Result<Table, Failure>;
+    /// The assets that make the tables which a query names; none where it can't be understood.
+    fn tables_in(&self, query: &str) -> Vec<AssetName>;
     /// Answers a query over the recorded outputs. Every declared output is a table, empty where nothing is recorded.
     fn sql(&self, tables: Arc<dyn TableStore>, ledger: &Ledger, query: &str) -> Result<Table, Failure>;
     /// Looks for what the store can do without, and removes it if asked to; says once for whom it waits.

@@ -4,6 +4,7 @@ use crate::app::{App, Failure, OpenOptions, Project, ReadStore};
 use crate::args::{Global, ScopeArgs};
 use crate::edge;
 use crate::out::Out;
+use assets_core::excerpt::Excerpt;
 use assets_core::ledger::Ledger;
 use assets_core::record::SliceRef;
 use assets_core::select;
@@ -76,7 +77,7 @@ impl Session {
     ) -> Result<Self, Failure> {
         let mut session = Self::over(project)?;
         if session.is_about_few(select, runs) {
-            session.take_part(runs)?;
+            session.take_part(&Excerpt::of_runs(runs.iter().cloned()))?;
             session.identify(global.rehash)?;
             // How many runs a source had that is gone is a question about all of them.
             let vanished = session.sources.warnings.iter().any(|warning| warning.code == "source_vanished");
@@ -98,7 +99,7 @@ impl Session {
     ) -> Result<Self, Failure> {
         let mut session = Self::unread(app, global)?;
         if session.is_about_few(select, runs) {
-            session.take_part(runs)?;
+            session.take_part(&Excerpt::of_runs(runs.iter().cloned()))?;
             if session.knows(runs) {
                 return Ok(session);
             }
@@ -111,6 +112,14 @@ impl Session {
     pub(crate) fn recorded(app: &dyn App, global: &Global) -> Result<Self, Failure> {
         let mut session = Self::unread(app, global)?;
         session.take_all()?;
+        Ok(session)
+    }
+
+    /// What is recorded of the tables that a query reads.
+    pub(crate) fn recorded_of_query(app: &dyn App, global: &Global, query: &str) -> Result<Self, Failure> {
+        let mut session = Self::unread(app, global)?;
+        let read = session.project.tables_in(query);
+        session.take_part(&Excerpt::of_assets(read))?;
         Ok(session)
     }
 
@@ -129,8 +138,8 @@ impl Session {
         Ok(())
     }
 
-    fn take_part(&mut self, runs: &[String]) -> Result<(), Failure> {
-        (self.ledger, self.is_part) = (self.reader.records().ledger_of(&runs.iter().cloned().collect())?, true);
+    fn take_part(&mut self, excerpt: &Excerpt) -> Result<(), Failure> {
+        (self.ledger, self.is_part) = (self.reader.records().ledger_of(excerpt)?, true);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The seam to records: what is true now, what was, and how something becomes true.
 
-use crate::excerpt::Runs;
+use crate::excerpt::Excerpt;
 use crate::hash::{Fingerprint, ObjectId, RecordId};
 use crate::key::Step;
 use crate::ledger::Ledger;
@@ -100,10 +100,10 @@ pub trait Records: Send + Sync {
     /// What is true now.
     fn ledger(&self) -> Result<Ledger, CatalogError>;
 
-    /// The part of it that is about some partitions (`Runs::of_ledger`), without reading the others where that can be
+    /// The part of it that is about some steps (`Excerpt::of_ledger`), without reading the others where that can be
     /// spared.
-    fn ledger_of(&self, runs: &Runs) -> Result<Ledger, CatalogError> {
-        Ok(runs.of_ledger(&self.ledger()?))
+    fn ledger_of(&self, excerpt: &Excerpt) -> Result<Ledger, CatalogError> {
+        Ok(excerpt.of_ledger(&self.ledger()?))
     }
 
     /// Records of this step with this fingerprint, newest first.

@@ -1,46 +1,63 @@
-//! A part of what is true now, enough to judge some partitions: their tips, those of steps that nothing cuts, and what
+//! A part of what is true now, enough to answer for some steps: their tips, those of steps that nothing cuts, and what
 //! sources deliver for them. Builds are left out.
 
-use crate::key::{AssetName, Partition};
+use crate::key::{AssetName, Partition, Step};
 use crate::ledger::Ledger;
 use crate::record::{Entry, SourceRecord};
 use std::collections::BTreeSet;
 
-/// Partitions as the command line calls them, by whole ids.
+/// Steps that a question is about: those of some partitions, of some assets, or of both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Runs(BTreeSet<String>);
-
-impl FromIterator<String> for Runs {
-    fn from_iter<T: IntoIterator<Item = String>>(runs: T) -> Self {
-        Self(runs.into_iter().collect())
-    }
+pub struct Excerpt {
+    runs: Option<BTreeSet<String>>,
+    assets: Option<BTreeSet<AssetName>>,
 }
 
-impl Runs {
-    /// Each of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+impl Excerpt {
+    /// The steps of these partitions, as the command line calls them, by whole ids.
+    pub fn of_runs(runs: impl IntoIterator<Item = String>) -> Self {
+        Self { runs: Some(runs.into_iter().collect()), assets: None }
     }
 
-    /// Whether a partition is one of them, or none at all.
-    pub fn cover(&self, partition: &Partition) -> bool {
-        partition.run().is_none_or(|run| self.0.contains(&run))
+    /// The steps of these assets.
+    pub fn of_assets(assets: impl IntoIterator<Item = AssetName>) -> Self {
+        Self { runs: None, assets: Some(assets.into_iter().collect()) }
     }
 
-    /// A source with the slices of these partitions, and the first one of each asset: who reads the source has to be
+    /// Each of the partitions in order, where not all are meant.
+    pub fn runs(&self) -> Option<impl Iterator<Item = &str>> {
+        Some(self.runs.as_ref()?.iter().map(String::as_str))
+    }
+
+    /// Whether an asset is one of them.
+    pub fn covers_asset(&self, asset: &AssetName) -> bool {
+        self.assets.as_ref().is_none_or(|assets| assets.contains(asset))
+    }
+
+    /// Whether a step of an asset is one of them, or is of one of the assets and nothing cuts it.
+    pub fn covers(&self, asset: &AssetName, partition: &Partition) -> bool {
+        let is_run = |runs: &BTreeSet<String>| partition.run().is_none_or(|run| runs.contains(&run));
+        self.covers_asset(asset) && self.runs.as_ref().is_none_or(is_run)
+    }
+
+    fn covers_step(&self, step: &Step) -> bool {
+        self.covers(&step.asset, &step.partition)
+    }
+
+    /// A source with the slices of these steps, and the first one of each asset: who reads the source has to be
     /// known whatever is asked.
     #[must_use]
     pub fn of_source(&self, mut source: SourceRecord) -> SourceRecord {
         let mut told: BTreeSet<AssetName> = BTreeSet::new();
-        source.slices.retain(|slice| told.insert(slice.asset.clone()) || self.cover(&slice.partition));
+        source.slices.retain(|slice| told.insert(slice.asset.clone()) || self.covers(&slice.asset, &slice.partition));
         source
     }
 
     /// What an entry says about them, as it is to be folded in.
     pub fn of_entry(&self, entry: Entry) -> Option<Entry> {
         match entry {
-            Entry::Step(record) => self.cover(&record.step.partition).then_some(Entry::Step(record)),
-            Entry::Attempt(attempt) => self.cover(&attempt.step.partition).then_some(Entry::Attempt(attempt)),
+            Entry::Step(record) => self.covers_step(&record.step).then_some(Entry::Step(record)),
+            Entry::Attempt(attempt) => self.covers_step(&attempt.step).then_some(Entry::Attempt(attempt)),
             Entry::Source(source) => Some(Entry::Source(self.of_source(source))),
             Entry::Begin(_) | Entry::End(_) => None,
         }
@@ -49,7 +66,7 @@ impl Runs {
     /// The part of a ledger that is about them.
     #[must_use]
     pub fn of_ledger(&self, all: &Ledger) -> Ledger {
-        let tips = all.steps().filter(|(step, _)| self.cover(&step.partition));
+        let tips = all.steps().filter(|(step, _)| self.covers_step(step));
         let tips = tips.map(|(step, tip)| (step.clone(), tip.clone()));
         let sources = all.sources().values().map(|source| self.of_source(source.clone()));
         Ledger::of(tips, sources, Vec::new())

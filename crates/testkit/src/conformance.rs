@@ -2,7 +2,7 @@
 //! Plain asserts; call them from a `#[test]`.
 
 use assets_core::catalog::{Catalog, Claim, Commit, Held, Past, Records, Work};
-use assets_core::excerpt::Runs;
+use assets_core::excerpt::Excerpt;
 use assets_core::hash::{ContentHash, Fingerprint, Hasher, ObjectId, RecordId};
 use assets_core::key::{AssetName, Partition, Step};
 use assets_core::ledger::Ledger;
@@ -182,8 +182,10 @@ pub fn records(filled: &dyn Catalog, reader: &dyn Records) {
     assert_eq!(now, ledger(reader));
     let (mut builds, mut codes) = (BTreeSet::from(["none".to_owned()]), BTreeSet::from(["none".to_owned()]));
     for (step, _) in now.steps() {
-        let runs: Runs = step.partition.run().into_iter().collect();
-        assert_eq!(reader.ledger_of(&runs).expect("answers"), runs.of_ledger(&now), "what is now of {step} alone");
+        for excerpt in [Excerpt::of_runs(step.partition.run()), Excerpt::of_assets([step.asset.clone()])] {
+            let of = reader.ledger_of(&excerpt).expect("answers");
+            assert_eq!(of, excerpt.of_ledger(&now), "what is now of {step} alone: {excerpt:?}");
+        }
         let history = filled.history(step).expect("answers");
         assert_eq!(history, reader.history(step).expect("answers"), "history of {step}");
         for past in history {

@@ -74,7 +74,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &SqlArgs) -> 
         let reason = Reason::new("missing_argument", "Parquet goes to a file, not to stdout");
         return Err(Failure::usage(reason).help("add --output FILE.parquet"));
     }
-    let session = Session::recorded(app, global)?;
+    let session = Session::recorded_of_query(app, global, &args.query)?;
     let tables = Arc::clone(session.reader.tables());
     // Until the answer is written: a text of a table can be far larger than the table.
     let _limit = memory::limit(*out, session.project.memory());

@@ -62,6 +62,11 @@ impl AnonymousScan for OutputScan {
     }
 }
 
+/// What a query names in the place of tables; nothing where it can't be understood.
+pub fn names(query: &str) -> Vec<String> {
+    Parsed::new(query).map(|parsed| parsed.named()).unwrap_or_default()
+}
+
 /// Answers a query from what the ledger says is true.
 pub fn query(graph: &Graph, ledger: &Ledger, tables: &Arc<dyn TableStore>, query: &str) -> Result<Table, Reason> {
     let parsed = Parsed::new(query)?;
@@ -72,7 +77,9 @@ pub fn query(graph: &Graph, ledger: &Ledger, tables: &Arc<dyn TableStore>, query
     let wrong = |error: &PolarsError| wrong(graph, &parsed, error);
     let mut context = SQLContext::new();
     let failed = Arc::new(Mutex::new(None));
-    for decl in graph.outputs() {
+    // No others: of those nobody has to know what is recorded.
+    let named = parsed.named();
+    for decl in graph.outputs().filter(|decl| named.iter().any(|name| *name == decl.name.as_str())) {
         let scan = OutputScan {
             decl: decl.clone(),
             outputs: recorded(graph, ledger, decl),

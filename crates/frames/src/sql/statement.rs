@@ -129,7 +129,7 @@ impl Parsed {
     }
 
     /// All names in the place of tables.
-    fn named(&self) -> Vec<String> {
+    pub(super) fn named(&self) -> Vec<String> {
         let mut relations = Relations(Vec::new());
         let _ = walk::walk(&self.statement, &mut relations);
         relations.0
@@ -234,7 +234,7 @@ struct Relations(Vec<String>);
 
 impl Look for Relations {
     fn relation(&mut self, relation: &ObjectName) -> Flow {
-        self.0.push(relation.to_string().trim_matches('"').to_owned());
+        self.0.push(relation.to_string().trim_matches(['"', '`']).to_owned());
         Flow::Continue(())
     }
 }
