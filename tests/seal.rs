@@ -160,3 +160,34 @@ fn states_of_many_runs_are_told_from_a_seal_as_the_full_way_tells_them() {
     sealed(&project);
     assert!(status(&project).contains("are gone"), "what is to be told besides states is told");
 }
+
+#[test]
+fn a_build_that_made_much_leaves_a_seal_and_one_that_made_little_does_not() {
+    let project = Project::new();
+    let keys = |all: std::ops::Range<i64>| all.map(|n| format!("k{n},{n}\n")).collect::<String>();
+    let settings = |add: i64| {
+        let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n";
+        let twice = format!("[assets.twice]\nsql = \"select n + {add} as n from readings\"\npacked = true\n");
+        let text = format!("pipeline = \"none\"\n{table}columns.n = {{ type = \"integer\" }}\n{twice}");
+        fs::write(project.path("assets.toml"), text).unwrap();
+    };
+    settings(1);
+    project.source("a.csv", &("key,n\n".to_owned() + &keys(0..600)));
+    std::thread::sleep(Duration::from_millis(2100));
+    assert_eq!(project.build(&[]).finished()["made"], 1201, "with the rejects");
+    let first = seal(&project).unwrap();
+    assert_eq!(status(&project), "600 runs where everything is fresh\n");
+    // Half of the steps: too few, and the seal of before holds no more.
+    settings(2);
+    assert_eq!(project.build(&[]).finished()["made"], 600);
+    assert_eq!(seal(&project).unwrap(), first);
+    assert_eq!(status(&project), "600 runs where everything is fresh\n");
+    // What was asked for in part says nothing of all.
+    assert_eq!(project.build(&["--force", "--run", "k*"]).finished()["made"], 1201);
+    assert_eq!(seal(&project).unwrap(), first);
+    assert_eq!(project.build(&["--force"]).finished()["made"], 1201);
+    assert_ne!(seal(&project).unwrap(), first);
+    status(&project);
+    // Nothing that a build alone would have done is left undone.
+    assert_eq!(project.build(&["--rehash"]).log(), Default::default());
+}

@@ -16,10 +16,13 @@ use assets_engine::build::Backends;
 use assets_engine::pool::{Pool, now_us};
 use assets_engine::{BuildOptions, BuildSummary, Event, Scope, World, materialize};
 use std::ffi::OsString;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Failures that are listed one by one.
 const LISTED: usize = 20;
+
+/// Steps from which on a build looks once more at what it has made: for fewer, the next question's own look is quick.
+const LOOKED_AT_AGAIN: u64 = 1000;
 
 pub(crate) fn run(
     app: &dyn App,
@@ -43,7 +46,38 @@ pub(crate) fn run(
     if !out.json {
         answer(out, &summary, &tally);
     }
+    if is_worth_a_look(&args, &summary) {
+        look_again(project.as_ref(), &args, argv);
+    }
     Ok(exit_code(&summary))
+}
+
+/// Whether a look at every step costs next to nothing, compared with what was made.
+fn is_worth_a_look(args: &MaterializeArgs, summary: &BuildSummary) -> bool {
+    let (counts, is_all) = (&summary.counts, args.scope.select.is_empty() && args.scope.runs.is_empty() && !args.only);
+    let done = counts.made + counts.reused;
+    let is_well = counts.failed + counts.blocked + counts.cancelled == 0 && !summary.interrupted;
+    is_all && is_well && done >= LOOKED_AT_AGAIN && done >= counts.total() / 10
+}
+
+/// A build of everything that finds nothing to do leaves a seal, and the next question is answered from it: so a build that
+/// has made much has one follow it. What goes wrong with that is nothing to a person whose tables are made.
+fn look_again(project: &dyn Project, args: &MaterializeArgs, argv: &[OsString]) {
+    // What was written just now might be changed without anybody seeing it: for some hundredths of a second.
+    let mut is_quiet = false;
+    for _ in 0..10 {
+        is_quiet = project.glance().is_some();
+        if is_quiet {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if !is_quiet {
+        return;
+    }
+    let args = MaterializeArgs { force: false, no_wait: true, plan: None, ..args.clone() };
+    let request = Request { args: &args, saved: None, trigger: &trigger(argv), anew: None };
+    let _ = make(&Out { json: false, quiet: true }, project, false, &request);
 }
 
 /// The command line, as a build's record keeps it.
