@@ -4,6 +4,7 @@
 //! Not here: what the rows mean. A row without a usable run id has no step, so it goes to `intake_rejects`; all else
 //! is kept as delivered.
 
+mod cells;
 pub mod delivered;
 pub mod reader;
 mod rows;
@@ -81,6 +82,10 @@ impl FileReader for RunFiles {
         reader::read(path, name, self, limits)
     }
 
+    fn read_some(&self, path: &Path, name: &str, limits: &Limits, steps: &[Step]) -> Result<Parsed, Reason> {
+        reader::read_some(path, name, self, limits, steps.iter().map(|step| run_of(step).map(str::to_owned)).collect())
+    }
+
     fn read_one(
         &self,
         path: &Path,
@@ -88,9 +93,13 @@ impl FileReader for RunFiles {
         step: &Step,
         each: &mut TakeRows<'_>,
     ) -> Result<Option<SliceRecord>, Reason> {
-        let run = step.partition.keys().next().map(|(_, run)| run);
-        reader::read_run(path, name, self, run, each)
+        reader::read_run(path, name, self, run_of(step), each)
     }
+}
+
+/// The run of a step; rows without a usable id have none.
+fn run_of(step: &Step) -> Option<&str> {
+    step.partition.keys().next().map(|(_, run)| run)
 }
 
 /// The partition of a run.

@@ -1,6 +1,6 @@
 //! Reads one file, delimited text or Parquet, row by row as delivered.
 
-use super::rows::{Gather, Only, Part, Reading, Row};
+use super::rows::{Gather, Only, Part, Reading, Row, Runs};
 use super::{RunFiles, run_id};
 use assets_core::Reason;
 use assets_core::record::SliceRecord;
@@ -13,6 +13,7 @@ use assets_frames::intake::{Limits, Parsed, TakeRows, unreadable};
 use assets_frames::parquet::ROW_GROUP_ROWS;
 use assets_frames::polars::prelude::*;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The columns that every source has to have.
 pub const REQUIRED: [&str; 6] = ["time", "value", "field", "robot_id", "run_uuid", "sensor_type"];
@@ -36,6 +37,18 @@ pub fn read(path: &Path, name: &str, files: &RunFiles, limits: &Limits) -> Resul
     gather.finish(name, &files.raw, &files.rejects)
 }
 
+/// Reads the rows of some runs.
+pub fn read_some(path: &Path, name: &str, files: &RunFiles, limits: &Limits, runs: Runs) -> Result<Parsed, Reason> {
+    let is_wanted = |run: &str| runs.contains(&Some(run.to_owned()));
+    let asked = if runs.contains(&None) { Asked::Any } else { Asked::Runs(&is_wanted) };
+    let mut gather = Gather::new(&files.reading, limits.rows_most, None).among(Some(Arc::new(runs.clone())));
+    match Format::of(path, name)? {
+        Format::Parquet => read_parquet(path, name, &files.reading, asked, &mut gather)?,
+        Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,
+    }
+    gather.finish(name, &files.raw, &files.rejects)
+}
+
 /// Reads the rows of one run, or those without a usable id.
 pub fn read_run(
     path: &Path,
@@ -45,9 +58,11 @@ pub fn read_run(
     each: &mut TakeRows<'_>,
 ) -> Result<Option<SliceRecord>, Reason> {
     let each: &mut TakeRows<'_> = &mut |frame| each(frame);
+    let is_it = |other: &str| run == Some(other);
+    let asked = if run.is_some() { Asked::Runs(&is_it) } else { Asked::Any };
     let mut gather = Gather::new(&files.reading, BATCH_ROWS, Some(Only { run: run.map(str::to_owned), each }));
     match Format::of(path, name)? {
-        Format::Parquet => read_parquet(path, name, &files.reading, Asked::Run(run), &mut gather)?,
+        Format::Parquet => read_parquet(path, name, &files.reading, asked, &mut gather)?,
         Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,
     }
     Ok(gather.finish(name, &files.raw, &files.rejects)?.slices.pop().map(|(slice, _)| slice))
@@ -102,9 +117,10 @@ fn read_delimited(path: &Path, name: &str, reading: &Reading, gather: &mut Gathe
 enum Asked<'a> {
     /// All of it, for the first time.
     All(&'a Limits),
-    /// The rows of a run, or those without a usable id, of a file that was let in. Whether a batch of rows holds any of a run
-    /// can be told from its ids alone.
-    Run(Option<&'a str>),
+    /// Any of it, of a file that was let in.
+    Any,
+    /// The rows of these runs. Whether a batch of rows holds any of them can be told from its ids alone.
+    Runs(&'a (dyn Fn(&str) -> bool + Sync)),
 }
 
 fn read_parquet(
@@ -121,14 +137,17 @@ fn read_parquet(
     has_columns(name, &REQUIRED, &there)?;
     let attributes: Vec<&String> = reading.attributes.iter().filter(|a| there.contains(&a.as_str())).collect();
     let wanted: Vec<String> = REQUIRED.iter().map(ToString::to_string).chain(attributes.into_iter().cloned()).collect();
-    let run = match asked {
+    let is_wanted = match asked {
         // A row group is decoded as a whole.
         Asked::All(limits) => limits.check(file.largest_group(&wanted), name).map(|()| None)?,
-        Asked::Run(run) => run,
+        Asked::Any => None,
+        Asked::Runs(is_wanted) => Some(is_wanted),
     };
-    let holds_it = |ids: &Column| run.is_none_or(|run| Cells::of(ids).map_or(true, |ids| holds(&ids, reading, run)));
-    let only: foreign::Only<'_> = (REQUIRED[4], &holds_it);
-    file.each(&wanted, run.is_some().then_some(only), &mut |_, frame| {
+    let holds_any = |ids: &Column| {
+        is_wanted.is_none_or(|is_wanted| Cells::of(ids).map_or(true, |ids| holds(&ids, reading, is_wanted)))
+    };
+    let only: foreign::Only<'_> = (REQUIRED[4], &holds_any);
+    file.each(&wanted, is_wanted.is_some().then_some(only), &mut |_, frame| {
         let frame = frame.map_err(unreadable)?;
         if !push_parts(&frame, name, reading, gather) {
             push_stretches(&frame, name, reading, gather)?;
@@ -145,9 +164,9 @@ fn push_parts(frame: &DataFrame, name: &str, reading: &Reading, gather: &mut Gat
     if threads < 2 || !gather.has_room(rows) {
         return false;
     }
-    let share = rows.div_ceil(threads);
+    let (share, runs) = (rows.div_ceil(threads), gather.runs());
     let part = |start: usize| {
-        let mut part = Gather::new(reading, usize::MAX, None);
+        let mut part = Gather::new(reading, usize::MAX, None).among(runs.clone());
         let pushed = push_stretches(&frame.slice(start as i64, share), name, reading, &mut part);
         pushed.ok().and_then(|()| part.into_part())
     };
@@ -172,8 +191,8 @@ fn no_parquet(name: &str, error: &PolarsError) -> Reason {
     unreadable(name, &error.to_string().lines().next().unwrap_or_default())
 }
 
-/// Whether any of these ids is that of a run.
-fn holds(ids: &Cells<'_>, reading: &Reading, run: &str) -> bool {
+/// Whether any of these ids is that of a run that is wanted.
+fn holds(ids: &Cells<'_>, reading: &Reading, is_wanted: &dyn Fn(&str) -> bool) -> bool {
     let mut last = None;
     (0..ids.len()).any(|at| {
         let id = ids.get(at);
@@ -182,7 +201,7 @@ fn holds(ids: &Cells<'_>, reading: &Reading, run: &str) -> bool {
             return false;
         }
         last = Some(id);
-        run_id::of_cell(id).is_some_and(|id| reading.named(&id.id) == run)
+        run_id::of_cell(id).is_some_and(|id| is_wanted(reading.named(&id.id)))
     })
 }
 

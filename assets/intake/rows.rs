@@ -1,5 +1,6 @@
 //! Rows of one file, gathered run by run into columns, and cut into slices with their hashes.
 
+use super::cells::{Codes, Numbers, Rare};
 use super::{delivered, run_id, run_partition};
 use crate::columns::{self as names, RUN};
 use assets_core::{AssetName, Partition, Reason, key};
@@ -8,7 +9,8 @@ use assets_frames::intake::time::{self, Parser};
 use assets_frames::intake::{Parsed, ROW_BYTES, Slicing, TakeRows};
 use assets_frames::{DataFrame, columns};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// What decides how a file is read.
 #[derive(Debug, Clone, Default)]
@@ -32,120 +34,8 @@ pub(super) struct Row<'a> {
     pub(super) sensor: &'a str,
 }
 
-/// Short texts that repeat: stored once, counted by code.
-#[derive(Default)]
-struct Codes {
-    codes: Vec<u32>,
-    known: HashMap<String, u32>,
-    texts: Vec<String>,
-    last: u32,
-}
-
 /// Bytes of texts, beyond what a row takes, that a file may hold.
 const SURPLUS_MOST: usize = 32 << 20;
-
-/// Texts that are compared one by one before they are looked up.
-const FEW: usize = 8;
-
-impl Codes {
-    /// How many bytes more that takes.
-    fn push(&mut self, text: &str) -> usize {
-        let before = self.texts.len();
-        if self.texts.get(self.last as usize).is_none_or(|last| last != text) {
-            self.last = self.code(text);
-        }
-        self.codes.push(self.last);
-        if self.texts.len() > before { text.len() } else { 0 }
-    }
-
-    fn code(&mut self, text: &str) -> u32 {
-        let few = self.texts.iter().take(FEW).position(|known| known == text);
-        let known = few.map(|at| at as u32).or_else(|| self.known.get(text).copied());
-        known.unwrap_or_else(|| {
-            let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-            self.known.insert(text.to_owned(), next);
-            self.texts.push(text.to_owned());
-            next
-        })
-    }
-
-    /// Adds what came later.
-    fn append(&mut self, later: Self) {
-        let codes: Vec<u32> = later.texts.iter().map(|text| self.code(text)).collect();
-        self.codes.extend(later.codes.into_iter().map(|code| codes[code as usize]));
-        self.last = codes.get(later.last as usize).copied().unwrap_or(self.last);
-    }
-
-    /// As a column; empty text is null where the cell was.
-    fn column(self, name: &str) -> Result<assets_frames::Column, Reason> {
-        let texts: Vec<Option<&str>> =
-            self.texts.iter().map(|text| Some(text.as_str()).filter(|text| !text.is_empty())).collect();
-        columns::coded_texts(name, &texts, self.codes)
-    }
-}
-
-/// Texts that are nearly always absent.
-#[derive(Default)]
-struct Rare(Vec<(usize, String)>);
-
-impl Rare {
-    /// How many bytes more that takes.
-    fn push(&mut self, row: usize, text: Option<Cow<'_, str>>) -> usize {
-        let Some(text) = text else { return 0 };
-        self.0.push((row, text.into_owned()));
-        self.0.last().map_or(0, |(_, text)| text.len())
-    }
-
-    /// Adds what came later, behind so many rows.
-    fn append(&mut self, rows: usize, later: Self) {
-        self.0.extend(later.0.into_iter().map(|(row, text)| (rows + row, text)));
-    }
-
-    fn column(&self, name: &str, rows: usize) -> assets_frames::Column {
-        if self.0.is_empty() {
-            return columns::null_texts(name, rows);
-        }
-        let mut next = self.0.iter().peekable();
-        let texts = (0..rows).map(move |row| next.next_if(|(at, _)| *at == row).map(|(_, text)| text.as_str()));
-        columns::texts(name, texts)
-    }
-}
-
-/// Numbers that are nearly always there: where one is not, its place is kept.
-#[derive(Default)]
-struct Numbers<T> {
-    values: Vec<T>,
-    absent: Vec<usize>,
-}
-
-impl<T: Copy + Default> Numbers<T> {
-    fn push(&mut self, value: Option<T>) {
-        if value.is_none() {
-            self.absent.push(self.values.len());
-        }
-        self.values.push(value.unwrap_or_default());
-    }
-
-    /// Adds what came later.
-    fn append(&mut self, later: Self) {
-        let rows = self.values.len();
-        self.absent.extend(later.absent.into_iter().map(|row| rows + row));
-        self.values.extend(later.values);
-    }
-
-    fn column(
-        self,
-        whole: impl Fn(Vec<T>) -> assets_frames::Column,
-        maybe: impl Fn(&mut dyn Iterator<Item = Option<T>>) -> assets_frames::Column,
-    ) -> assets_frames::Column {
-        if self.absent.is_empty() {
-            return whole(self.values);
-        }
-        let mut absent = self.absent.iter().peekable();
-        let cells = self.values.iter().enumerate();
-        maybe(&mut cells.map(|(row, value)| absent.next_if(|at| **at == row).map_or(Some(*value), |_| None)))
-    }
-}
 
 /// The rows of one run.
 #[derive(Default)]
@@ -182,6 +72,9 @@ pub(super) struct Only<'a> {
     pub(super) each: &'a mut TakeRows<'a>,
 }
 
+/// Runs of which the rows are wanted; `None` among them: rows without a usable id.
+pub(super) type Runs = BTreeSet<Option<String>>;
+
 /// What was gathered of some rows.
 pub(super) struct Part {
     rows: u64,
@@ -197,6 +90,7 @@ pub(super) struct Gather<'a> {
     /// Rows that are gathered at once, at most: with more, none are held.
     most: usize,
     only: Option<Only<'a>>,
+    among: Option<Arc<Runs>>,
     /// Rows that are gathered and not cut; one with long texts counts as several.
     gathered: usize,
     /// Bytes of texts that are kept beyond what a row takes.
@@ -220,6 +114,7 @@ impl<'a> Gather<'a> {
             reading,
             most: most.max(1),
             only,
+            among: None,
             gathered: 0,
             surplus: 0,
             spilled: false,
@@ -232,6 +127,16 @@ impl<'a> Gather<'a> {
             imprecise: BTreeMap::new(),
             rows: 0,
         }
+    }
+
+    /// The same for the rows of some runs alone.
+    pub(super) fn among(self, runs: Option<Arc<Runs>>) -> Self {
+        Self { among: runs, ..self }
+    }
+
+    /// The runs whose rows are gathered, where not all are.
+    pub(super) fn runs(&self) -> Option<Arc<Runs>> {
+        self.among.clone()
     }
 
     /// Whether so many rows more can be held, so that they may be gathered elsewhere and added.
@@ -281,7 +186,8 @@ impl<'a> Gather<'a> {
         let at = *self.by_id.entry(place.clone()).or_insert(next);
         if at == next {
             let id = usable.then_some(place);
-            let wanted = self.only.as_ref().is_none_or(|only| only.run == id);
+            let wanted = self.only.as_ref().is_none_or(|only| only.run == id)
+                && self.among.as_ref().is_none_or(|runs| runs.contains(&id));
             let without: &[&str] = if usable { &[RUN] } else { &[] };
             let (rows, slicing) = (Run::new(self.reading), Slicing::new(without));
             self.runs.push(Own { id, rows, slicing, whole: None, wanted });
@@ -300,7 +206,7 @@ impl<'a> Gather<'a> {
         }
         let (time, time_text) = self.time(row.time);
         let Own { id, rows: run, .. } = &mut self.runs[at];
-        let number = run.time.values.len();
+        let number = run.time.count();
         run.time.push(time);
         let mut text_bytes = run.time_text.push(number, time_text);
         let (value, value_text) = delivered::value(row.value);
@@ -453,7 +359,7 @@ impl Run {
     }
 
     fn count(&self) -> usize {
-        self.time.values.len()
+        self.time.count()
     }
 
     /// Adds what came later.

@@ -6,12 +6,18 @@ use assets_core::hash::Digest;
 use assets_core::record::{SliceRecord, SliceRef};
 use assets_core::{ContentHash, Reason, Step};
 use polars::prelude::DataFrame;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
 /// Step, path and content: two partitions of one file may hold the same rows.
 type SliceKey = (Step, String, ContentHash);
+
+/// Files with more rows than can be held, by who reads them: their slices in the order of steps, with their rows.
+pub(super) type Large = HashMap<(usize, String), Vec<(SliceKey, u64)>>;
+
+/// The rows of slices, where they could be held.
+type Slices = [(SliceRecord, Option<DataFrame>)];
 
 /// Rows that are held.
 #[derive(Default)]
@@ -86,15 +92,45 @@ impl Intake {
     ) {
         let mut held = locked(&self.held);
         for (slice, frame) in slices {
-            let Some(frame) = frame else {
-                locked(&self.large).insert(name.to_owned());
-                continue;
-            };
+            let Some(frame) = frame else { continue };
             // Who counts nothing has rows of one size.
             let bytes = taken.map_or(frame.height() as u64 * ROW_BYTES, |_| frame.estimated_size() as u64);
             let key = (Step::new(&slice.asset, &slice.partition), name.to_owned(), slice.hash);
             held.keep(key, frame, bytes, self.limits.held_most(), asked);
         }
+    }
+
+    /// Notes what a file holds that was read as a whole, where its rows were too many to be held.
+    pub(super) fn note_if_large(&self, reader: usize, name: &str, slices: &Slices) {
+        if slices.iter().all(|(_, rows)| rows.is_some()) {
+            return;
+        }
+        let of = |slice: &SliceRecord| (Step::new(&slice.asset, &slice.partition), name.to_owned(), slice.hash);
+        let mut all: Vec<(SliceKey, u64)> = slices.iter().map(|(slice, _)| (of(slice), slice.rows)).collect();
+        all.sort();
+        locked(&self.large).insert((reader, name.to_owned()), all);
+    }
+
+    /// Of a large file the steps whose rows are read along with those of a step, which is the first of them, because they
+    /// are asked for next and can be held: a file of many short partitions need not be read for each. `None` where a file is
+    /// not known to be large: then all of it is.
+    fn read_along(&self, reader: usize, name: &str, step: &Step) -> Option<Vec<Step>> {
+        let large = locked(&self.large);
+        let all = large.get(&(reader, name.to_owned()))?;
+        let held = locked(&self.held);
+        let room = self.limits.held_most().saturating_sub(held.bytes) / ROW_BYTES;
+        let mut room = room.min(self.limits.shared_by(width()).rows_most as u64);
+        let mut along = Vec::new();
+        for (key, rows) in &all[all.partition_point(|((other, ..), _)| other < step)..] {
+            if *rows >= room {
+                break;
+            }
+            if !held.given.contains(key) && !held.frames.contains_key(key) {
+                room -= rows;
+                along.push(key.0.clone());
+            }
+        }
+        Some(along)
     }
 
     /// Gives the rows of a step's slice, as delivered, to `each`; false where its file does not hold them any more.
@@ -121,11 +157,18 @@ impl Intake {
             return Ok(false);
         }
         let is_it = |found: &SliceRecord| is_of(found, step) && found.hash == slice.hash;
-        if !locked(&self.large).contains(&slice.path) {
+        let along = self.read_along(owner, &slice.path, step);
+        if along.as_ref().is_none_or(|along| along.len() > 1 && along.contains(step)) {
             // However many steps there are at once, no more files are read than at first.
             let _turn = Turns::wait(&self.again);
-            let Parsed { mut slices, taken, .. } =
-                own.reader.read(&path, &slice.path, &self.limits.shared_by(width()))?;
+            let limits = self.limits.shared_by(width());
+            let Parsed { mut slices, taken, .. } = match &along {
+                None => own.reader.read(&path, &slice.path, &limits)?,
+                Some(along) => own.reader.read_some(&path, &slice.path, &limits, along)?,
+            };
+            if along.is_none() {
+                self.note_if_large(owner, &slice.path, &slices);
+            }
             let found = slices.iter().position(|(found, _)| is_it(found)).map(|at| slices.swap_remove(at));
             locked(&self.held).given.insert(key);
             let is_whole = slices.iter().chain(&found).all(|(_, rows)| rows.is_some());
@@ -134,8 +177,9 @@ impl Intake {
                 Some((_, Some(frame))) => return each(frame).map(|()| true),
                 None if !is_listed => return Ok(false),
                 None if is_whole => return Err(changed(&slice.path)),
-                _ => locked(&self.large).insert(slice.path.clone()),
-            };
+                // Too many, by themselves or with others.
+                _ => {}
+            }
         }
         drop(one_reader);
         match own.reader.read_one(&path, &slice.path, step, each)? {

@@ -28,11 +28,11 @@ use assets_core::panics::caught;
 use assets_core::record::{SliceRecord, SliceRef, SourceRecord};
 use assets_core::source::{Delivery, Identified, Source};
 use assets_core::{AssetName, Fact, Fingerprint, ObjectId, Partition, Reason, Step};
-use held::HeldRows;
+use held::{HeldRows, Large};
 use limits::Turns;
 use listing::{Listed, Listing, hash_file, is_old_enough, stat_of};
 use polars::prelude::DataFrame;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,6 +83,16 @@ pub trait FileReader: Send + Sync {
     /// Why nothing of the file can be used.
     fn read(&self, path: &Path, name: &str, limits: &Limits) -> Result<Parsed, Reason>;
 
+    /// Reads what a file holds for these steps, which are in order; without the rows where they were too many to be held.
+    ///
+    /// # Errors
+    /// Why it can't be read.
+    fn read_some(&self, path: &Path, name: &str, limits: &Limits, steps: &[Step]) -> Result<Parsed, Reason> {
+        let mut parsed = self.read(path, name, limits)?;
+        parsed.slices.retain(|(slice, _)| steps.binary_search(&Step::new(&slice.asset, &slice.partition)).is_ok());
+        Ok(parsed)
+    }
+
     /// Reads what a file holds for one step, and no more of it at once than is needed; `None` where it holds nothing.
     ///
     /// # Errors
@@ -124,8 +134,8 @@ pub struct Intake {
     paths: Mutex<HashMap<String, (PathBuf, Vec<usize>)>>,
     /// One reader a file: steps of several partitions ask for the same file at once.
     files: Mutex<HashMap<String, Arc<Mutex<()>>>>,
-    /// Files with more rows than can be held: each step reads its own rows of them.
-    large: Mutex<HashSet<String>>,
+    /// Files with more rows than can be held, by who reads them, with their slices in the order of steps.
+    large: Mutex<Large>,
 }
 
 fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -228,6 +238,7 @@ impl Intake {
                 Ok(parsed) => {
                     slices.extend(parsed.slices.iter().map(|(slice, _)| slice.clone()));
                     warnings.extend(parsed.warnings);
+                    self.note_if_large(*at, &file.name, &parsed.slices);
                     self.keep(&file.name, parsed.slices, parsed.taken.as_ref(), None);
                 }
                 Err(reason) if file.readers.len() == 1 => return Err(reason),

@@ -2,6 +2,7 @@
 //! which of them have changed since, and whether its rows can stand for what would be read now.
 
 use super::listing::Patterns;
+use assets_core::facts::Facts;
 use assets_core::record::{SliceRecord, SourceRecord};
 use assets_core::{Fact, Partition, Reason};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,11 +87,11 @@ pub(super) fn noted(
     known: Option<&SourceRecord>,
     mut record: SourceRecord,
 ) -> SourceRecord {
-    let mut facts: BTreeMap<String, Fact> = BTreeMap::new();
+    let mut facts = Facts::default();
     for (at, patterns) in all.iter().enumerate() {
         if stay.contains(&at) {
             let prefix = key(patterns, "");
-            let before = known.and_then(note_of).into_iter().flat_map(|note| &note.facts);
+            let before = known.and_then(note_of).into_iter().flat_map(|note| note.facts.iter());
             let own = before.filter(|(name, _)| name.starts_with(&prefix));
             facts.extend(own.map(|(name, fact)| (name.clone(), fact.clone())));
         } else if readers.contains(&at) {
