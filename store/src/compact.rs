@@ -312,6 +312,7 @@ mod tests {
     use assets_core::catalog::{Catalog, Commit, Past, Records};
     use assets_core::ledger::Ledger;
     use assets_testkit::conformance::{attempt, begin, end, object, record, source, step};
+    use std::sync::Arc;
     use std::time::Duration;
 
     const STEPS: usize = 5;
@@ -328,7 +329,7 @@ mod tests {
                 let before = ledger.newest(&step).cloned();
                 batch.push(Entry::Attempt(attempt(&step, before.as_ref().map_or(0, |b| b.generation), "boom", &build)));
                 let made = record(&step, before.as_deref(), &format!("{number} {run}"), &build);
-                batch.push(Entry::Step(Box::new(made)));
+                batch.push(Entry::Step(Arc::new(made)));
             }
             batch.push(end(&build));
             assert_eq!(writer.commit(batch).unwrap(), Commit::Committed);

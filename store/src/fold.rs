@@ -149,6 +149,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
     use std::io::Write;
+    use std::sync::Arc;
 
     fn writer(path: &Path) -> Writer {
         Store::open_writer(path, Wait::No, &mut |_| ()).unwrap()
@@ -189,7 +190,7 @@ mod tests {
         assert_eq!(look(folder.path()).unwrap(), Look::Sound);
         conformance::records(&twin, &one);
         check(folder.path(), "all of it in the snapshot");
-        let late = Entry::Step(Box::new(record(&step("wide", "late"), None, "n", "b9")));
+        let late = Entry::Step(Arc::new(record(&step("wide", "late"), None, "n", "b9")));
         for catalog in [&one as &dyn Catalog, &twin] {
             assert_eq!(catalog.commit(vec![begin("b9"), late.clone()]).unwrap(), Commit::Committed);
         }
@@ -271,7 +272,7 @@ mod tests {
                 _ => begin(&build),
             };
             let key = (asset.to_owned(), if asset == "fleet" { String::new() } else { run });
-            let batch = vec![begin(&build), Entry::Step(Box::new(made.clone())), other];
+            let batch = vec![begin(&build), Entry::Step(Arc::new(made.clone())), other];
             assert_eq!(self.open[at].commit(batch).unwrap(), Commit::Committed);
             self.newest.insert(key, made);
         }

@@ -261,7 +261,7 @@ impl Trees {
     fn record(&self, id: &[u8]) -> Result<(RecordId, Arc<StepRecord>)> {
         let value = self.records.get(id)?.ok_or(IndexError::Damaged)?;
         match codec::decode(&value) {
-            Ok(Entry::Step(record)) => Ok((record_id(id)?, Arc::from(record))),
+            Ok(Entry::Step(record)) => Ok((record_id(id)?, record)),
             _ => Err(IndexError::Damaged),
         }
     }

@@ -113,7 +113,7 @@ impl Scanned {
                 let (step, place, past) = match entry {
                     Entry::Step(record) => {
                         let place = (record.generation, 0, record.span.end_us);
-                        (record.step.clone(), place, Past::Record(record.id(), Arc::from(record)))
+                        (record.step.clone(), place, Past::Record(record.id(), record))
                     }
                     // An attempt stands behind the record that was newest then.
                     Entry::Attempt(attempt) => {

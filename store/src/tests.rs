@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 fn writer(path: &Path) -> Writer {
@@ -76,7 +77,7 @@ fn readers_beside_the_writer_and_after_it_give_the_same_answers() {
     let (state, second) = (fs::read_to_string(folder.path().join("catalog/state")).unwrap(), writer(folder.path()));
     assert!(state.contains("\nclosed "), "{state}");
     conformance::records(&twin, &second);
-    let more = Entry::Step(Box::new(record(&step("wide", "new"), None, "n", "b9")));
+    let more = Entry::Step(Arc::new(record(&step("wide", "new"), None, "n", "b9")));
     for catalog in [&second as &dyn Catalog, &twin] {
         assert_eq!(catalog.commit(vec![more.clone()]).unwrap(), Commit::Committed);
     }
@@ -110,7 +111,7 @@ fn a_torn_tail_loses_only_itself_and_the_next_writer_goes_on() {
     let path = segment(folder.path());
     let good = fs::read(&path).unwrap();
     let before = reader(folder.path()).ledger().unwrap();
-    let late = Entry::Step(Box::new(record(&step("wide", "late"), None, "n", "b9")));
+    let late = Entry::Step(Arc::new(record(&step("wide", "late"), None, "n", "b9")));
     writer(folder.path()).commit(vec![late.clone()]).unwrap();
     let last = segment(folder.path());
     let whole = fs::read(&last).unwrap();
@@ -180,7 +181,7 @@ fn an_index_hurt_in_the_middle_of_a_build_fails_nothing() {
         conformance::records(&twin, &open);
         harm(&folder.path().join("catalog"));
         for run in 0..40 {
-            let more = Entry::Step(Box::new(record(&step("wide", &format!("more {run}")), None, "n", "b9")));
+            let more = Entry::Step(Arc::new(record(&step("wide", &format!("more {run}")), None, "n", "b9")));
             for catalog in [&open as &dyn Catalog, &twin] {
                 assert_eq!(catalog.commit(vec![more.clone()]).unwrap(), Commit::Committed);
             }
@@ -197,7 +198,7 @@ fn an_index_hurt_in_the_middle_of_a_build_fails_nothing() {
 fn an_index_of_another_journal_is_not_believed() {
     let (folder, twin) = filled();
     let other = tempfile::tempdir().unwrap();
-    let more = Entry::Step(Box::new(record(&step("wide", "other"), None, "n", "b9")));
+    let more = Entry::Step(Arc::new(record(&step("wide", "other"), None, "n", "b9")));
     writer(other.path()).commit(vec![more]).unwrap();
     fs::remove_dir_all(folder.path().join("catalog")).unwrap();
     fs::rename(other.path().join("catalog"), folder.path().join("catalog")).unwrap();
@@ -212,7 +213,7 @@ fn an_index_that_cannot_be_made_fails_nothing() {
     fs::remove_dir_all(folder.path().join("catalog")).unwrap();
     std::os::unix::fs::symlink("/dev/null/x", folder.path().join("catalog")).unwrap();
     conformance::records(&twin, &writer);
-    let more = Entry::Step(Box::new(record(&step("wide", "new"), None, "n", "b9")));
+    let more = Entry::Step(Arc::new(record(&step("wide", "new"), None, "n", "b9")));
     assert_eq!(writer.commit(vec![more]).unwrap(), Commit::Committed);
     assert_eq!(writer.of_build("b9").unwrap(), [step("wide", "new")]);
 }
@@ -262,7 +263,7 @@ fn writers_side_by_side_know_what_the_other_has_done_whoever_has_the_index() {
     assert!(folder.path().join("tmp/1-0.tmp").exists(), "it is not a leftover");
     // The first one has the index open; the second one answers from the journal.
     two.news().unwrap();
-    let more = |run: &str, build: &str| Entry::Step(Box::new(record(&step("wide", run), None, "n", build)));
+    let more = |run: &str, build: &str| Entry::Step(Arc::new(record(&step("wide", run), None, "n", build)));
     for run in 0..20 {
         let (writer, build) = if run % 3 == 0 { (&two, "b8") } else { (&one, "b9") };
         assert_eq!(writer.commit(vec![more(&run.to_string(), build)]).unwrap(), Commit::Committed);
@@ -410,7 +411,7 @@ fn a_store_whose_writer_was_killed_goes_on() {
     }
     let (folder, twin) = filled();
     let alive = writer(folder.path());
-    let more = |run: &str| vec![Entry::Step(Box::new(record(&step("wide", run), None, "n", "b9")))];
+    let more = |run: &str| vec![Entry::Step(Arc::new(record(&step("wide", run), None, "n", "b9")))];
     for run in 0..50 {
         alive.commit(more(&run.to_string())).unwrap();
         twin.commit(more(&run.to_string())).unwrap();
@@ -434,7 +435,7 @@ fn commits_of_many_threads_are_all_there() {
             scope.spawn(move || {
                 for run in 0..10 {
                     let step = step("wide", &format!("{thread}-{run}"));
-                    let entry = Entry::Step(Box::new(record(&step, None, "n", "b1")));
+                    let entry = Entry::Step(Arc::new(record(&step, None, "n", "b1")));
                     assert_eq!(writer.commit(vec![entry]).unwrap(), Commit::Committed);
                     assert_eq!(writer.history(&step).unwrap().len(), 1);
                 }

@@ -85,7 +85,7 @@ fn seen(part: &Part, output: &OutputRecord) -> ContentHash {
 fn unknown(reason: &Reason, hash: Option<ContentHash>) -> ContentHash {
     let mut hasher = Hasher::new("assets.unknown.1");
     hasher.text(&reason.code).number(reason.facts.len() as u64);
-    for (name, fact) in &reason.facts {
+    for (name, fact) in reason.facts.iter() {
         hasher.text(name).text(&format!("{fact:?}"));
     }
     hash.iter().for_each(|hash| {

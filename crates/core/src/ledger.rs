@@ -85,16 +85,16 @@ impl Ledger {
                     tip.last_attempt = Some(attempt);
                 }
             }
-            Entry::Step(record) => self.apply_step(*record),
+            Entry::Step(record) => self.apply_step(record),
         }
     }
 
-    fn apply_step(&mut self, record: StepRecord) {
+    fn apply_step(&mut self, record: Arc<StepRecord>) {
         let tip = Arc::make_mut(&mut self.tips).entry(record.step.clone()).or_default();
         let place = (record.generation, record.span.end_us);
         tip.first = Some(tip.first.map_or(place, |first| first.min(place)));
         if record.generation > tip.generation() {
-            tip.made = Some((record.id(), Arc::new(record)));
+            tip.made = Some((record.id(), record));
         }
     }
 

@@ -10,6 +10,7 @@ pub mod compute;
 pub mod content;
 pub mod excerpt;
 pub mod executor;
+pub mod facts;
 pub mod finding;
 pub mod freshness;
 pub mod graph;

@@ -2,8 +2,8 @@
 //!
 //! A reason is made where the decision is made and carried along unchanged; how it looks is decided at the edge.
 
+use crate::facts::Facts;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// One fact of a reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,13 +84,13 @@ pub struct Reason {
     /// A sentence that a person understands without the code.
     pub message: String,
     /// What scripts and pages need to know besides: counts, paths, hashes, old and new values.
-    pub facts: BTreeMap<String, Fact>,
+    pub facts: Facts,
 }
 
 impl Reason {
     /// A reason without facts.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), facts: BTreeMap::new() }
+        Self { code: code.to_owned(), message: message.into(), facts: Facts::default() }
     }
 
     /// Adds a fact.
@@ -114,7 +114,7 @@ impl Reason {
         let mut map = serde_json::Map::new();
         map.insert("code".into(), self.code.as_str().into());
         map.insert("message".into(), self.message.as_str().into());
-        for (name, fact) in &self.facts {
+        for (name, fact) in self.facts.iter() {
             map.entry(name.as_str()).or_insert_with(|| fact.to_json());
         }
         map.into()

@@ -7,6 +7,7 @@ use crate::key::{AssetName, Partition, Step};
 use crate::reason::Reason;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// The unit of content hashing: a column, or a column of one slice.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -423,7 +424,7 @@ pub enum Entry {
     /// A build began.
     Begin(BuildRecord),
     /// A step was made or reused.
-    Step(Box<StepRecord>),
+    Step(Arc<StepRecord>),
     /// A step failed.
     Attempt(AttemptRecord),
     /// A source was read, changed, or became unreadable.

@@ -34,6 +34,7 @@ use assets_core::{AssetName, Mapping, Reason, Step};
 use sharing::Others;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -374,7 +375,7 @@ impl<'a> Build<'a> {
     }
 
     /// The plan's verdict where all inputs were known to it and still are what it saw; else a new one.
-    fn planned_or_judged(&self, step: &Step) -> Option<PlannedStep> {
+    fn planned_or_judged(&mut self, step: &Step) -> Option<PlannedStep> {
         let graph = self.backends.graph;
         let asset = graph.asset(step.asset.as_str())?;
         let own = asset.inputs.iter().filter(|input| input.mapping == Mapping::Identity);
@@ -382,12 +383,8 @@ impl<'a> Build<'a> {
         let over_all = over_all::reads_over_all(graph, asset);
         let has_moved = own.any(|from| self.moved.contains(&from))
             || !over_all.is_empty() && self.moved.iter().any(|moved| over_all.contains(&moved.asset));
-        match self.plan.get(step).filter(|planned| planned.ready.is_some()) {
-            Some(planned) if !has_moved && !self.has_arrived(step) && !self.again.has_failed(step) => {
-                Some(planned.clone())
-            }
-            _ => self.judge(step),
-        }
+        let is_known = !has_moved && !self.has_arrived(step) && !self.again.has_failed(step);
+        is_known.then(|| self.plan.take(step)).flatten().or_else(|| self.judge(step))
     }
 
     /// The verdict with what the inputs hold now.
@@ -449,7 +446,7 @@ impl<'a> Build<'a> {
                 let taken = product.taken.into_iter().filter(|(output, _)| Some(output) == first.as_ref());
                 event.reused = taken.map(|(_, id)| id.column).collect();
                 event.computed.retain(|column| !event.reused.contains(column));
-                self.pending.push(Pending { at, entry: Entry::Step(Box::new(record)), event, held });
+                self.pending.push(Pending { at, entry: Entry::Step(Arc::new(record)), event, held });
             }
             Err(reason) => {
                 let after_generation = self.ledger.tip(&step).map_or(0, |tip| tip.generation());

@@ -130,6 +130,14 @@ impl Plan {
         self.at.get(step).map(|at| &self.steps[*at])
     }
 
+    /// Takes out what is known of a step that can be made or stands: of many runs it is more than is kept of their tables.
+    pub(crate) fn take(&mut self, step: &Step) -> Option<PlannedStep> {
+        let planned = &mut self.steps[*self.at.get(step)?];
+        let ready = Some(planned.ready.take()?);
+        let (verdict, parts) = (planned.verdict.clone(), std::mem::take(&mut planned.parts));
+        Some(PlannedStep { step: step.clone(), verdict, ready, parts, left_out: planned.left_out.clone(), root: None })
+    }
+
     /// Number of steps in each state.
     pub fn counts(&self) -> BTreeMap<State, u64> {
         let mut counts = BTreeMap::new();

@@ -14,6 +14,7 @@ use assets_core::record::{
 use assets_core::table_store::{Object, TableFile, TableStore};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 /// A name that is one.
 pub fn name(text: &str) -> AssetName {
@@ -112,7 +113,7 @@ pub fn end(build: &str) -> Entry {
 }
 
 fn made(record: &StepRecord) -> Entry {
-    Entry::Step(Box::new(record.clone()))
+    Entry::Step(Arc::new(record.clone()))
 }
 
 /// One entry of each kind, with every field in use. Formats on disk are pinned by these: leave them as they are.

@@ -63,7 +63,7 @@ impl MemoryCatalog {
 
     fn records(&self) -> Vec<StepRecord> {
         let steps = self.entries().into_iter().filter_map(|entry| match entry {
-            Entry::Step(record) => Some(*record),
+            Entry::Step(record) => Some(Arc::unwrap_or_clone(record)),
             _ => None,
         });
         steps.collect()
@@ -141,7 +141,7 @@ impl Records for MemoryCatalog {
         for entry in self.entries() {
             match entry {
                 Entry::Step(r) if r.step == *step => {
-                    pasts.push((r.generation, 0, r.span.end_us, Past::Record(r.id(), Arc::new(*r))));
+                    pasts.push((r.generation, 0, r.span.end_us, Past::Record(r.id(), r)));
                 }
                 Entry::Attempt(a) if a.step == *step => {
                     pasts.push((a.after_generation, 1, a.span.end_us, Past::Attempt(a)))
@@ -165,7 +165,7 @@ impl Records for MemoryCatalog {
         let mut steps = Vec::new();
         for entry in self.entries() {
             let (step, by) = match entry {
-                Entry::Step(r) => (r.step, r.build),
+                Entry::Step(r) => (r.step.clone(), r.build.clone()),
                 Entry::Attempt(a) => (a.step, a.build),
                 _ => continue,
             };
@@ -184,7 +184,7 @@ impl Records for MemoryCatalog {
                     steps.insert(a.step);
                 }
                 Entry::Step(r) if r.outputs.iter().flat_map(|o| &o.unavailable).any(|u| u.reason.code == code) => {
-                    steps.insert(r.step);
+                    steps.insert(r.step.clone());
                 }
                 _ => {}
             }

@@ -11,6 +11,7 @@ use assets_core::catalog::Held;
 use assets_core::executor::StepRequest;
 use assets_core::record::{Entry, Outcome, Span, StepRecord};
 use assets_core::{Reason, Step};
+use std::sync::Arc;
 
 impl Build<'_> {
     /// What a worker is asked for.
@@ -51,6 +52,6 @@ impl Build<'_> {
         let mut event = told(&record, Outcome::Reused);
         event.reason = reason;
         std::mem::swap(&mut event.computed, &mut event.reused);
-        self.pending.push(Pending { at, entry: Entry::Step(Box::new(record)), event, held });
+        self.pending.push(Pending { at, entry: Entry::Step(Arc::new(record)), event, held });
     }
 }

@@ -8,6 +8,7 @@ use crate::gone::Gone;
 use crate::pool::now_us;
 use assets_core::catalog::{Claim, Work};
 use assets_core::record::{Entry, StepRecord};
+use std::sync::Arc;
 
 /// Steps that are claimed at once: a kernel's list of locks should stay short.
 const AT_ONCE: usize = 256;
@@ -38,7 +39,7 @@ impl Build<'_> {
             }
         }
         let entries = |records: &[(StepRecord, &Gone)]| {
-            records.iter().map(|(record, _)| Entry::Step(Box::new(record.clone()))).collect()
+            records.iter().map(|(record, _)| Entry::Step(Arc::new(record.clone()))).collect()
         };
         while let Some(step) = self.commit(entries(&records))? {
             // Nobody should have recorded what this build has claimed. If so it stands.
