@@ -4,17 +4,25 @@ use crate::harness::{HEADER, Project, row};
 use std::fs;
 use std::time::Duration;
 
-/// Two runs and defects of every kind: more rows than a quarter of the least memory holds.
-fn recording() -> Project {
+/// Runs with defects of every kind in one file: more rows than a quarter of the least memory holds.
+fn recording(runs: &str, seconds: &str) -> Project {
     let project = Project::new();
-    let simulated = project.run(&["simulate", "data/all.parquet", "--runs", "2", "--seconds", "100", "--defects"]);
+    let simulated = project.run(&["simulate", "data/all.parquet", "--runs", runs, "--seconds", seconds, "--defects"]);
     assert_eq!(simulated.code, 0, "{simulated:?}");
     project
 }
 
 #[test]
 fn a_file_with_more_rows_than_fit_is_read_run_by_run() {
-    let project = recording();
+    come_out_equal_in_little_memory(&recording("2", "100"));
+}
+
+#[test]
+fn a_file_with_more_rows_than_fit_is_read_for_many_short_runs_at_once() {
+    come_out_equal_in_little_memory(&recording("20", "16"));
+}
+
+fn come_out_equal_in_little_memory(project: &Project) {
     let built = project.build(&[]);
     assert_eq!(built.code, 0, "{built:?}");
     let (hashes, steps) = (project.hashes(), built.log());
@@ -32,7 +40,7 @@ fn a_file_with_more_rows_than_fit_is_read_run_by_run() {
 
 #[test]
 fn memory_is_a_size_that_makes_sense() {
-    let project = recording();
+    let project = recording("2", "100");
     for (text, says) in [("lots", "is not a size"), ("1MiB", "256MiB")] {
         project.settings(&format!("memory = \"{text}\"\n"));
         let refused = project.build(&[]);

@@ -193,12 +193,13 @@ impl Intake {
 mod tests {
     use super::*;
     use crate::files::TableOfFiles;
-    use crate::intake::Patterns;
+    use crate::intake::{FileReader, Limits, Patterns, reading};
     use assets_core::ledger::Ledger;
     use assets_core::source::{Identified, Source};
-    use assets_core::{AssetName, ColumnDecl, Kind, Partition};
+    use assets_core::{AssetName, ColumnDecl, Fingerprint, Kind, Partition};
     use std::fs;
     use std::path::Path;
+    use std::sync::Mutex;
 
     fn table() -> TableOfFiles {
         let name = |name: &str| AssetName::new(name).expect("a name");
@@ -295,5 +296,91 @@ mod tests {
         assert!(held.take(&key("c")).is_some() && held.take(&key("e")).is_some());
         held.keep(key("c"), DataFrame::empty(), 10, 25, None);
         assert_eq!((held.frames.len(), held.bytes), (1, 10), "what was given is not asked for again");
+    }
+
+    /// A table of which no rows are held where they are too many; notes what is read of its files.
+    struct Long {
+        table: TableOfFiles,
+        read: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Long {
+        fn note(&self, what: String) {
+            locked(&self.read).push(what);
+        }
+    }
+
+    impl FileReader for Long {
+        fn assets(&self) -> Vec<&AssetName> {
+            self.table.assets()
+        }
+
+        fn unpartitioned(&self) -> Vec<&AssetName> {
+            self.table.unpartitioned()
+        }
+
+        fn fingerprint(&self) -> Fingerprint {
+            self.table.fingerprint()
+        }
+
+        fn settings(&self) -> reading::Settings {
+            self.table.settings()
+        }
+
+        fn outdated(&self, slices: &[&SliceRecord], before: &reading::Settings) -> Option<reading::Outdated> {
+            self.table.outdated(slices, before)
+        }
+
+        fn read(&self, path: &Path, name: &str, limits: &Limits) -> Result<Parsed, Reason> {
+            self.note("all".to_owned());
+            let mut parsed = self.table.read(path, name, limits)?;
+            if parsed.slices.iter().map(|(slice, _)| slice.rows as usize).sum::<usize>() > limits.rows_most {
+                parsed.slices.iter_mut().for_each(|(_, rows)| *rows = None);
+            }
+            Ok(parsed)
+        }
+
+        fn read_some(&self, path: &Path, name: &str, limits: &Limits, steps: &[Step]) -> Result<Parsed, Reason> {
+            let days: Vec<_> = steps.iter().filter_map(|step| step.partition.run()).collect();
+            self.note(days.join(" "));
+            let mut parsed = self.table.read(path, name, limits)?;
+            parsed.slices.retain(|(slice, _)| steps.iter().any(|step| is_of(slice, step)));
+            assert!(parsed.slices.iter().map(|(slice, _)| slice.rows as usize).sum::<usize>() <= limits.rows_most);
+            Ok(parsed)
+        }
+
+        fn read_one(
+            &self,
+            path: &Path,
+            name: &str,
+            step: &Step,
+            each: &mut TakeRows<'_>,
+        ) -> Result<Option<SliceRecord>, Reason> {
+            self.note(format!("only {}", step.partition.run().unwrap_or_default()));
+            self.table.read_one(path, name, step, each)
+        }
+    }
+
+    #[test]
+    fn of_a_large_file_as_much_is_read_at_once_as_can_be_held() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rows_of = |(day, rows): &(&str, usize)| (0..*rows).map(|_| format!("{day},1\n")).collect::<String>();
+        let days = [("a", 100), ("b", 100), ("c", 300), ("d", 100), ("e", 100), ("f", 100), ("g", 10)];
+        let text: String = days.iter().map(rows_of).collect();
+        fs::write(folder.path().join("a.csv"), format!("day,value\n{text}")).expect("written");
+        // Room for 250 rows of each file, however many are read at once.
+        let memory = 250 * ROW_BYTES * 4 * width() as u64;
+        let read: Arc<Mutex<Vec<String>>> = Arc::default();
+        let reader = Arc::new(Long { table: table(), read: Arc::clone(&read) });
+        let patterns = Patterns { patterns: vec!["*.csv".into()], base: folder.path().to_owned(), reader };
+        let intake = Intake::new(vec![patterns], memory);
+        let identified = intake.identify(&Ledger::default(), false).expect("identified");
+        for (day, count) in &days {
+            assert_eq!(rows(&intake, &identified, day), Ok(Some(*count)), "{day}");
+        }
+        assert_eq!(*locked(&read), ["all", "a b", "only c", "d e", "f g"]);
+        fs::write(folder.path().join("a.csv"), "day,value\na,1\n").expect("written");
+        let changed = rows(&intake, &identified, "a").expect_err("it holds other rows now");
+        assert_eq!(changed.code, "source_changed_while_reading");
     }
 }
