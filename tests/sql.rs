@@ -115,3 +115,33 @@ fn a_file_is_written_in_the_format_of_its_name() {
     }
     assert!(!project.path("b.dat").exists() && !project.path("b.csv").exists());
 }
+
+#[test]
+fn tables_are_read_by_whatever_name_means_them_and_no_other() {
+    let project = project();
+    let rows = |query: &str| project.run(&["sql", query, "--json"]);
+    let all = rows("select count(*) as n from wide").json()[0]["n"].clone();
+    assert!(all.as_i64() > Some(0));
+    for query in [
+        "select count(*) as n from \"wide\"",
+        "select count(*) as n from `wide` as wide",
+        "with w as (select * from wide) select count(*) as n from w",
+        "select count(*) as n from (select * from wide) as w",
+        "select count(*) as n from wide where exists (select 1 from stats)",
+    ] {
+        let output = rows(query);
+        if output.code == 0 {
+            assert_eq!(output.json()[0]["n"], all, "{query}");
+        } else {
+            // Never an empty table in the place of one that was not read.
+            assert_eq!(output.code, 2, "{query}: {output:?}");
+        }
+    }
+    for query in ["select * from wide.x", "select * from \"wide\".\"x\"", "select * from store.wide"] {
+        let refused = rows(query);
+        assert_eq!(refused.code, 2, "{query}: {refused:?}");
+        assert!(refused.stdout.contains("tables have no schema"), "{refused:?}");
+    }
+    let upper = rows("select count(*) as n from WIDE");
+    assert!(upper.code == 2 || upper.json()[0]["n"] == all, "{upper:?}");
+}

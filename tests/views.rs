@@ -66,4 +66,23 @@ fn a_view_of_several_row_groups_holds_its_steps_rows_and_no_others() {
     let swapped: Vec<&OutputRecord> = [1, 0, 2, 3, 4, 5].map(|at| steps[at]).to_vec();
     assert!(!holds(&swapped), "another order");
     assert!(!holds(&[]), "rows where there are none");
+
+    // As it is where all of it is written at once.
+    let mut whole = tables.stage().unwrap();
+    expected.rechunk_mut();
+    write_frame(&expected, whole.as_mut()).unwrap();
+    let file = TableFile::of(&name, &Partition::one("day", "whole"));
+    whole.publish(&file).unwrap();
+    let Object::Bytes(whole) = tables.open_published(&file).unwrap() else { panic!("it is in memory") };
+    assert!(whole == bytes, "the same bytes");
+
+    // Columns are compared where there are no rows.
+    let none = stored(tables.as_ref(), &rows(1, 0));
+    let other = || {
+        let mut staged = tables.stage().unwrap();
+        write_frame(&rows(1, 0).select(["n"]).unwrap(), staged.as_mut()).unwrap();
+        staged.publish(&file).unwrap();
+        tables.open_published(&file).unwrap()
+    };
+    assert!(!examiner.holds(other(), &decl, &[&none]).unwrap());
 }

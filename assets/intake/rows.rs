@@ -267,7 +267,7 @@ impl<'a> Gather<'a> {
             let message = format!("{name} holds times without a zone: set `timezone` in assets.toml, such as \"UTC\"");
             return Err(Reason::new("timezone_needed", message).with("path", name));
         }
-        if self.rows == 0 {
+        if self.rows == 0 && self.only.is_none() && self.among.is_none() {
             return Err(Reason::new("no_rows", format!("{name} has a header but no rows")).with("path", name));
         }
         let warnings = self.imprecise.iter().map(|(id, rows)| {

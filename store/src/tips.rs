@@ -195,9 +195,13 @@ impl Tips {
         slices.retain(|slice| taken.insert((slice.source, slice.at)));
         for Slice { source, at, slice } in slices {
             let (record, places) = sources.get_mut(source as usize).ok_or(Unusable)?;
-            let before = places.partition_point(|place| *place < at);
-            places.insert(before, at);
-            record.slices.insert(before, slice);
+            places.push(at);
+            record.slices.push(slice);
+        }
+        for (record, places) in sources.iter_mut().filter(|(_, places)| !places.is_sorted()) {
+            let mut slices: Vec<_> = places.iter().copied().zip(std::mem::take(&mut record.slices)).collect();
+            slices.sort_unstable_by_key(|(at, _)| *at);
+            record.slices = slices.into_iter().map(|(_, slice)| slice).collect();
         }
         Ok(Ledger::of(tips.into_iter().flatten(), sources.into_iter().map(|(source, _)| source), Vec::new()))
     }

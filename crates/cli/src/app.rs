@@ -13,6 +13,7 @@ use assets_core::source::Source;
 use assets_core::table::Table;
 use assets_core::table_store::{TableStore, TableStoreError};
 use assets_core::{AssetName, Reason, Step};
+pub use assets_engine::AllFresh;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -249,15 +250,6 @@ pub struct Diagnosis {
     pub message: String,
     /// What to do about it.
     pub advice: Option<String>,
-}
-
-/// How much was found fresh where all of it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AllFresh {
-    /// The steps.
-    pub steps: u64,
-    /// Their runs, where nothing but that is to be told of them.
-    pub runs: Option<u64>,
 }
 
 /// An opened project: a pipeline with its settings, sources and store.

@@ -9,6 +9,7 @@ pub mod event;
 pub mod gone;
 pub mod inputs;
 pub mod inspect;
+mod look;
 pub mod memory;
 pub mod over_all;
 mod parts;
@@ -25,6 +26,7 @@ pub mod verify;
 
 pub use build::{BuildOptions, BuildSummary, materialize};
 pub use event::Event;
+pub use look::{AllFresh, all_fresh};
 pub use plan::{Plan, PlannedStep, World};
 pub use scope::{Scope, ScopeError};
 

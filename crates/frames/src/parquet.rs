@@ -18,7 +18,7 @@ use std::io::{Cursor, ErrorKind, Write};
 pub const ROW_GROUP_ROWS: usize = 1 << 18;
 
 /// Bytes of texts in a row group: its pages are all in memory before they are written.
-const ROW_GROUP_TEXTS: usize = 32 << 20;
+pub(crate) const ROW_GROUP_TEXTS: usize = 32 << 20;
 
 /// Writes batches of one schema.
 pub struct TableWriter<W: Write> {
@@ -67,9 +67,13 @@ impl<W: Write> TableWriter<W> {
 
 /// Rows that make up a row group of a batch: fewer where texts are long.
 fn group_rows(batch: &DataFrame) -> usize {
+    (batch.height() / text_bytes(batch).div_ceil(ROW_GROUP_TEXTS).max(1)).clamp(1, ROW_GROUP_ROWS)
+}
+
+/// Bytes of the texts in a batch.
+pub(crate) fn text_bytes(batch: &DataFrame) -> usize {
     let texts = batch.columns().iter().filter_map(|column| column.str().ok());
-    let bytes: usize = texts.flat_map(StringChunked::downcast_iter).map(|texts| texts.total_bytes_len()).sum();
-    (batch.height() / bytes.div_ceil(ROW_GROUP_TEXTS).max(1)).clamp(1, ROW_GROUP_ROWS)
+    texts.flat_map(StringChunked::downcast_iter).map(|texts| texts.total_bytes_len()).sum()
 }
 
 pub(crate) fn write_error(error: &PolarsError) -> Reason {

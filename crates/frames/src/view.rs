@@ -1,7 +1,7 @@
 //! Views: rows of many steps as one table, in the columns that are declared now. They are put together row group by row
 //! group, so that a view may be larger than the memory.
 
-use crate::parquet::{ROW_GROUP_ROWS, TableWriter};
+use crate::parquet::{ROW_GROUP_ROWS, ROW_GROUP_TEXTS, TableWriter, text_bytes};
 use crate::splice::Source;
 use crate::worker::{CHUNKS_MAX, read_output};
 use crate::{columns, frame_error, sink};
@@ -11,9 +11,6 @@ use assets_core::table_store::{Staged, TableStore};
 use assets_core::{OutputDecl, Reason};
 use polars::prelude::*;
 use std::sync::Arc;
-
-/// Bytes of rows that are gathered before they are written, where they are fewer than a row group.
-const GATHERED_BYTES: usize = 32 << 20;
 
 /// Stacks what is there of an output; only the first `head` rows where given. A table that was made before the declared
 /// columns changed has null for what it lacks, and for what was of another type.
@@ -81,7 +78,8 @@ pub(crate) fn batches<'a>(
     })
 }
 
-/// Gives the rows of a view, in its order, as batches that make up whole row groups where they can.
+/// Gives the rows of a view, in its order, a row group at a time: as they are cut where the whole of it is written, but for
+/// long texts.
 pub(crate) fn each_batch(
     tables: &dyn TableStore,
     decl: &OutputDecl,
@@ -89,16 +87,25 @@ pub(crate) fn each_batch(
     take: &mut dyn FnMut(DataFrame) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
     let none = columns::empty(&decl.columns);
-    let (mut gathered, mut bytes, mut chunks) = (none.clone(), 0, 0);
+    let (mut gathered, mut texts, mut chunks) = (none.clone(), 0, 0);
     for output in steps {
         for rows in batches(tables, output)? {
             let rows = as_declared(rows?, none.schema())?;
             gathered.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
-            (bytes, chunks) = (bytes + rows.estimated_size(), chunks + 1);
-            if gathered.height() >= ROW_GROUP_ROWS || bytes >= GATHERED_BYTES {
+            (texts, chunks) = (texts + text_bytes(&rows), chunks + 1);
+            while gathered.height() >= ROW_GROUP_ROWS {
+                let rest = gathered.slice(ROW_GROUP_ROWS as i64, usize::MAX);
+                let mut group = std::mem::replace(&mut gathered, rest).head(Some(ROW_GROUP_ROWS));
+                group.rechunk_mut();
+                take(group)?;
+                // Without what was taken of it.
+                gathered.rechunk_mut();
+                (texts, chunks) = (text_bytes(&gathered), 1);
+            }
+            if texts >= ROW_GROUP_TEXTS {
                 gathered.rechunk_mut();
                 take(std::mem::replace(&mut gathered, none.clone()))?;
-                (bytes, chunks) = (0, 0);
+                (texts, chunks) = (0, 0);
             } else if chunks == CHUNKS_MAX {
                 gathered.rechunk_mut();
                 chunks = 0;
@@ -116,29 +123,38 @@ pub(crate) fn holds(
     decl: &OutputDecl,
     steps: &[&OutputRecord],
 ) -> Result<bool, Reason> {
-    let (mut found, mut left) = (view.groups(), DataFrame::empty());
-    let mut is_same = true;
+    let declared = columns::schema(&decl.columns);
     let unreadable = |error: PolarsError| frame_error("it can't be read", &error);
+    let mut found = view.groups().map(|rows| rows.map_err(unreadable));
+    let (mut left, mut is_same) = (None, true);
     each_batch(tables, decl, steps, &mut |mut expected| {
         while is_same && expected.height() > 0 {
-            if left.height() == 0 {
-                match found.next().transpose().map_err(unreadable)? {
-                    Some(rows) => left = rows,
-                    None => is_same = false,
-                }
-            }
-            let rows = expected.height().min(left.height());
-            is_same &= left.schema() == expected.schema();
-            is_same = is_same && left.head(Some(rows)).equals_missing(&expected.head(Some(rows)));
-            let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-            (left, expected) = (left.slice(rows, usize::MAX), expected.slice(rows, usize::MAX));
+            let rows = match left.take().filter(|rows: &DataFrame| rows.height() > 0) {
+                Some(rows) => rows,
+                None => match found.next().transpose()? {
+                    Some(rows) => rows,
+                    None => {
+                        is_same = false;
+                        break;
+                    }
+                },
+            };
+            let many = expected.height().min(rows.height());
+            is_same = **rows.schema() == declared && rows.head(Some(many)).equals_missing(&expected.head(Some(many)));
+            let many = i64::try_from(many).unwrap_or(i64::MAX);
+            (left, expected) = (Some(rows.slice(many, usize::MAX)), expected.slice(many, usize::MAX));
         }
         Ok(())
     })?;
+    is_same &= left.is_none_or(|rows| rows.height() == 0);
     for rows in found {
-        is_same &= rows.map_err(unreadable)?.height() == 0;
+        if !is_same {
+            break;
+        }
+        let rows = rows?;
+        is_same = rows.height() == 0 && **rows.schema() == declared;
     }
-    Ok(is_same && left.height() == 0)
+    Ok(is_same)
 }
 
 /// Writes packed views.

@@ -1,6 +1,6 @@
 //! `assets materialize`: makes what is stale, and says what became of it.
 
-use crate::app::{AllFresh, App, Failure, Project, WriteStore};
+use crate::app::{App, Failure, Project, WriteStore};
 use crate::args::{Global, MaterializeArgs};
 use crate::edge;
 use crate::interrupt::{self, Requests};
@@ -10,12 +10,14 @@ use crate::progress::{self, tally::Tally};
 use crate::render::{number, time, words};
 use crate::session;
 use crate::verbs::plan::saved::{self, Saved};
+use assets_core::hash::Digest;
 use assets_core::record::Counts;
 use assets_core::source::Identified;
 use assets_engine::build::Backends;
 use assets_engine::pool::{Pool, now_us};
-use assets_engine::{BuildOptions, BuildSummary, Event, Scope, World, materialize};
+use assets_engine::{AllFresh, BuildOptions, BuildSummary, Event, Scope, World, all_fresh, materialize};
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Failures that are listed one by one.
@@ -23,6 +25,9 @@ const LISTED: usize = 20;
 
 /// Steps from which on a build looks once more at what it has made: for fewer, the next question's own look is quick.
 const LOOKED_AT_AGAIN: u64 = 1000;
+
+/// After so long a further change of a file shows in its times.
+const TICK: Duration = Duration::from_millis(60);
 
 pub(crate) fn run(
     app: &dyn App,
@@ -42,42 +47,52 @@ pub(crate) fn run(
     let too_large = global.steps_too_large.as_deref().map(memory::parse).transpose()?;
     let anew = Anew { argv: argv.to_vec(), too_large, ender: project.ender(), out: *out };
     let request = Request { args: &args, saved: saved.as_ref(), trigger: &trigger(argv), anew: Some(anew) };
+    let sources = project.source().glance();
     let (summary, tally) = make(out, project.as_ref(), global.rehash, &request)?;
     if !out.json {
         answer(out, &summary, &tally);
     }
-    if is_worth_a_look(&args, &summary) {
-        look_again(project.as_ref(), &args, argv);
+    let code = exit_code(&summary);
+    if let Some(sources) = sources.filter(|_| is_worth_a_look(&args, &summary, &tally)) {
+        interrupt::all_is_done(code);
+        let _ = look_again(project.as_ref(), &sources);
     }
-    Ok(exit_code(&summary))
+    Ok(code)
 }
 
 /// Whether a look at every step costs next to nothing, compared with what was made.
-fn is_worth_a_look(args: &MaterializeArgs, summary: &BuildSummary) -> bool {
+fn is_worth_a_look(args: &MaterializeArgs, summary: &BuildSummary, tally: &Tally) -> bool {
     let (counts, is_all) = (&summary.counts, args.scope.select.is_empty() && args.scope.runs.is_empty() && !args.only);
     let done = counts.made + counts.reused;
-    let is_well = counts.failed + counts.blocked + counts.cancelled == 0 && !summary.interrupted;
+    let is_well = exit_code(summary) == 0 && counts.cancelled == 0 && !tally.warned && !interrupt::is_asked();
     is_all && is_well && done >= LOOKED_AT_AGAIN && done >= counts.total() / 10
 }
 
-/// A build of everything that finds nothing to do leaves a seal, and the next question is answered from it: so a build that
-/// has made much has one follow it. What goes wrong with that is nothing to a person whose tables are made.
-fn look_again(project: &dyn Project, args: &MaterializeArgs, argv: &[OsString]) {
-    // What was written just now might be changed without anybody seeing it: for some hundredths of a second.
-    let mut is_quiet = false;
-    for _ in 0..10 {
-        is_quiet = project.glance().is_some();
-        if is_quiet {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
+/// A build that finds all of it fresh leaves a seal, from which the next question is answered. One that has made much looks
+/// whether the next would, and makes nothing. What goes wrong with that is nothing to a person whose tables are made.
+fn look_again(project: &dyn Project, sources: &Digest<16>) -> Option<()> {
+    // What was written just now might be changed without anybody seeing it.
+    std::thread::sleep(TICK);
+    let seen = project.glance()?;
+    if project.source().glance()? != *sources {
+        // Others came meanwhile: to read them is for the next build.
+        return None;
     }
-    if !is_quiet {
-        return;
+    let reader = project.reader().ok()?;
+    let ledger = reader.records().ledger().ok()?;
+    let identified = project.source().identify(&ledger, false).ok()?;
+    let Identified { files, changed, problems, warnings, .. } = &identified;
+    if *files == 0 || !changed.is_empty() || !problems.is_empty() || !warnings.is_empty() || !reader.all_published() {
+        return None;
     }
-    let args = MaterializeArgs { force: false, no_wait: true, plan: None, ..args.clone() };
-    let request = Request { args: &args, saved: None, trigger: &trigger(argv), anew: None };
-    let _ = make(&Out { json: false, quiet: true }, project, false, &request);
+    let (graph, tables) = (project.graph(), reader.tables());
+    let world =
+        World { graph, ledger: &ledger, sources: &identified, records: reader.records(), tables: tables.as_ref() };
+    let mut scope = Scope::new(graph, &[], false).ok()?;
+    scope.settle(&world);
+    let fresh = all_fresh(&world, &scope, project.packer(Arc::clone(tables)).as_ref())?;
+    project.seal(seen, fresh);
+    Some(())
 }
 
 /// The command line, as a build's record keeps it.
@@ -112,7 +127,7 @@ pub(crate) fn make(
     let is_all = args.scope.select.is_empty() && args.scope.runs.is_empty() && !args.force && request.saved.is_none();
     let before = if is_all && !rehash { project.glance() } else { None };
     if let Some(fresh) = before.as_ref().and_then(|world| project.sealed(world)) {
-        return Ok(all_fresh(out, fresh, since));
+        return Ok(as_sealed(out, fresh, since));
     }
     let store = project.writer(!args.no_wait, &mut |holder| out.error(&format!("waiting for {holder}")))?;
     let ledger = store.catalog().ledger()?;
@@ -153,7 +168,7 @@ pub(crate) fn make(
 }
 
 /// What a build tells that finds the world as it was when everything was fresh.
-fn all_fresh(out: &Out, fresh: AllFresh, since: Instant) -> (BuildSummary, Tally) {
+fn as_sealed(out: &Out, fresh: AllFresh, since: Instant) -> (BuildSummary, Tally) {
     let counts = Counts { fresh: fresh.steps, ..Counts::default() };
     let seconds = since.elapsed().as_secs_f64();
     progress::choose(out).event(&Event::Finished { counts, gone: 0, seconds, interrupted: false });

@@ -177,7 +177,8 @@ impl Intake {
                 Some((_, Some(frame))) => return each(frame).map(|()| true),
                 None if !is_listed => return Ok(false),
                 None if is_whole => return Err(changed(&slice.path)),
-                // Too many, by themselves or with others.
+                // Too many, by themselves; or with others, because their texts are long: then each is read by itself.
+                _ if along.is_some() => drop(locked(&self.large).insert((owner, slice.path.clone()), Vec::new())),
                 _ => {}
             }
         }

@@ -79,6 +79,9 @@ pub fn query(graph: &Graph, ledger: &Ledger, tables: &Arc<dyn TableStore>, query
     let failed = Arc::new(Mutex::new(None));
     // No others: of those nobody has to know what is recorded.
     let named = parsed.named();
+    if let Some(name) = named.iter().find(|name| name.contains('.')) {
+        return Err(parsed.wrong(format!("`{name}`: tables have no schema, and stand by their name alone"), None));
+    }
     for decl in graph.outputs().filter(|decl| named.iter().any(|name| *name == decl.name.as_str())) {
         let scan = OutputScan {
             decl: decl.clone(),

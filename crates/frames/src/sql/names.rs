@@ -32,7 +32,7 @@ impl Look for OwnNames {
             _ => return Flow::Continue(()),
         };
         if let Some(alias) = alias.as_ref().map(|alias| &alias.name)
-            && name.as_deref().map(|name| name.trim_matches('"')) != Some(alias.value.as_str())
+            && name.as_deref().map(|name| name.trim_matches(['"', '`'])) != Some(alias.value.as_str())
         {
             self.0.push((alias.value.clone(), alias.span.start));
         }
