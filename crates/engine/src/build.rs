@@ -5,6 +5,7 @@ mod again;
 mod asked;
 mod ending;
 mod gone;
+mod landing;
 mod sharing;
 
 use crate::EngineError;
@@ -31,6 +32,7 @@ use assets_core::record::{AttemptRecord, BuildRecord, Counts, Entry, Outcome};
 use assets_core::source::{Identified, Source};
 use assets_core::table_store::{TableStore, TableStoreError};
 use assets_core::{AssetName, Mapping, Reason, Step};
+use landing::GATHERED_FOR;
 use sharing::Others;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -117,6 +119,7 @@ struct Pending {
     entry: Entry,
     event: StepEvent,
     held: Held,
+    since: Instant,
 }
 
 struct Build<'a> {
@@ -280,7 +283,9 @@ impl<'a> Build<'a> {
             let before = self.counts.total();
             let started = !cancelled && self.start_ready(&sender)?;
             self.collect(&outcomes, started || !self.pending.is_empty());
-            self.land()?;
+            if cancelled || !self.may_gather() {
+                self.land()?;
+            }
             if !self.idle(self.counts.total() > before) {
                 self.cancel_rest();
                 return Ok(false);
@@ -413,7 +418,8 @@ impl<'a> Build<'a> {
     fn collect(&mut self, outcomes: &Receiver<StepOutcome>, mut busy: bool) {
         while !self.running.is_empty() {
             let full = self.running.len() >= self.backends.executor.width();
-            let longest = self.others.pause(Duration::from_millis(100));
+            let longest = if self.pending.is_empty() { Duration::from_millis(100) } else { GATHERED_FOR };
+            let longest = self.others.pause(longest);
             let wait = if busy && !full { Duration::ZERO } else { longest };
             match outcomes.recv_timeout(wait) {
                 Ok(outcome) => {
@@ -446,7 +452,13 @@ impl<'a> Build<'a> {
                 let taken = product.taken.into_iter().filter(|(output, _)| Some(output) == first.as_ref());
                 event.reused = taken.map(|(_, id)| id.column).collect();
                 event.computed.retain(|column| !event.reused.contains(column));
-                self.pending.push(Pending { at, entry: Entry::Step(Arc::new(record)), event, held });
+                self.pending.push(Pending {
+                    at,
+                    entry: Entry::Step(Arc::new(record)),
+                    event,
+                    held,
+                    since: Instant::now(),
+                });
             }
             Err(reason) => {
                 let after_generation = self.ledger.tip(&step).map_or(0, |tip| tip.generation());
@@ -459,40 +471,9 @@ impl<'a> Build<'a> {
                 let mut event = event(&attempt.step, Outcome::Failed);
                 event.reason = Some(attempt.reason.clone());
                 event.seconds = Some(seconds);
-                self.pending.push(Pending { at, entry: Entry::Attempt(attempt), event, held });
+                self.pending.push(Pending { at, entry: Entry::Attempt(attempt), event, held, since: Instant::now() });
             }
         }
-    }
-
-    /// Commits what is pending, publishes it, tells it, and lets its readers go.
-    fn land(&mut self) -> Result<(), EngineError> {
-        self.record_put_off()?;
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let mut pending = std::mem::take(&mut self.pending);
-        while let Some(step) = self.commit(pending.iter().map(|pending| pending.entry.clone()).collect())? {
-            // Nobody should have recorded what this build has claimed. If so it stands, and the step is judged again.
-            self.take_news()?;
-            let (refused, rest) = pending.into_iter().partition(|pending| pending.event.step == step);
-            pending = rest;
-            refused.into_iter().for_each(|refused: Pending| self.again(refused.at));
-        }
-        for Pending { at, entry, event, held } in pending {
-            let settled = match entry {
-                Entry::Step(record) => {
-                    self.publisher.step(&record)?;
-                    Settled::Stands
-                }
-                Entry::Attempt(attempt) => Settled::Bad(attempt.step, attempt.reason),
-                Entry::Begin(_) | Entry::Source(_) | Entry::End(_) => continue,
-            };
-            let (step, outcome) = (event.step.clone(), event.outcome);
-            drop(held);
-            (self.events)(Event::Step(event));
-            self.settle(at, &step, outcome, settled);
-        }
-        Ok(())
     }
 
     fn settle(&mut self, at: Index, step: &Step, outcome: Outcome, settled: Settled) {

@@ -56,6 +56,11 @@ impl Schedule {
         self.ready.pop_first().map(|(_, at)| at)
     }
 
+    /// Whether there is a step to take.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Says that a step has ended, however it did: its readers may become ready.
     pub fn settle(&mut self, at: Index) {
         self.open -= 1;

@@ -52,6 +52,7 @@ impl Build<'_> {
         let mut event = told(&record, Outcome::Reused);
         event.reason = reason;
         std::mem::swap(&mut event.computed, &mut event.reused);
-        self.pending.push(Pending { at, entry: Entry::Step(Arc::new(record)), event, held });
+        let since = std::time::Instant::now();
+        self.pending.push(Pending { at, entry: Entry::Step(Arc::new(record)), event, held, since });
     }
 }
