@@ -39,9 +39,10 @@ pub fn read(path: &Path, name: &str, files: &RunFiles, limits: &Limits) -> Resul
 
 /// Reads the rows of some runs.
 pub fn read_some(path: &Path, name: &str, files: &RunFiles, limits: &Limits, runs: Runs) -> Result<Parsed, Reason> {
+    let runs = Arc::new(runs);
     let is_wanted = |run: &str| runs.contains(&Some(run.to_owned()));
     let asked = if runs.contains(&None) { Asked::Any } else { Asked::Runs(&is_wanted) };
-    let mut gather = Gather::new(&files.reading, limits.rows_most, None).among(Some(Arc::new(runs.clone())));
+    let mut gather = Gather::new(&files.reading, limits.rows_most, None).among(Some(Arc::clone(&runs)));
     match Format::of(path, name)? {
         Format::Parquet => read_parquet(path, name, &files.reading, asked, &mut gather)?,
         Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,

@@ -33,10 +33,8 @@ pub fn stack_as_declared(
         if left == Some(0) {
             break;
         }
-        let rows = match read_output(tables, output, Some(&names), left) {
-            Ok(rows) => as_declared(rows, frame.schema())?,
-            _ => as_declared(read_output(tables, output, None, left)?, frame.schema())?,
-        };
+        let rows = read_output(tables, output, Some(&names), left);
+        let rows = as_declared(rows.or_else(|_| read_output(tables, output, None, left))?, frame.schema())?;
         frame.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
         if read % CHUNKS_MAX == CHUNKS_MAX - 1 {
             frame.rechunk_mut();

@@ -47,8 +47,7 @@ pub(crate) fn run(
     let too_large = global.steps_too_large.as_deref().map(memory::parse).transpose()?;
     let anew = Anew { argv: argv.to_vec(), too_large, ender: project.ender(), out: *out };
     let request = Request { args: &args, saved: saved.as_ref(), trigger: &trigger(argv), anew: Some(anew) };
-    let sources = project.source().glance();
-    let (summary, tally) = make(out, project.as_ref(), global.rehash, &request)?;
+    let (summary, tally, sources) = make(out, project.as_ref(), global.rehash, &request)?;
     if !out.json {
         answer(out, &summary, &tally);
     }
@@ -112,23 +111,26 @@ pub(crate) struct Request<'a> {
     pub(crate) anew: Option<Anew>,
 }
 
-/// One build, from the lock to the last published view.
+/// One build, from the lock to the last published view; with how the sources looked before it, where there was anything to look for.
 pub(crate) fn make(
     out: &Out,
     project: &dyn Project,
     rehash: bool,
     request: &Request<'_>,
-) -> Result<(BuildSummary, Tally), Failure> {
+) -> Result<(BuildSummary, Tally, Option<Digest<16>>), Failure> {
     let args = request.args;
     // What is named wrongly should not wait for another build.
     let mut scope = Scope::new(project.graph(), &args.scope.select, args.only)?;
     let since = Instant::now();
     // Looked at before anything is read: what changes meanwhile makes it another world.
-    let is_all = args.scope.select.is_empty() && args.scope.runs.is_empty() && !args.force && request.saved.is_none();
+    let of_everything = args.scope.select.is_empty() && args.scope.runs.is_empty();
+    let is_all = of_everything && !args.force && request.saved.is_none();
     let before = if is_all && !rehash { project.glance() } else { None };
     if let Some(fresh) = before.as_ref().and_then(|world| project.sealed(world)) {
-        return Ok(as_sealed(out, fresh, since));
+        let (summary, tally) = as_sealed(out, fresh, since);
+        return Ok((summary, tally, None));
     }
+    let seen = if of_everything { project.source().glance() } else { None };
     let store = project.writer(!args.no_wait, &mut |holder| out.error(&format!("waiting for {holder}")))?;
     let ledger = store.catalog().ledger()?;
     let reading = progress::reading(out);
@@ -164,7 +166,7 @@ pub(crate) fn make(
     }
     // The process is about to end: taking the ledger apart, piece by piece, was 9 % of a build that finds 100,000 steps fresh.
     std::mem::forget(ledger);
-    Ok((summary, tally))
+    Ok((summary, tally, seen))
 }
 
 /// What a build tells that finds the world as it was when everything was fresh.
