@@ -1,6 +1,6 @@
 //! Little memory changes what is held, never what comes out.
 
-use crate::harness::{HEADER, Project, row};
+use crate::harness::{HEADER, Output, Project, row};
 use std::fs;
 use std::time::Duration;
 
@@ -116,17 +116,24 @@ fn a_step_that_takes_too_much_is_stopped_and_the_others_are_made() {
     let huge = format!("[assets.huge]\nsql = \"select n, {LONG} as long from notes\"\n");
     let after = "[assets.after]\nsql = \"select n from huge\"\n";
     project.settings(&format!("memory = \"256MiB\"\n{notes}{huge}{after}{others}"));
-    for _ in 0..2 {
+    let begins_again = |built: &Output| built.stderr.contains("beginning again");
+    for is_first in [true, false] {
         let stopped = project.build(&["notes+"]);
-        assert_eq!(stopped.code, 1, "{stopped:?}");
+        assert_eq!((stopped.code, begins_again(&stopped)), (1, is_first), "what was too large is known: {stopped:?}");
         let errors = project.run(&["errors", "--json"]).json();
         let failed = errors["errors"].as_array().unwrap().iter();
         let failed: Vec<_> = failed.map(|error| (error["asset"].as_str(), error["code"].as_str())).collect();
         assert_eq!(failed, [(Some("huge"), Some("memory_needed"))], "{errors}");
         assert!((0..6).all(|at| project.sql(&format!("select m from small_{at}")).len() == 40), "{stopped:?}");
     }
+    // Who forces it wants to see it again, and what is made again is so once, however often the build begins.
+    let forced = project.build(&["notes+", "--force", "--jobs", "1"]);
+    assert_eq!((forced.code, begins_again(&forced)), (1, true), "{forced:?}");
+    let made: Vec<String> = forced.lines().iter().filter(|line| line["outcome"] == "made").map(ToString::to_string).collect();
+    let times = |asset: &str| made.iter().filter(|line| line.contains(&format!("\"{asset}\""))).count();
+    assert!((0..6).all(|at| times(&format!("small_{at}")) == 1) && times("notes") == 1, "{forced:?}");
     let history = project.run(&["history", "huge"]);
-    assert!(history.stdout.contains("memory_needed") && !history.stdout.contains("steps-too-large"), "{history:?}");
+    assert!(history.stdout.contains("memory_needed") && !history.stdout.contains("begun-before"), "{history:?}");
     let asked = project.run(&["sql", "--json", &format!("select max(length({LONG})) as most from notes")]);
     assert_eq!((asked.code, asked.json()["code"].as_str()), (1, Some("memory_needed")), "{asked:?}");
     project.settings(&format!("memory = \"4GiB\"\n{notes}{huge}{after}{others}"));

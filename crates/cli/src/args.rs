@@ -64,7 +64,7 @@ pub(crate) struct Global {
     pub(crate) color: Color,
     /// What the program says to itself where it begins again
     #[arg(long, hide = true)]
-    pub(crate) steps_too_large: Option<String>,
+    pub(crate) begun_before: Option<String>,
 }
 
 /// When to use colors.

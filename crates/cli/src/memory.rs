@@ -9,24 +9,40 @@ use assets_core::{Reason, Step};
 use assets_engine::memory::{Excess, Watch};
 use assets_engine::pool::{Care, Pool};
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 /// Steps too large by themselves after which a build ends: each costs a beginning.
 const TOO_LARGE_MOST: usize = 16;
 
-/// The argument by which a build is told how those before it in its process ended.
-const ARGUMENT: &str = "--steps-too-large=";
+/// How long a line that is being written may take.
+const LINE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The argument by which a build is told of those before it in its process.
+const ARGUMENT: &str = "--begun-before=";
 
 /// A command line without what only this program itself says to itself.
 pub(crate) fn as_typed(argv: &[OsString]) -> impl Iterator<Item = &OsString> {
     argv.iter().filter(|arg| !arg.to_string_lossy().starts_with(ARGUMENT))
 }
 
-/// Steps that ended this build's beginnings, as they came back in the argument.
-pub(crate) fn parse(argument: &str) -> Result<Vec<Step>, Failure> {
-    serde_json::from_str(argument).map_err(|error| {
+/// What is known of a build's beginnings before this one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Before {
+    /// When the first one was, in microseconds since the epoch: what was made since then is done.
+    pub(crate) begun_us: i64,
+    /// Steps that were too large by themselves.
+    pub(crate) too_large: Vec<Step>,
+}
+
+/// The beginnings before this one, as they came back in the argument.
+pub(crate) fn parse(argument: &str) -> Result<Before, Failure> {
+    let parsed: Result<(i64, Vec<Step>), _> = serde_json::from_str(argument);
+    parsed.map(|(begun_us, too_large)| Before { begun_us, too_large }).map_err(|error| {
         Failure::usage(Reason::new("wrong_usage", format!("{ARGUMENT} is what this program says to itself: {error}")))
     })
 }
@@ -42,8 +58,8 @@ pub(crate) fn keep_within(pool: Pool, allowed: u64, out: Out, anew: Option<&Anew
         };
         return pool.ended_by(taken_bytes, Arc::new(end), Care::default());
     };
-    let too_large = anew.too_large.clone();
-    let care = Care { alone: too_large.is_some(), too_large: too_large.into_iter().flatten().collect() };
+    let too_large = anew.before.iter().flat_map(|before| before.too_large.clone()).collect();
+    let care = Care { alone: anew.before.is_some(), too_large };
     pool.ended_by(taken_bytes, Arc::new(move |excess: &Excess| anew.begin(excess)), care)
 }
 
@@ -69,8 +85,10 @@ fn fail(out: Out, excess: &Excess) {
 pub(crate) struct Anew {
     /// The command line, as it came.
     pub(crate) argv: Vec<OsString>,
-    /// Steps that were too large before; `None` where this is its first beginning.
-    pub(crate) too_large: Option<Vec<Step>>,
+    /// `None` where this is its first beginning.
+    pub(crate) before: Option<Before>,
+    /// When this one was.
+    pub(crate) begun_us: i64,
     /// Ends what steps have started outside of this program.
     pub(crate) ender: Arc<interrupt::End>,
     /// Where it is told.
@@ -86,7 +104,9 @@ impl Anew {
         (self.ender)();
         interrupt::end_if_asked();
         let mib = excess.allowed_bytes >> 20;
-        let mut too_large = self.too_large.clone().unwrap_or_default();
+        let first = || Before { begun_us: self.begun_us, too_large: Vec::new() };
+        let mut before = self.before.clone().unwrap_or_else(first);
+        let too_large = &mut before.too_large;
         let told = match excess.steps.as_slice() {
             [step] if too_large.len() < TOO_LARGE_MOST => {
                 too_large.push(step.clone());
@@ -103,7 +123,15 @@ impl Anew {
         if !self.out.quiet {
             interrupt::tell(&format!("warning: {told}"));
         }
-        let error = self.command(&too_large).exec();
+        // No line of an answer is cut in two, unless whoever reads it has stopped reading.
+        let (told, is_whole) = mpsc::channel();
+        let _ = std::thread::Builder::new().spawn(move || {
+            let _stdout = std::io::stdout().lock();
+            let _ = told.send(());
+            std::thread::park();
+        });
+        let _ = is_whole.recv_timeout(LINE_PATIENCE);
+        let error = self.command(&before).exec();
         let reason = Reason::new("no_process", format!("the program can't begin again: {error}"));
         edge::report(&self.out, &Failure { reason, help: None, exit: edge::TRANSIENT });
         std::process::exit(i32::from(edge::TRANSIENT));
@@ -119,14 +147,23 @@ impl Anew {
         std::process::exit(i32::from(edge::DATA));
     }
 
-    fn command(&self, too_large: &[Step]) -> Command {
+    fn command(&self, before: &Before) -> Command {
         let mut argument = OsString::from(ARGUMENT);
-        argument.push(serde_json::to_string(too_large).unwrap_or_default());
-        let mut command = Command::new("/proc/self/exe");
+        argument.push(serde_json::to_string(&(before.begun_us, &before.too_large)).unwrap_or_default());
+        let mut command = Command::new(program());
         command.arg0(self.argv.first().map_or(OsStr::new("assets"), OsString::as_os_str));
         command.arg(argument).args(as_typed(&self.argv).skip(1));
         command
     }
+}
+
+/// This program: by its name, under which it is known to who looks at processes, where that is still the same file.
+fn program() -> PathBuf {
+    let running = PathBuf::from("/proc/self/exe");
+    let file = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+    let named = std::fs::read_link(&running).ok();
+    let is_same = |named: &PathBuf| matches!((file(named), file(&running)), (Ok(named), Ok(own)) if named == own);
+    named.filter(is_same).unwrap_or(running)
 }
 
 #[cfg(test)]
@@ -144,12 +181,13 @@ mod tests {
         let argv: Vec<OsString> = ["assets", "--json", "materialize", "--", "stats"].map(OsString::from).to_vec();
         let step = Step::new(&AssetName::new("large").expect("a name"), &Partition::many([("run", "a \"b\"")]));
         let out = Out { json: true, quiet: false };
-        let anew = Anew { argv: argv.clone(), too_large: None, ender: Arc::new(|| ()), out };
-        let command = anew.command(std::slice::from_ref(&step));
+        let anew = Anew { argv: argv.clone(), before: None, begun_us: 7, ender: Arc::new(|| ()), out };
+        let before = Before { begun_us: 7, too_large: vec![step] };
+        let command = anew.command(&before);
         let again: Vec<OsString> =
             std::iter::once(argv[0].clone()).chain(command.get_args().map(OsStr::to_owned)).collect();
         let argument = again[1].to_string_lossy().into_owned();
-        assert_eq!(parse(argument.strip_prefix(ARGUMENT).expect("first")), Ok(vec![step]));
+        assert_eq!(parse(argument.strip_prefix(ARGUMENT).expect("first")), Ok(before));
         assert_eq!(as_typed(&again).cloned().collect::<Vec<_>>(), argv);
     }
 }

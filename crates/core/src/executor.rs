@@ -79,6 +79,8 @@ pub struct StepRequest {
     pub parts: Vec<PartTask>,
     /// Earlier tables of this step, from which columns are taken.
     pub earlier: Vec<OutputRecord>,
+    /// Bytes of memory that were not enough for the last attempt with the same inputs, which was stopped for it.
+    pub too_little: Option<u64>,
     /// The build.
     pub build: String,
 }

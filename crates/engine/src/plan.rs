@@ -271,7 +271,7 @@ pub fn assess(world: &World<'_>, listed: &Listed<'_>, step: Step, inputs: Vec<In
     }
     let left_out = inputs.iter().filter_map(|input| if let InputNow::All(all) = input { Some(all) } else { None });
     let left_out: Vec<LeftOut> = left_out.flat_map(|all| all.left_out.iter().cloned()).collect();
-    let forced = scope.force && scope.selects(&step);
+    let forced = scope.forces(&step, world.ledger.newest(&step));
     let parts = parts::plan(world, listed, &step, &inputs, forced);
     let mut planned = if inputs.iter().any(InputNow::is_open) {
         undecided(world, asset, step, &inputs, slices(delivery), forced)

@@ -205,15 +205,17 @@ impl Room {
     }
 
     /// What a step that needs more than there ever is fails with.
-    fn check(&self, step: &Step, bytes: u64) -> Result<(), Reason> {
-        let mib = |bytes: u64| bytes >> 20;
-        if self.care.too_large.contains(step) {
+    fn check(&self, request: &StepRequest, bytes: u64) -> Result<(), Reason> {
+        let (step, mib) = (&request.step, |bytes: u64| bytes >> 20);
+        let was_too_little = request.too_little.is_some_and(|bytes| bytes >= self.most);
+        if was_too_little || self.care.too_large.contains(step) {
             let message = format!(
                 "{step} took more memory than the {} MiB that are allowed, and was stopped: raise `memory` in the settings, or \
                  let it make less",
                 mib(self.most)
             );
-            return Err(Reason::new("memory_needed", message).with("allowed_bytes", self.most));
+            return Err(Reason::new("memory_needed", message)
+                .with("stopped_at_bytes", request.too_little.unwrap_or_default().max(self.most)));
         }
         if bytes <= self.most {
             return Ok(());
@@ -262,7 +264,7 @@ impl Executor for Pool {
         };
         let make = move || {
             let bytes = catch_unwind(AssertUnwindSafe(|| worker.memory(&request))).unwrap_or_default();
-            if let Err(reason) = room.check(&request.step, bytes) {
+            if let Err(reason) = room.check(&request, bytes) {
                 return not_begun(request.step, reason);
             }
             let _inside = room.enter(&request.step, bytes);
@@ -317,6 +319,7 @@ mod tests {
             previous_slices: Vec::new(),
             parts: Vec::new(),
             earlier: Vec::new(),
+            too_little: None,
             build: "test".to_owned(),
         }
     }

@@ -45,6 +45,7 @@ pub(crate) fn request(
         previous_slices,
         parts,
         earlier,
+        too_little: None,
         build: build.to_owned(),
     }
 }

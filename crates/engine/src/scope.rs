@@ -3,9 +3,11 @@
 use crate::inputs;
 use crate::plan::{self, World};
 use assets_core::graph::Graph;
+use assets_core::record::StepRecord;
 use assets_core::select::{Nodes, SelectError, Selection};
 use assets_core::{AssetName, Partition, Step, suggest};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 /// What is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +74,8 @@ pub struct Scope {
     pub only: bool,
     /// Make the selected assets in any case.
     pub force: bool,
+    /// What was made since then, in microseconds since the epoch, is not forced again: a build that begins again goes on.
+    pub begun_us: Option<i64>,
     selection: Selection,
     steps: Steps,
 }
@@ -101,7 +105,7 @@ impl Scope {
         }
         let assets = graph.order().iter().filter(|name| assets.contains(*name)).cloned().collect();
         let steps = if selection.needs_states() { Steps::Unsettled } else { Steps::All };
-        Self { selected, assets, partitions: None, only, force: false, selection, steps }
+        Self { selected, assets, partitions: None, only, force: false, begun_us: None, selection, steps }
     }
 
     /// Restricts it to partitions, each given as an exact id, a unique prefix or a glob.
@@ -152,6 +156,12 @@ impl Scope {
         self.selected = assets(&selected);
         self.assets = if self.only { self.selected.clone() } else { assets(&with_ancestors) };
         self.steps = Steps::Of { selected, with_ancestors };
+    }
+
+    /// Whether a step is made in any case.
+    pub(crate) fn forces(&self, step: &Step, newest: Option<&Arc<StepRecord>>) -> bool {
+        let is_done = |begun_us: i64| newest.is_some_and(|record| record.span.start_us >= begun_us);
+        self.force && self.selects(step) && !self.begun_us.is_some_and(is_done)
     }
 
     /// Whether a step is asked for itself, not only as what another is made from.

@@ -44,8 +44,8 @@ pub(crate) fn run(
         None => (None, args.clone()),
     };
     let project = app.open(&session::open_options(global))?;
-    let too_large = global.steps_too_large.as_deref().map(memory::parse).transpose()?;
-    let anew = Anew { argv: argv.to_vec(), too_large, ender: project.ender(), out: *out };
+    let before = global.begun_before.as_deref().map(memory::parse).transpose()?;
+    let anew = Anew { argv: argv.to_vec(), before, begun_us: now_us(), ender: project.ender(), out: *out };
     let request = Request { args: &args, saved: saved.as_ref(), trigger: &trigger(argv), anew: Some(anew) };
     let (summary, tally, sources) = make(out, project.as_ref(), global.rehash, &request)?;
     if !out.json {
@@ -138,6 +138,8 @@ pub(crate) fn make(
     drop(reading);
     let tables = store.tables();
     scope.force = args.force;
+    let begun = request.anew.as_ref().and_then(|anew| anew.before.as_ref());
+    scope.begun_us = begun.map(|begun| begun.begun_us);
     let catalog = store.catalog();
     let world =
         World { graph: project.graph(), ledger: &ledger, sources: &sources, records: catalog, tables: &*tables };
@@ -147,8 +149,7 @@ pub(crate) fn make(
     }
     scope.settle(&world);
     // A build that began again has done part of it, as it was checked at first.
-    let is_first = request.anew.as_ref().is_none_or(|anew| anew.too_large.is_none());
-    if let Some(saved) = request.saved.filter(|_| is_first) {
+    if let Some(saved) = request.saved.filter(|_| begun.is_none()) {
         saved.check(&world, &assets_engine::plan::plan(&world, &scope))?;
     }
     let options = BuildOptions {

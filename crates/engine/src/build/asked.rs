@@ -9,6 +9,7 @@ use crate::schedule::Index;
 use crate::told::told;
 use assets_core::catalog::Held;
 use assets_core::executor::StepRequest;
+use assets_core::reason::Fact;
 use assets_core::record::{Entry, Outcome, Span, StepRecord};
 use assets_core::{Reason, Step};
 use std::sync::Arc;
@@ -18,7 +19,19 @@ impl Build<'_> {
     pub(super) fn request(&self, step: &Step, ready: &Ready, parts: &[PlannedPart]) -> StepRequest {
         let asset = self.backends.graph.asset(step.asset.as_str());
         let columns = if asset.is_some_and(|asset| asset.by_column) { parts::tasks(parts) } else { Default::default() };
-        request::request(self.backends.graph, &self.ledger, step, ready, columns, &self.options.id)
+        let request = request::request(self.backends.graph, &self.ledger, step, ready, columns, &self.options.id);
+        StepRequest { too_little: self.too_little(step, ready), ..request }
+    }
+
+    /// Memory that was not enough for the same step before: each time that it is tried costs a beginning. Another version of
+    /// the program may need less, and who forces it wants to see.
+    fn too_little(&self, step: &Step, ready: &Ready) -> Option<u64> {
+        let tip = self.ledger.tip(step)?;
+        let attempt = tip.attempt().filter(|attempt| attempt.fingerprint == ready.fingerprint)?;
+        let Some(Fact::Count(bytes)) = attempt.reason.facts.get("stopped_at_bytes") else { return None };
+        let (build, _) = self.ledger.builds().iter().rev().find(|(build, _)| build.id == attempt.build)?;
+        let is_same = build.version == self.options.version && !self.scope.forces(step, tip.record());
+        is_same.then(|| u64::try_from(*bytes).ok()).flatten()
     }
 
     /// A record that follows the newest one.
