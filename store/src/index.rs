@@ -12,11 +12,11 @@ use crate::files;
 use crate::journal::{self, End, Ends};
 use crate::reader::{codes, distinct, step_and_build};
 use crate::trust;
-use assets_core::catalog::Past;
+use assets_core::catalog::{Past, WantedParts};
 use assets_core::hash::{Digest, Fingerprint, ObjectId, RecordId};
 use assets_core::key::Step;
 use assets_core::panics::caught;
-use assets_core::record::{Entry, StepRecord};
+use assets_core::record::{AttemptRecord, Entry, StepRecord};
 use serde::Serialize;
 use sled::{Batch, Db, Tree};
 use std::path::{Path, PathBuf};
@@ -127,6 +127,22 @@ impl Index {
             let trees = self.trees();
             let pasts = trees.history.scan_prefix(key(step, &[])).values().rev();
             pasts.map(|value| trees.past(&value?)).collect()
+        })
+    }
+
+    /// As `Records::with_parts`.
+    pub(crate) fn with_parts(&self, step: &Step, is_wanted: &WantedParts<'_>) -> Result<Vec<Arc<StepRecord>>> {
+        guarded(|| {
+            let trees = self.trees();
+            let mut records = Vec::new();
+            for value in trees.history.scan_prefix(key(step, &[])).values().rev() {
+                if let Happened::Record(id, parts) = happened(&value?)?
+                    && is_wanted(&parts)
+                {
+                    records.push(trees.record(id)?.1);
+                }
+            }
+            Ok(records)
         })
     }
 
@@ -266,16 +282,35 @@ impl Trees {
         }
     }
 
-    /// A record is told by its id, an attempt by itself.
     fn past(&self, value: &[u8]) -> Result<Past> {
-        if value.len() == 16 {
-            let (id, record) = self.record(value)?;
-            return Ok(Past::Record(id, record));
+        match happened(value)? {
+            Happened::Record(id, _) => self.record(id).map(|(id, record)| Past::Record(id, record)),
+            Happened::Attempt(attempt) => Ok(Past::Attempt(attempt)),
         }
-        match codec::decode(value) {
-            Ok(Entry::Attempt(attempt)) => Ok(Past::Attempt(attempt)),
+    }
+}
+
+/// What a value of the tree `history` says: a record by its id, with the fingerprints of its parts; an attempt as it is.
+enum Happened<'a> {
+    Record(&'a [u8], Vec<Fingerprint>),
+    Attempt(AttemptRecord),
+}
+
+const RECORD: u8 = 0;
+const ATTEMPT: u8 = 1;
+
+fn happened(value: &[u8]) -> Result<Happened<'_>> {
+    match value.split_first() {
+        Some((&RECORD, rest)) => {
+            let (id, parts) = rest.split_at_checked(16).ok_or(IndexError::Damaged)?;
+            let (parts, []) = parts.as_chunks() else { return Err(IndexError::Damaged) };
+            Ok(Happened::Record(id, parts.iter().map(|part| Fingerprint(Digest::from_bytes(*part))).collect()))
+        }
+        Some((&ATTEMPT, rest)) => match codec::decode(rest) {
+            Ok(Entry::Attempt(attempt)) => Ok(Happened::Attempt(attempt)),
             _ => Err(IndexError::Damaged),
-        }
+        },
+        _ => Err(IndexError::Damaged),
     }
 }
 
@@ -314,7 +349,9 @@ impl Pending {
                 let id = id.0.as_bytes();
                 self.records.insert(id, codec::encode(entry));
                 let ended = sortable(record.span.end_us);
-                self.history.insert(key(&record.step, &[&generation, &[0], &ended, &number]), id);
+                let mut value = [&[RECORD], &id[..]].concat();
+                record.part_fingerprints().iter().for_each(|part| value.extend_from_slice(part.0.as_bytes()));
+                self.history.insert(key(&record.step, &[&generation, &[RECORD], &ended, &number]), value);
                 let fingerprint = record.fingerprint.0.as_bytes();
                 self.fingerprint.insert(key(&record.step, &[fingerprint, &generation, &number]), id);
                 for object in record.objects() {
@@ -324,7 +361,8 @@ impl Pending {
             Entry::Attempt(attempt) => {
                 let after = attempt.after_generation.to_be_bytes();
                 let ended = sortable(attempt.span.end_us);
-                self.history.insert(key(&attempt.step, &[&after, &[1], &ended, &number]), codec::encode(entry));
+                let value = [&[ATTEMPT], &codec::encode(entry)[..]].concat();
+                self.history.insert(key(&attempt.step, &[&after, &[ATTEMPT], &ended, &number]), value);
             }
             Entry::Begin(_) | Entry::Source(_) | Entry::End(_) => {}
         }

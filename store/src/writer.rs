@@ -13,7 +13,7 @@ use crate::pins;
 use crate::reader::Reader;
 use crate::suspects;
 use crate::tail::Tail;
-use assets_core::catalog::{Catalog, CatalogError, Claim, Commit, Past, Records, Work};
+use assets_core::catalog::{Catalog, CatalogError, Claim, Commit, Past, Records, WantedParts, Work};
 use assets_core::hash::{Fingerprint, ObjectId, RecordId};
 use assets_core::key::Step;
 use assets_core::ledger::Ledger;
@@ -332,6 +332,10 @@ impl Records for Writer {
 
     fn history(&self, step: &Step) -> Result<Vec<Past>, CatalogError> {
         self.ask(|index| index.history(step), |journal| journal.history(step))
+    }
+
+    fn with_parts(&self, step: &Step, is_wanted: &WantedParts<'_>) -> Result<Vec<Arc<StepRecord>>, CatalogError> {
+        self.ask(|index| index.with_parts(step, is_wanted), |journal| journal.with_parts(step, is_wanted))
     }
 
     fn of_object(&self, object: &ObjectId) -> Result<Vec<RecordId>, CatalogError> {

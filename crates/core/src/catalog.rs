@@ -95,6 +95,9 @@ pub enum Past {
     Attempt(AttemptRecord),
 }
 
+/// Whether a record is wanted that has parts of these fingerprints.
+pub type WantedParts<'a> = dyn Fn(&[Fingerprint]) -> bool + 'a;
+
 /// Reading. Beside a build, on a read-only store, and for other users.
 pub trait Records: Send + Sync {
     /// What is true now.
@@ -111,6 +114,16 @@ pub trait Records: Send + Sync {
 
     /// All that happened to a step, newest first.
     fn history(&self, step: &Step) -> Result<Vec<Past>, CatalogError>;
+
+    /// Records of a step whose parts' fingerprints, those that have one, are wanted: newest first. Of a step that has become
+    /// many tables, what is in each can be told sooner than each can be read.
+    fn with_parts(&self, step: &Step, is_wanted: &WantedParts<'_>) -> Result<Vec<Arc<StepRecord>>, CatalogError> {
+        let records = self.history(step)?.into_iter().filter_map(|past| match past {
+            Past::Record(_, record) => Some(record),
+            Past::Attempt(_) => None,
+        });
+        Ok(records.filter(|record| is_wanted(&record.part_fingerprints())).collect())
+    }
 
     /// Records that need an object.
     fn of_object(&self, object: &ObjectId) -> Result<Vec<RecordId>, CatalogError>;

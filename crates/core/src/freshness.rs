@@ -112,9 +112,10 @@ pub fn recipe(asset: &AssetDecl, inputs: Vec<InputRecord>, mut slices: Vec<Slice
 /// The fingerprint of a step: no paths, times, attempt numbers, thread counts, descriptions or units.
 ///
 /// Of an asset made by columns: over those of its columns, so that it changes exactly when one of them does.
-pub fn fingerprint(asset: &AssetDecl, partition: &Partition, recipe: &Recipe) -> Fingerprint {
+pub fn fingerprint(listed: Listed<'_>, partition: &Partition, recipe: &Recipe) -> Fingerprint {
+    let asset = listed.asset;
     if asset.by_column {
-        let parts = Listed::new(asset).of_recipe(partition, recipe);
+        let parts = listed.of_recipe(partition, recipe);
         return of_columns(asset, parts.into_iter().map(|(.., found)| found));
     }
     let mut hasher = Hasher::new("assets.fingerprint.1");

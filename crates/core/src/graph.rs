@@ -2,11 +2,13 @@
 
 use crate::asset::{AssetDecl, Mapping, OutputDecl};
 use crate::key::{AssetName, Step};
+use crate::part::{Listed, Listing};
 use crate::suggest;
 use petgraph::Direction;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::OnceLock;
 
 /// What is wrong with a set of declarations.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +84,8 @@ pub struct Graph {
     order: Vec<AssetName>,
     by_name: HashMap<AssetName, NodeIndex>,
     producer: BTreeMap<AssetName, AssetName>,
+    /// The parts of each asset, once somebody has asked for them.
+    listings: HashMap<AssetName, OnceLock<Listing>>,
 }
 
 impl Graph {
@@ -111,7 +115,8 @@ impl Graph {
             Ok(_) => declared_order(&nodes),
             Err(cycle) => return Err(GraphError::Cycle(cycle_path(&nodes, cycle.node_id()))),
         };
-        Ok(Self { nodes, order, by_name, producer })
+        let listings = order.iter().map(|name| (name.clone(), OnceLock::new())).collect();
+        Ok(Self { nodes, order, by_name, producer, listings })
     }
 
     /// Names in topological order.
@@ -127,6 +132,13 @@ impl Graph {
     /// The declaration of that name.
     pub fn asset(&self, name: &str) -> Option<&AssetDecl> {
         self.by_name.get(name).map(|node| &self.nodes[*node])
+    }
+
+    /// The declaration of that name with its parts.
+    pub fn listed(&self, name: &str) -> Option<Listed<'_>> {
+        let asset = self.asset(name)?;
+        let listing = self.listings.get(&asset.name)?.get_or_init(|| Listing::new(asset));
+        Some(Listed { asset, listing })
     }
 
     /// Whether a step is one of an asset as it is declared now.

@@ -3,7 +3,7 @@
 //!
 //! Not here: how code becomes a digest (that belongs to the backend that runs it), and verdicts on steps (`freshness`).
 
-use crate::asset::AssetDecl;
+use crate::asset::{AssetDecl, OutputDecl};
 use crate::freshness;
 use crate::hash::{ContentHash, Digest, Fields, Fingerprint, Hasher};
 use crate::key::{AssetName, Partition};
@@ -111,34 +111,42 @@ impl InputView<'_> {
     }
 }
 
-/// The parts that an asset lists, with what they read, put in order once for all of its steps.
+/// An asset with the parts that it lists.
+#[derive(Clone, Copy)]
 pub struct Listed<'a> {
     /// The asset.
     pub asset: &'a AssetDecl,
-    /// Each part, in the order of the declaration.
-    parts: Vec<ListedPart<'a>>,
-    /// All that is read, each once.
-    reads: Vec<&'a PartRead>,
+    pub(crate) listing: &'a Listing,
 }
 
-struct ListedPart<'a> {
-    output: &'a AssetName,
-    code: &'a PartCode,
+/// The parts that an asset lists, with what they read, put in order once for all of its steps.
+#[derive(Debug, Clone)]
+pub(crate) struct Listing {
+    /// Each part, in the order of the declaration.
+    parts: Vec<ListedPart>,
+    /// All that is read, each once.
+    reads: Vec<PartRead>,
+}
+
+#[derive(Debug, Clone)]
+struct ListedPart {
+    /// Which output of the asset, and which part of that.
+    place: (usize, usize),
     /// Its own code and parameters.
     fields: Fields,
     /// What it reads, in order, by the places among all.
     reads: Vec<usize>,
 }
 
-impl<'a> Listed<'a> {
-    /// Those of an asset.
-    pub fn new(asset: &'a AssetDecl) -> Self {
-        let codes =
-            || asset.outputs.iter().flat_map(|output| output.parts.iter().map(move |code| (&output.name, code)));
-        let reads: Vec<&PartRead> =
-            codes().flat_map(|(_, code)| code.reads()).collect::<BTreeSet<_>>().into_iter().collect();
+impl Listing {
+    pub(crate) fn new(asset: &AssetDecl) -> Self {
+        let of_output = |(at, output): (usize, &'_ OutputDecl)| (0..output.parts.len()).map(move |part| (at, part));
+        let all: Vec<(usize, usize)> = asset.outputs.iter().enumerate().flat_map(of_output).collect();
+        let code = |(output, part): (usize, usize)| &asset.outputs[output].parts[part];
+        let reads: BTreeSet<&PartRead> = all.iter().flat_map(|place| code(*place).reads()).collect();
         let places: HashMap<&PartRead, usize> = reads.iter().zip(0..).map(|(read, at)| (*read, at)).collect();
-        let part = |(output, code): (&'a AssetName, &'a PartCode)| {
+        let part = |place: (usize, usize)| {
+            let code = code(place);
             let mut own: Vec<usize> = code.reads().map(|read| places[read]).collect();
             own.sort_unstable();
             let mut fields = Fields::default();
@@ -148,42 +156,49 @@ impl<'a> Listed<'a> {
                 fields.text(name).optional(value);
             }
             fields.number(own.len() as u64);
-            ListedPart { output, code, fields, reads: own }
+            ListedPart { place, fields, reads: own }
         };
-        Self { asset, parts: codes().map(part).collect(), reads }
+        Self { parts: all.into_iter().map(part).collect(), reads: reads.into_iter().cloned().collect() }
+    }
+}
+
+impl<'a> Listed<'a> {
+    fn code(&self, (output, part): (usize, usize)) -> (&'a AssetName, &'a PartCode) {
+        let output = &self.asset.outputs[output];
+        (&output.name, &output.parts[part])
     }
 
     /// Each part of a step with its fingerprint, or the inputs that are still open to it.
-    pub fn fingerprints<'l>(
-        &'l self,
+    pub fn fingerprints(
+        self,
         partition: &Partition,
         inputs: &[InputView<'_>],
-    ) -> impl Iterator<Item = (&'a AssetName, &'a PartCode, Result<Fingerprint, BTreeSet<AssetName>>)> + use<'a, 'l>
-    {
+    ) -> impl Iterator<Item = (&'a AssetName, &'a PartCode, Result<Fingerprint, BTreeSet<AssetName>>)> + use<'a> {
         let mut step = Fields::default();
         step.text(self.asset.name.as_str()).number(partition.keys().len() as u64);
         for (dimension, key) in partition.keys() {
             step.text(dimension).text(key);
         }
         // Many parts read the same.
-        let known: Vec<Option<Fields>> = self.reads.iter().map(|read| known(read, inputs)).collect();
+        let known: Vec<Option<Fields>> = self.listing.reads.iter().map(|read| known(read, inputs)).collect();
         let mut hasher = Hasher::new("");
-        self.parts.iter().map(move |part| {
+        self.listing.parts.iter().map(move |part| {
+            let (output, code) = self.code(part.place);
             let open = part.reads.iter().filter(|at| known[**at].is_none());
-            let open: BTreeSet<AssetName> = open.map(|at| self.reads[*at].output.clone()).collect();
+            let open: BTreeSet<AssetName> = open.map(|at| self.listing.reads[*at].output.clone()).collect();
             if !open.is_empty() {
-                return (part.output, part.code, Err(open));
+                return (output, code, Err(open));
             }
             hasher.restart("assets.part.1").fields(&step).fields(&part.fields);
             part.reads.iter().flat_map(|at| &known[*at]).for_each(|read| {
                 hasher.fields(read);
             });
-            (part.output, part.code, Ok(Fingerprint(hasher.finish())))
+            (output, code, Ok(Fingerprint(hasher.finish())))
         })
     }
 
     /// The same, where all inputs are as a recipe says.
-    pub fn of_recipe(&self, partition: &Partition, recipe: &Recipe) -> Vec<(&'a AssetName, &'a PartCode, Fingerprint)> {
+    pub fn of_recipe(self, partition: &Partition, recipe: &Recipe) -> Vec<(&'a AssetName, &'a PartCode, Fingerprint)> {
         let inputs = recipe.inputs.iter();
         let inputs: Vec<InputView<'_>> = inputs
             .map(|input| InputView { output: &input.output, record: Some(input), unsettled: &Unsettled::Nothing })

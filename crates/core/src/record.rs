@@ -241,6 +241,11 @@ impl StepRecord {
         self.outputs.iter().find(|output| output.name == *name)
     }
 
+    /// The fingerprints of its parts, of those that have one.
+    pub fn part_fingerprints(&self) -> Vec<Fingerprint> {
+        self.outputs.iter().flat_map(|output| &output.parts).filter_map(|part| part.fingerprint).collect()
+    }
+
     /// All objects it needs.
     pub fn objects(&self) -> impl Iterator<Item = &ObjectId> {
         self.outputs.iter().filter_map(|output| match &output.stored {

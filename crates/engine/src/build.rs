@@ -27,7 +27,6 @@ use assets_core::executor::{Executor, StepOutcome, WITHDRAWN};
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
-use assets_core::part::Listed;
 use assets_core::record::{AttemptRecord, BuildRecord, Counts, Entry, Outcome};
 use assets_core::source::{Identified, Source};
 use assets_core::table_store::{TableStore, TableStoreError};
@@ -395,7 +394,7 @@ impl<'a> Build<'a> {
     /// The verdict with what the inputs hold now.
     fn judge(&self, step: &Step) -> Option<PlannedStep> {
         let graph = self.backends.graph;
-        let asset = graph.asset(step.asset.as_str())?;
+        let listed = graph.listed(step.asset.as_str())?;
         let world = World {
             graph,
             ledger: &self.ledger,
@@ -409,9 +408,9 @@ impl<'a> Build<'a> {
             None => StepNow::Outside,
         };
         let lookup = Lookup { world: &world, partitions: &self.plan.partitions, scope: self.scope, knows: &knows };
-        let inputs = lookup.all(asset, &step.partition);
+        let inputs = lookup.all(listed.asset, &step.partition);
         let scope = if self.has_arrived(step) { &self.unforced } else { self.scope };
-        Some(plan::assess(&world, &Listed::new(asset), step.clone(), inputs, scope))
+        Some(plan::assess(&world, listed, step.clone(), inputs, scope))
     }
 
     /// Takes what workers have brought; waits for something where there is nothing else to do.

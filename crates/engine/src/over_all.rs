@@ -6,7 +6,7 @@ use crate::plan;
 use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::over_all::{self, NAMED};
-use assets_core::part::{Listed, Unsettled};
+use assets_core::part::Unsettled;
 use assets_core::record::{InputRecord, OutputRecord, PartId, StepRecord};
 use assets_core::{AssetDecl, AssetName, ContentHash, InputDecl, Mapping, Partition, Reads, Reason, Step};
 use std::collections::{BTreeSet, HashMap};
@@ -210,7 +210,7 @@ impl<'a> Outside<'a> {
                 return None;
             }
             let read = self.lookup.all(asset, &own.partition);
-            let planned = plan::assess(world, &Listed::new(asset), own, read, self.lookup.scope);
+            let planned = plan::assess(world, world.graph.listed(asset.name.as_str())?, own, read, self.lookup.scope);
             let reason = planned.verdict.reasons.into_iter().next()?;
             (planned.verdict.state == State::Failed).then_some((planned.step, reason))
         })

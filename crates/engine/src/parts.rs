@@ -3,20 +3,20 @@
 
 use crate::inputs::InputNow;
 use crate::plan::{PlannedPart, PlannedStep, World, is_there};
-use assets_core::catalog::Past;
+use assets_core::catalog::WantedParts;
 use assets_core::executor::PartTask;
 use assets_core::freshness::{self, State, Verdict};
 use assets_core::part::{self, InputView, Listed, Unsettled};
 use assets_core::record::{InputRecord, OutputRecord, Recipe, StepRecord};
 use assets_core::{AssetDecl, AssetName, Fingerprint, PartCode, PartId, Reason, Step};
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// The verdict on each part that an asset lists.
 pub(crate) fn plan(
     world: &World<'_>,
-    listed: &Listed<'_>,
+    listed: Listed<'_>,
     step: &Step,
     inputs: &[InputNow],
     forced: bool,
@@ -28,12 +28,17 @@ pub(crate) fn plan(
     let now = Now::new(asset, inputs);
     let views = now.views();
     let newest = world.ledger.newest(step).filter(|record| is_there(world.tables, record));
-    let (older, recipe) = (OnceCell::new(), OnceCell::new());
+    let (older, of_use, recipe) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
     let recipe = || recipe.get_or_init(|| now.recipe(asset, newest));
+    let found: Vec<_> = listed.fingerprints(&step.partition, &views).collect();
+    let wanted = || found.iter().filter_map(|(.., found)| found.as_ref().ok().copied()).collect();
     // A table that can be made only as a whole has no use for older columns.
-    let older_of = || if asset.by_column { older_records(world, step) } else { Vec::new() };
+    let older = || older.get_or_init(|| if asset.by_column { older_records(world, step) } else { Vec::new() });
+    let with_columns = || if asset.by_column { older_of_use(world, step, &wanted()) } else { Vec::new() };
+    let none_open = BTreeSet::new();
     let mut planned = Vec::new();
-    for (output, code, found) in listed.fingerprints(&step.partition, &views) {
+    for (output, code, found) in &found {
+        let (output, code) = (*output, *code);
         let mut part = PlannedPart {
             output: output.clone(),
             id: code.id.clone(),
@@ -44,15 +49,15 @@ pub(crate) fn plan(
         };
         let open = match found {
             Ok(fingerprint) => {
-                part.fingerprint = Some(fingerprint);
-                BTreeSet::new()
+                part.fingerprint = Some(*fingerprint);
+                &none_open
             }
             Err(open) => open,
         };
         if let (Some(fingerprint), false) = (&part.fingerprint, forced) {
             let stored = newest.and_then(|record| find(record, output, fingerprint, &code.id));
             part.stored = stored.or_else(|| {
-                let records = older.get_or_init(older_of);
+                let records = of_use.get_or_init(with_columns);
                 records.iter().find_map(|record| find(record, output, fingerprint, &code.id))
             });
         }
@@ -72,8 +77,7 @@ pub(crate) fn plan(
             part.reasons = reasons(world, step, code, recipe(), &part, forced);
             // An earlier version with this code and these parameters may fit once the inputs are known.
             let may_fit = || {
-                let records = older.get_or_init(older_of);
-                records.iter().any(|record| fits(record, code, &part.output, &now.recipe(asset, Some(record))))
+                older().iter().any(|record| fits(record, code, &part.output, &now.recipe(asset, Some(record))))
             };
             if part.state == State::Maybe && !part.reasons.is_empty() && !may_fit() {
                 part.state = State::Stale;
@@ -82,7 +86,7 @@ pub(crate) fn plan(
         }
         planned.push(part);
     }
-    if let Some(older) = older.get() {
+    if let Some(older) = of_use.get() {
         asset.outputs.iter().for_each(|output| take_from_whole(&mut planned, &output.name, older));
     }
     planned
@@ -236,12 +240,22 @@ fn find(
 
 /// Records of a step before its newest one whose objects are there, newest first.
 pub(crate) fn older_records(world: &World<'_>, step: &Step) -> Vec<Arc<StepRecord>> {
+    older_with(world, step, &|_| true)
+}
+
+/// Those of them that have one of the wanted columns which the newest one lacks, or no others than wanted ones (`take_from_whole`).
+fn older_of_use(world: &World<'_>, step: &Step, wanted: &HashSet<Fingerprint>) -> Vec<Arc<StepRecord>> {
+    let newest = world.ledger.newest(step).map(|newest| newest.part_fingerprints()).unwrap_or_default();
+    let is_lacking = |part: &Fingerprint| wanted.contains(part) && !newest.contains(part);
+    older_with(world, step, &|parts| parts.iter().any(is_lacking) || parts.iter().all(|part| wanted.contains(part)))
+}
+
+fn older_with(world: &World<'_>, step: &Step, is_wanted: &WantedParts<'_>) -> Vec<Arc<StepRecord>> {
     let Some(newest) = world.ledger.newest(step).filter(|newest| newest.generation > 1) else {
         return Vec::new();
     };
     // A catalog that can't answer costs a computation, never a wrong column.
-    let past = world.records.history(step).unwrap_or_default().into_iter();
-    let records = past.filter_map(|past| if let Past::Record(_, record) = past { Some(record) } else { None });
+    let records = world.records.with_parts(step, is_wanted).unwrap_or_default().into_iter();
     let is_older = |record: &Arc<StepRecord>| record.generation < newest.generation && !record.is_gone();
     records.filter(|record| is_older(record) && is_there(world.tables, record)).collect()
 }

@@ -218,12 +218,12 @@ const STEPS_PER_THREAD: usize = 50;
 
 /// The steps of an asset with their verdicts, on several threads where they are many: none reads another one.
 fn assess_all(world: &World<'_>, scope: &Scope, plan: &Plan, asset: &AssetDecl, steps: &[Step]) -> Vec<PlannedStep> {
-    let listed = Listed::new(asset);
+    let Some(listed) = world.graph.listed(asset.name.as_str()) else { return Vec::new() };
     let one = |step: &Step| {
         let knows = |step: &Step, output: &AssetName| planned(world, plan, step, output);
         let lookup = Lookup { world, partitions: &plan.partitions, scope, knows: &knows };
         let inputs = lookup.all(asset, &step.partition);
-        assess(world, &listed, step.clone(), inputs, scope)
+        assess(world, listed, step.clone(), inputs, scope)
     };
     if steps.len() < 2 * STEPS_PER_THREAD {
         return steps.iter().map(one).collect();
@@ -255,7 +255,7 @@ pub fn root_cause(planned: &PlannedStep) -> (Step, Reason) {
 }
 
 /// The verdict on one step, given what its inputs are now.
-pub fn assess(world: &World<'_>, listed: &Listed<'_>, step: Step, inputs: Vec<InputNow>, scope: &Scope) -> PlannedStep {
+pub fn assess(world: &World<'_>, listed: Listed<'_>, step: Step, inputs: Vec<InputNow>, scope: &Scope) -> PlannedStep {
     let asset = listed.asset;
     let delivery = world.sources.deliveries.get(&step);
     if let Some(reason) = delivery.and_then(|delivery| delivery.failure.clone()) {
@@ -276,7 +276,7 @@ pub fn assess(world: &World<'_>, listed: &Listed<'_>, step: Step, inputs: Vec<In
     let mut planned = if inputs.iter().any(InputNow::is_open) {
         undecided(world, asset, step, &inputs, slices(delivery), forced)
     } else {
-        settle(world, asset, step, inputs, &parts, slices(delivery), forced)
+        settle(world, listed, step, inputs, &parts, slices(delivery), forced)
     };
     planned.parts = parts;
     planned.left_out = left_out;
@@ -304,13 +304,14 @@ fn blocked(root: &Step, reason: &Reason) -> Reason {
 
 fn settle(
     world: &World<'_>,
-    asset: &AssetDecl,
+    listed: Listed<'_>,
     step: Step,
     inputs: Vec<InputNow>,
     parts: &[PlannedPart],
     slices: Vec<SliceRef>,
     forced: bool,
 ) -> PlannedStep {
+    let asset = listed.asset;
     let read = asset.inputs.iter().zip(&inputs).filter_map(|(input, now)| match now {
         InputNow::Known(output) => Some(freshness::read_of(input, output)),
         InputNow::All(all) => Some(all.read(input, None)),
@@ -320,7 +321,7 @@ fn settle(
     let fingerprint = if asset.by_column {
         freshness::of_columns(asset, parts.iter().filter_map(|part| part.fingerprint))
     } else {
-        freshness::fingerprint(asset, &step.partition, &recipe)
+        freshness::fingerprint(listed, &step.partition, &recipe)
     };
     let tip = world.ledger.tip(&step);
     let newest = tip.and_then(|tip| tip.record());

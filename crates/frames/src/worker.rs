@@ -6,6 +6,7 @@ use crate::codes::OwnedCodes;
 use crate::sink::{self, Sink};
 use crate::splice::{self, SplicedColumn};
 use crate::{columns, frame_error, grow, parquet};
+use assets_core::part::Listed;
 use assets_core::compute::Worker;
 use assets_core::executor::{PartTask, Product, StepRequest};
 use assets_core::freshness;
@@ -305,10 +306,10 @@ impl FrameWorker {
     }
 
     /// The fingerprint as this worker sees it; a request of another program has another.
-    fn verify(&self, asset: &AssetDecl, request: &StepRequest) -> Result<(), Reason> {
-        let read = over_all::given(asset, &request.inputs);
-        let recipe = freshness::recipe(asset, read, request.slices.clone());
-        let own = freshness::fingerprint(asset, &request.step.partition, &recipe);
+    fn verify(&self, listed: Listed<'_>, request: &StepRequest) -> Result<(), Reason> {
+        let read = over_all::given(listed.asset, &request.inputs);
+        let recipe = freshness::recipe(listed.asset, read, request.slices.clone());
+        let own = freshness::fingerprint(listed, &request.step.partition, &recipe);
         if own == request.expected {
             return Ok(());
         }
@@ -342,9 +343,9 @@ impl Worker for FrameWorker {
 
     fn make(&self, request: &StepRequest) -> Result<Product, Reason> {
         let unknown = || Reason::new("unknown_asset", format!("this program knows no asset {}", request.step.asset));
-        let asset = self.graph.asset(request.step.asset.as_str()).ok_or_else(unknown)?;
-        let code = self.code.get(&request.step.asset).ok_or_else(unknown)?;
-        self.verify(asset, request)?;
+        let listed = self.graph.listed(request.step.asset.as_str()).ok_or_else(unknown)?;
+        let (asset, code) = (listed.asset, self.code.get(&request.step.asset).ok_or_else(unknown)?);
+        self.verify(listed, request)?;
         let tables = self.tables.as_ref();
         let sink = |decl| Sink::new(decl, &asset.dimensions, &request.step.partition);
         let sinks = asset.outputs.iter().map(|decl| (decl.name.clone(), sink(decl)));

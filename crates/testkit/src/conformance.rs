@@ -1,7 +1,7 @@
 //! One suite for each seam that keeps something: whatever stands behind it, in memory or on disk, gives these answers.
 //! Plain asserts; call them from a `#[test]`.
 
-use assets_core::catalog::{Catalog, Claim, Commit, Held, Past, Records, Work};
+use assets_core::catalog::{Catalog, Claim, Commit, Held, Past, Records, WantedParts, Work};
 use assets_core::excerpt::Excerpt;
 use assets_core::hash::{ContentHash, Fingerprint, Hasher, ObjectId, RecordId};
 use assets_core::key::{AssetName, Partition, Step};
@@ -223,6 +223,7 @@ pub fn catalog(make: &dyn Fn() -> Box<dyn Catalog>) {
     records_replace_one_another(&*make());
     attempts_count_until_a_newer_record(&*make());
     history_can_be_asked(&*make());
+    records_are_told_by_their_parts(&*make());
     sources_and_builds_are_kept(&*make());
 }
 
@@ -303,6 +304,24 @@ fn history_can_be_asked(catalog: &dyn Catalog) {
     assert_eq!(with("boom"), [stats, r1.clone(), r10.clone(), r2.clone()], "sorted");
     assert_eq!(with("absent"), [r1, r10, r2]);
     assert!(with("boo").is_empty());
+}
+
+fn records_are_told_by_their_parts(catalog: &dyn Catalog) {
+    let step = step("wide", "p");
+    let made_of = |before: Option<&StepRecord>, part: Option<&str>, build: &str| {
+        let mut made = record(&step, before, build, build);
+        made.outputs[0].parts[0].fingerprint = part.map(fingerprint);
+        commit(catalog, vec![begin(build), Entry::Step(Arc::new(made.clone()))]);
+        made
+    };
+    let one = made_of(None, Some("x"), "b1");
+    commit(catalog, vec![Entry::Attempt(attempt(&step, 1, "boom", "b1"))]);
+    let two = made_of(Some(&one), Some("y"), "b2");
+    let three = made_of(Some(&two), None, "b3");
+    let told = |is_wanted: &WantedParts<'_>| catalog.with_parts(&step, is_wanted).expect("answers");
+    assert_eq!(told(&|parts| parts.contains(&fingerprint("x"))), [Arc::new(one.clone())]);
+    assert_eq!(told(&|parts| parts.is_empty()), [Arc::new(three.clone())]);
+    assert_eq!(told(&|_| true), [three, two, one].map(Arc::new), "newest first");
 }
 
 fn sources_and_builds_are_kept(catalog: &dyn Catalog) {

@@ -77,11 +77,12 @@ impl IntWorker {
 impl Worker for IntWorker {
     fn make(&self, request: &StepRequest) -> Result<Product, Reason> {
         let unknown = || Reason::new("unknown_asset", format!("no asset {}", request.step.asset));
-        let asset = self.graph.asset(request.step.asset.as_str()).ok_or_else(unknown)?;
+        let listed = self.graph.listed(request.step.asset.as_str()).ok_or_else(unknown)?;
+        let asset = listed.asset;
         let code = self.code.get(&request.step.asset).ok_or_else(unknown)?;
         let read = over_all::given(asset, &request.inputs);
         let recipe = freshness::recipe(asset, read, request.slices.clone());
-        if freshness::fingerprint(asset, &request.step.partition, &recipe) != request.expected {
+        if freshness::fingerprint(listed, &request.step.partition, &recipe) != request.expected {
             return Err(Reason::new("fingerprint_mismatch", "planned by another program"));
         }
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(request.step.to_string());
