@@ -202,6 +202,10 @@ impl FolderTables {
             }
         }
         GROWING.set(Some(blocks));
+        if staged.is_forgotten {
+            // What is about to be forgotten goes to the disk first: while what is new is computed.
+            staged.file.get_ref().forget_cached();
+        }
         let (mut whole, mut rest) = (staged.hasher.clone(), Vec::new());
         file.read_to_end(&mut rest).map_err(reading(&path))?;
         whole.update(&rest);

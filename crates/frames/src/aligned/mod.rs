@@ -17,7 +17,7 @@ use assets_core::hash::{Digest, Hasher};
 use assets_core::{AssetDecl, AssetName, ColumnDecl, InputDecl, OutputDecl, PartCode, PartId, PartRead, Reads, Reason};
 use polars::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The code of a kernel.
 pub type KernelFn = dyn Fn(&Row<'_>) -> Result<Column, Reason> + Send + Sync;
@@ -167,6 +167,8 @@ pub struct AlignedTable {
     parts: Vec<PartCode>,
     /// What each expression computes, as it was fingerprinted.
     plans: BTreeMap<String, Digest<32>>,
+    /// Over which columns the plan of an expression was looked at before it was executed: over the same ones it is the same.
+    checked: Mutex<BTreeMap<String, Schema>>,
 }
 
 const OWN: &str = "own";
@@ -179,8 +181,8 @@ impl AlignedTable {
     /// `duplicate_column`, `unknown_column`, `columns_by_pattern`, `column_cycle`, or what [`derive::derive`] refuses.
     pub fn new(name: AssetName, columns: Vec<Defined>, axis: Option<&str>) -> Result<Self, Reason> {
         let own_axis = axis.map(str::to_owned);
-        let (codes, plans) = Default::default();
-        let mut table = Self { name, axis: own_axis, columns, codes, parts: Vec::new(), plans };
+        let (codes, plans, checked) = Default::default();
+        let mut table = Self { name, axis: own_axis, columns, codes, parts: Vec::new(), plans, checked };
         let schema: Schema = table
             .columns
             .iter()
@@ -364,6 +366,21 @@ impl AlignedTable {
         let derived = derive::derive(&plan, &known)?;
         let column = derived.columns.into_iter().next().map(|(_, derivation)| derivation);
         column.ok_or_else(|| Reason::new("opaque_plan", "the expression has no result"))
+    }
+
+    /// Checks that the plan over a leaf with these columns, which is about to be executed, is the one that was fingerprinted.
+    fn check(&self, column: &str, leaf: &LazyFrame, schema: &Schema, expr: &Expr) -> Result<(), Reason> {
+        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked().get(column).is_some_and(|known| known == schema) {
+            return Ok(());
+        }
+        let executed = self.derived(leaf.clone(), expr, &self.codes)?;
+        if self.plans.get(column) != Some(&executed.code) {
+            let message = format!("the plan of {column} is not the one that was fingerprinted");
+            return Err(Reason::new("plan_differs", message).with("column", column));
+        }
+        checked().insert(column.to_owned(), schema.clone());
+        Ok(())
     }
 
     /// The declaration of the output: the partition's `keys`, then the columns.
