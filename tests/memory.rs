@@ -129,7 +129,8 @@ fn a_step_that_takes_too_much_is_stopped_and_the_others_are_made() {
     // Who forces it wants to see it again, and what is made again is so once, however often the build begins.
     let forced = project.build(&["notes+", "--force", "--jobs", "1"]);
     assert_eq!((forced.code, begins_again(&forced)), (1, true), "{forced:?}");
-    let made: Vec<String> = forced.lines().iter().filter(|line| line["outcome"] == "made").map(ToString::to_string).collect();
+    let made: Vec<String> =
+        forced.lines().iter().filter(|line| line["outcome"] == "made").map(ToString::to_string).collect();
     let times = |asset: &str| made.iter().filter(|line| line.contains(&format!("\"{asset}\""))).count();
     assert!((0..6).all(|at| times(&format!("small_{at}")) == 1) && times("notes") == 1, "{forced:?}");
     let history = project.run(&["history", "huge"]);

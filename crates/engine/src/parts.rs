@@ -43,7 +43,7 @@ pub(crate) fn plan(
             output: output.clone(),
             id: code.id.clone(),
             state: State::Stale,
-            reasons: Vec::new(),
+            reasons: Arc::default(),
             fingerprint: None,
             stored: None,
         };
@@ -74,15 +74,15 @@ pub(crate) fn plan(
             None => State::Maybe,
         };
         if !stands {
-            part.reasons = reasons(world, step, code, recipe(), &part, forced);
+            let mut reasons = reasons(world, step, code, recipe(), &part, forced);
             // An earlier version with this code and these parameters may fit once the inputs are known.
-            let may_fit = || {
-                older().iter().any(|record| fits(record, code, &part.output, &now.recipe(asset, Some(record))))
-            };
-            if part.state == State::Maybe && !part.reasons.is_empty() && !may_fit() {
+            let may_fit =
+                || older().iter().any(|record| fits(record, code, &part.output, &now.recipe(asset, Some(record))));
+            if part.state == State::Maybe && !reasons.is_empty() && !may_fit() {
                 part.state = State::Stale;
             }
-            part.reasons.extend(open.iter().map(to_be_made));
+            reasons.extend(open.iter().map(to_be_made));
+            part.reasons = shared(&planned, reasons);
         }
         planned.push(part);
     }
@@ -90,6 +90,13 @@ pub(crate) fn plan(
         asset.outputs.iter().for_each(|output| take_from_whole(&mut planned, &output.name, older));
     }
     planned
+}
+
+/// The reasons as one of the parts just before has them, where one does.
+fn shared(before: &[PlannedPart], reasons: Vec<Reason>) -> Arc<[Reason]> {
+    const NEAR: usize = 8;
+    let same = before.iter().rev().take(NEAR).find(|part| *part.reasons == *reasons);
+    same.map_or_else(|| Arc::from(reasons), |part| Arc::clone(&part.reasons))
 }
 
 /// Takes columns from the older table that has no others, where there is one: then nothing of it has to be left out, and
@@ -133,7 +140,7 @@ pub(crate) fn judge(world: &World<'_>, asset: &AssetDecl, planned: &mut PlannedS
     if state != State::Fresh {
         // Its own reasons and those of its columns, each once; what may happen after what did.
         let own = planned.verdict.reasons.iter().filter(whole);
-        for reason in own.chain(planned.parts.iter().flat_map(|part| &part.reasons)) {
+        for reason in own.chain(planned.parts.iter().flat_map(|part| part.reasons.iter())) {
             if !reasons.contains(reason) {
                 reasons.push(reason.clone());
             }

@@ -59,8 +59,8 @@ pub struct PlannedPart {
     pub id: PartId,
     /// What it is: fresh, reusable, stale or maybe.
     pub state: State,
-    /// Why. Empty only for a fresh part.
-    pub reasons: Vec<Reason>,
+    /// Why. Empty only for a fresh part. Most parts of a step have the same ones: it is held once.
+    pub reasons: Arc<[Reason]>,
     /// What goes into it, where that is known.
     pub fingerprint: Option<Fingerprint>,
     /// Where it is stored already: the record's output, and its name there.

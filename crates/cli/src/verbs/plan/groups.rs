@@ -101,7 +101,7 @@ pub(crate) fn columns<'a>(graph: &Graph, plan: &'a Plan, estimate: &Estimate<'a>
         if by_column && computes(part.state) && part.output == planned.step.asset {
             known.cost.add(&estimate.column(&planned.step));
         }
-        for reason in &part.reasons {
+        for reason in part.reasons.iter() {
             // New columns are told together.
             let is_new = reason.code == "column_new";
             let sentence = if is_new { "new".to_owned() } else { words::safe(&reason.message) };
