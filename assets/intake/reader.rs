@@ -29,12 +29,15 @@ pub const BATCH_ROWS: usize = 4 * ROW_GROUP_ROWS;
 
 /// Reads a file: Parquet by its first bytes, delimited text otherwise.
 pub fn read(path: &Path, name: &str, files: &RunFiles, limits: &Limits) -> Result<Parsed, Reason> {
-    let mut gather = Gather::new(&files.reading, limits.rows_most, None);
-    match Format::of(path, name)? {
-        Format::Parquet => read_parquet(path, name, &files.reading, Asked::All(limits), &mut gather)?,
-        Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,
+    let gather = Gather::new(&files.reading, limits.rows_most, None);
+    let (mut parsed, came_again) = gathered(path, name, files, Asked::All(limits), gather)?;
+    if !came_again.is_empty() {
+        // Runs lie one after the other in most files. Those that don't are read once more.
+        let again = read_some(path, name, files, limits, came_again)?;
+        parsed.slices.extend(again.slices.into_iter().map(|(slice, _)| (slice, None)));
+        parsed.slices.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
     }
-    gather.finish(name, &files.raw, &files.rejects)
+    Ok(parsed)
 }
 
 /// Reads the rows of some runs.
@@ -42,12 +45,8 @@ pub fn read_some(path: &Path, name: &str, files: &RunFiles, limits: &Limits, run
     let runs = Arc::new(runs);
     let is_wanted = |run: &str| runs.contains(&Some(run.to_owned()));
     let asked = if runs.contains(&None) { Asked::Any } else { Asked::Runs(&is_wanted) };
-    let mut gather = Gather::new(&files.reading, limits.rows_most, None).among(Some(Arc::clone(&runs)));
-    match Format::of(path, name)? {
-        Format::Parquet => read_parquet(path, name, &files.reading, asked, &mut gather)?,
-        Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,
-    }
-    gather.finish(name, &files.raw, &files.rejects)
+    let gather = Gather::new(&files.reading, limits.rows_most, None).among(Some(Arc::clone(&runs))).anywhere();
+    Ok(gathered(path, name, files, asked, gather)?.0)
 }
 
 /// Reads the rows of one run, or those without a usable id.
@@ -61,12 +60,22 @@ pub fn read_run(
     let each: &mut TakeRows<'_> = &mut |frame| each(frame);
     let is_it = |other: &str| run == Some(other);
     let asked = if run.is_some() { Asked::Runs(&is_it) } else { Asked::Any };
-    let mut gather = Gather::new(&files.reading, BATCH_ROWS, Some(Only { run: run.map(str::to_owned), each }));
+    let gather = Gather::new(&files.reading, BATCH_ROWS, Some(Only { run: run.map(str::to_owned), each }));
+    Ok(gathered(path, name, files, asked, gather)?.0.slices.pop().map(|(slice, _)| slice))
+}
+
+fn gathered(
+    path: &Path,
+    name: &str,
+    files: &RunFiles,
+    asked: Asked<'_>,
+    mut gather: Gather<'_>,
+) -> Result<(Parsed, Runs), Reason> {
     match Format::of(path, name)? {
         Format::Parquet => read_parquet(path, name, &files.reading, asked, &mut gather)?,
         Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,
     }
-    Ok(gather.finish(name, &files.raw, &files.rejects)?.slices.pop().map(|(slice, _)| slice))
+    gather.finish(name, &files.raw, &files.rejects)
 }
 
 fn read_delimited(path: &Path, name: &str, reading: &Reading, gather: &mut Gather<'_>) -> Result<(), Reason> {
@@ -265,7 +274,8 @@ mod tests {
         let reading = Reading { attributes: vec!["cell_id".into()], ..Reading::default() };
         let name = |name: &str| AssetName::new(name).expect("a name");
         let finish = |gather: Gather<'_>| {
-            let parsed = gather.finish("a.parquet", &name("raw"), &name("intake_rejects")).expect("rows");
+            let (parsed, again) = gather.finish("a.parquet", &name("raw"), &name("intake_rejects")).expect("rows");
+            assert!(again.is_empty(), "nothing was cut before");
             let (slices, frames): (Vec<_>, Vec<_>) = parsed.slices.into_iter().unzip();
             (slices, frames.into_iter().map(|frame| frame.expect("held")).collect::<Vec<DataFrame>>(), parsed.warnings)
         };
@@ -285,6 +295,34 @@ mod tests {
             assert_eq!((&found.0, &found.2), (&slices, &warnings), "{cuts:?}");
             let same = found.1.iter().zip(&frames).all(|(found, frame)| found.equals_missing(frame));
             assert!(same, "{cuts:?}");
+        }
+    }
+
+    #[test]
+    fn runs_that_come_again_have_the_slices_that_they_have_in_one_piece() {
+        let reading = Reading { attributes: vec!["cell_id".into()], ..Reading::default() };
+        let read = |most: usize, among: Option<Runs>| {
+            let mut gather = Gather::new(&reading, most, None);
+            if let Some(runs) = among {
+                gather = gather.among(Some(Arc::new(runs))).anywhere();
+            }
+            for row in 0..200 {
+                push_some(&mut gather, row..row + 1);
+                gather.make_room("a.parquet").expect("no long texts");
+            }
+            let name = |name: &str| AssetName::new(name).expect("a name");
+            let (parsed, again) = gather.finish("a.parquet", &name("raw"), &name("intake_rejects")).expect("rows");
+            (parsed.slices.into_iter().map(|(slice, _)| slice).collect::<Vec<_>>(), parsed.warnings, again)
+        };
+        let (whole, warnings, _) = read(usize::MAX, None);
+        assert_eq!(whole.len(), 4);
+        // Each run has thirteen rows, and more after others had theirs.
+        for (most, all_stay) in [(1, false), (5, false), (13, false), (30, false), (64, true), (150, true), (1000, true)] {
+            let (mut slices, told, again) = read(most, None);
+            assert_eq!((&told, again.is_empty()), (&warnings, all_stay), "{most} rows at once");
+            slices.extend(if again.is_empty() { Vec::new() } else { read(most, Some(again)).0 });
+            slices.sort_by(|a, b| a.partition.cmp(&b.partition));
+            assert_eq!(slices, whole, "{most} rows at once");
         }
     }
 }

@@ -63,6 +63,8 @@ struct Own {
     whole: Option<DataFrame>,
     /// Whether its rows are wanted.
     wanted: bool,
+    /// Whether it had rows again after it seemed to be over.
+    came_again: bool,
 }
 
 /// Who wants the rows of one run, batch by batch.
@@ -91,6 +93,8 @@ pub(super) struct Gather<'a> {
     most: usize,
     only: Option<Only<'a>>,
     among: Option<Arc<Runs>>,
+    /// Whether a run is over when it has no rows in a batch: then nothing but its hashes is held of it.
+    closes: bool,
     /// Rows that are gathered and not cut; one with long texts counts as several.
     gathered: usize,
     /// Bytes of texts that are kept beyond what a row takes.
@@ -113,6 +117,7 @@ impl<'a> Gather<'a> {
         Self {
             reading,
             most: most.max(1),
+            closes: only.is_none(),
             only,
             among: None,
             gathered: 0,
@@ -132,6 +137,11 @@ impl<'a> Gather<'a> {
     /// The same for the rows of some runs alone.
     pub(super) fn among(self, runs: Option<Arc<Runs>>) -> Self {
         Self { among: runs, ..self }
+    }
+
+    /// The same where runs may have rows anywhere in the file.
+    pub(super) fn anywhere(self) -> Self {
+        Self { closes: false, ..self }
     }
 
     /// The runs whose rows are gathered, where not all are.
@@ -190,7 +200,7 @@ impl<'a> Gather<'a> {
                 && self.among.as_ref().is_none_or(|runs| runs.contains(&id));
             let without: &[&str] = if usable { &[RUN] } else { &[] };
             let (rows, slicing) = (Run::new(self.reading), Slicing::new(without));
-            self.runs.push(Own { id, rows, slicing, whole: None, wanted });
+            self.runs.push(Own { id, rows, slicing, whole: None, wanted, came_again: false });
         }
         if let (Delivered::Text(text), true, false) = (cell, usable, imprecise) {
             self.last = Some((text.to_owned(), at));
@@ -201,7 +211,9 @@ impl<'a> Gather<'a> {
     pub(super) fn push<'r>(&mut self, row: Row<'r>, attributes: impl Iterator<Item = &'r str>) {
         self.rows += 1;
         let at = self.run_of(row.run);
-        if !self.runs[at].wanted {
+        let own = &mut self.runs[at];
+        own.came_again |= own.slicing.is_closed();
+        if !own.wanted || own.came_again {
             return;
         }
         let (time, time_text) = self.time(row.time);
@@ -261,8 +273,9 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Cuts what was gathered into slices.
-    pub(super) fn finish(mut self, name: &str, raw: &AssetName, rejects: &AssetName) -> Result<Parsed, Reason> {
+    /// Cuts what was gathered into slices. Of runs that had rows again after they seemed to be over there are none: they are
+    /// to be read anywhere in the file.
+    pub(super) fn finish(mut self, name: &str, raw: &AssetName, rejects: &AssetName) -> Result<(Parsed, Runs), Reason> {
         if self.no_zone {
             let message = format!("{name} holds times without a zone: set `timezone` in assets.toml, such as \"UTC\"");
             return Err(Reason::new("timezone_needed", message).with("path", name));
@@ -277,14 +290,15 @@ impl<'a> Gather<'a> {
             Reason::new("imprecise_run_id", message).with("path", name).with("run", id.as_str()).with("rows", *rows)
         });
         let warnings = warnings.collect();
-        self.cut()?;
-        let slices = self.runs.into_iter().filter(|own| own.wanted).map(|own| match own.id {
+        self.cut(true)?;
+        let came_again = self.runs.iter().filter(|own| own.came_again).map(|own| own.id.clone()).collect();
+        let slices = self.runs.into_iter().filter(|own| own.wanted && !own.came_again).map(|own| match own.id {
             Some(id) => (own.slicing.finish(raw, run_partition(&id)), own.whole),
             None => (own.slicing.finish(rejects, Partition::none()), own.whole),
         });
         let mut slices: Vec<_> = slices.collect();
         slices.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
-        Ok(Parsed { slices, warnings, taken: None })
+        Ok((Parsed { slices, warnings, taken: None }, came_again))
     }
 }
 
@@ -305,13 +319,17 @@ impl Gather<'_> {
             return Ok(());
         }
         self.spilled = true;
-        self.cut()
+        self.cut(false)
     }
 
     /// Hashes what is gathered, several runs at a time, and holds it if that is all there is; else gives it to who wants
     /// it.
-    fn cut(&mut self) -> Result<(), Reason> {
+    fn cut(&mut self, is_last: bool) -> Result<(), Reason> {
         self.gathered = 0;
+        if self.closes && self.spilled {
+            let is_over = |own: &&mut Own| own.wanted && own.id.is_some() && own.rows.count() == 0;
+            self.runs.iter_mut().filter(is_over).for_each(|own| own.slicing.close());
+        }
         let (reading, hold) = (self.reading, !self.spilled && self.only.is_none());
         let runs = self.runs.iter_mut().filter(|own| own.wanted && own.rows.count() > 0);
         if let Some(only) = &mut self.only {
@@ -326,6 +344,9 @@ impl Gather<'_> {
         let one = &|own: &mut &mut Own| {
             let frame = own.cut(reading)?;
             own.whole = hold.then_some(frame);
+            if is_last {
+                own.slicing.close();
+            }
             Ok(())
         };
         std::thread::scope(|scope| {

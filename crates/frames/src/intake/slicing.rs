@@ -10,6 +10,8 @@ use polars::prelude::DataFrame;
 pub struct Slicing<'a> {
     without: &'a [&'a str],
     columns: ColumnsHasher,
+    /// The hashes of the columns, once no more rows come.
+    closed: Option<Vec<(String, ContentHash)>>,
     rows: u64,
 }
 
@@ -17,7 +19,7 @@ impl<'a> Slicing<'a> {
     /// One without rows.
     #[must_use]
     pub fn new(without: &'a [&'a str]) -> Self {
-        Self { without, columns: ColumnsHasher::default(), rows: 0 }
+        Self { without, columns: ColumnsHasher::default(), closed: None, rows: 0 }
     }
 
     /// Adds rows.
@@ -29,11 +31,23 @@ impl<'a> Slicing<'a> {
         self.columns.update(frame, self.without)
     }
 
+    /// Says that no more rows come: the values of the last ones, up to 64 KiB a column, need not be held for others.
+    pub fn close(&mut self) {
+        self.closed.get_or_insert_with(|| std::mem::take(&mut self.columns).finish().collect());
+    }
+
+    /// Whether no more rows come.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
     /// The slice of an asset's partition.
     #[must_use]
-    pub fn finish(self, asset: &AssetName, partition: Partition) -> SliceRecord {
+    pub fn finish(mut self, asset: &AssetName, partition: Partition) -> SliceRecord {
+        self.close();
         let mut hasher = Hasher::new("assets.slice.1");
-        for (name, hash) in self.columns.finish() {
+        for (name, hash) in self.closed.into_iter().flatten() {
             hasher.text(&name).bytes(hash.0.as_bytes());
         }
         SliceRecord { asset: asset.clone(), partition, hash: ContentHash(hasher.finish()), rows: self.rows }
