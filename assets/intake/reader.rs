@@ -1,6 +1,6 @@
 //! Reads one file, delimited text or Parquet, row by row as delivered.
 
-use super::rows::{Gather, Only, Part, Reading, Row, Runs};
+use super::rows::{Gather, Gathered, Only, Part, Reading, Row, Runs};
 use super::{RunFiles, run_id};
 use assets_core::Reason;
 use assets_core::record::SliceRecord;
@@ -30,10 +30,10 @@ pub const BATCH_ROWS: usize = 4 * ROW_GROUP_ROWS;
 /// Reads a file: Parquet by its first bytes, delimited text otherwise.
 pub fn read(path: &Path, name: &str, files: &RunFiles, limits: &Limits) -> Result<Parsed, Reason> {
     let gather = Gather::new(&files.reading, limits.rows_most, None);
-    let (mut parsed, came_again) = gathered(path, name, files, Asked::All(limits), gather)?;
+    let Gathered { mut parsed, came_again, surplus } = gathered(path, name, files, Asked::All(limits), gather)?;
     if !came_again.is_empty() {
         // Runs lie one after the other in most files. Those that don't are read once more.
-        let again = read_some(path, name, files, limits, came_again)?;
+        let again = read_anywhere(path, name, files, limits, came_again, surplus)?;
         parsed.slices.extend(again.slices.into_iter().map(|(slice, _)| (slice, None)));
         parsed.slices.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
     }
@@ -42,11 +42,22 @@ pub fn read(path: &Path, name: &str, files: &RunFiles, limits: &Limits) -> Resul
 
 /// Reads the rows of some runs.
 pub fn read_some(path: &Path, name: &str, files: &RunFiles, limits: &Limits, runs: Runs) -> Result<Parsed, Reason> {
+    read_anywhere(path, name, files, limits, runs, 0)
+}
+
+fn read_anywhere(
+    path: &Path,
+    name: &str,
+    files: &RunFiles,
+    limits: &Limits,
+    runs: Runs,
+    surplus: usize,
+) -> Result<Parsed, Reason> {
     let runs = Arc::new(runs);
     let is_wanted = |run: &str| runs.contains(&Some(run.to_owned()));
     let asked = if runs.contains(&None) { Asked::Any } else { Asked::Runs(&is_wanted) };
-    let gather = Gather::new(&files.reading, limits.rows_most, None).among(Some(Arc::clone(&runs))).anywhere();
-    Ok(gathered(path, name, files, asked, gather)?.0)
+    let gather = Gather::new(&files.reading, limits.rows_most, None).among(Some(Arc::clone(&runs))).anywhere(surplus);
+    Ok(gathered(path, name, files, asked, gather)?.parsed)
 }
 
 /// Reads the rows of one run, or those without a usable id.
@@ -61,7 +72,7 @@ pub fn read_run(
     let is_it = |other: &str| run == Some(other);
     let asked = if run.is_some() { Asked::Runs(&is_it) } else { Asked::Any };
     let gather = Gather::new(&files.reading, BATCH_ROWS, Some(Only { run: run.map(str::to_owned), each }));
-    Ok(gathered(path, name, files, asked, gather)?.0.slices.pop().map(|(slice, _)| slice))
+    Ok(gathered(path, name, files, asked, gather)?.parsed.slices.pop().map(|(slice, _)| slice))
 }
 
 fn gathered(
@@ -70,7 +81,7 @@ fn gathered(
     files: &RunFiles,
     asked: Asked<'_>,
     mut gather: Gather<'_>,
-) -> Result<(Parsed, Runs), Reason> {
+) -> Result<Gathered, Reason> {
     match Format::of(path, name)? {
         Format::Parquet => read_parquet(path, name, &files.reading, asked, &mut gather)?,
         Format::Delimited => read_delimited(path, name, &files.reading, &mut gather)?,
@@ -274,7 +285,8 @@ mod tests {
         let reading = Reading { attributes: vec!["cell_id".into()], ..Reading::default() };
         let name = |name: &str| AssetName::new(name).expect("a name");
         let finish = |gather: Gather<'_>| {
-            let (parsed, again) = gather.finish("a.parquet", &name("raw"), &name("intake_rejects")).expect("rows");
+            let finished = gather.finish("a.parquet", &name("raw"), &name("intake_rejects")).expect("rows");
+            let (parsed, again) = (finished.parsed, finished.came_again);
             assert!(again.is_empty(), "nothing was cut before");
             let (slices, frames): (Vec<_>, Vec<_>) = parsed.slices.into_iter().unzip();
             (slices, frames.into_iter().map(|frame| frame.expect("held")).collect::<Vec<DataFrame>>(), parsed.warnings)
@@ -304,20 +316,23 @@ mod tests {
         let read = |most: usize, among: Option<Runs>| {
             let mut gather = Gather::new(&reading, most, None);
             if let Some(runs) = among {
-                gather = gather.among(Some(Arc::new(runs))).anywhere();
+                gather = gather.among(Some(Arc::new(runs))).anywhere(0);
             }
             for row in 0..200 {
                 push_some(&mut gather, row..row + 1);
                 gather.make_room("a.parquet").expect("no long texts");
             }
             let name = |name: &str| AssetName::new(name).expect("a name");
-            let (parsed, again) = gather.finish("a.parquet", &name("raw"), &name("intake_rejects")).expect("rows");
+            let finished = gather.finish("a.parquet", &name("raw"), &name("intake_rejects")).expect("rows");
+            let (parsed, again) = (finished.parsed, finished.came_again);
             (parsed.slices.into_iter().map(|(slice, _)| slice).collect::<Vec<_>>(), parsed.warnings, again)
         };
         let (whole, warnings, _) = read(usize::MAX, None);
         assert_eq!(whole.len(), 4);
         // Each run has thirteen rows, and more after others had theirs.
-        for (most, all_stay) in [(1, false), (5, false), (13, false), (30, false), (64, true), (150, true), (1000, true)] {
+        for (most, all_stay) in
+            [(1, false), (5, false), (13, false), (30, false), (64, true), (150, true), (1000, true)]
+        {
             let (mut slices, told, again) = read(most, None);
             assert_eq!((&told, again.is_empty()), (&warnings, all_stay), "{most} rows at once");
             slices.extend(if again.is_empty() { Vec::new() } else { read(most, Some(again)).0 });

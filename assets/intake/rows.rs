@@ -77,6 +77,15 @@ pub(super) struct Only<'a> {
 /// Runs of which the rows are wanted; `None` among them: rows without a usable id.
 pub(super) type Runs = BTreeSet<Option<String>>;
 
+/// What became of a file's rows.
+pub(super) struct Gathered {
+    pub(super) parsed: Parsed,
+    /// Runs that had rows again after they seemed to be over.
+    pub(super) came_again: Runs,
+    /// Bytes of texts that were kept beyond what a row takes.
+    pub(super) surplus: usize,
+}
+
 /// What was gathered of some rows.
 pub(super) struct Part {
     rows: u64,
@@ -139,9 +148,9 @@ impl<'a> Gather<'a> {
         Self { among: runs, ..self }
     }
 
-    /// The same where runs may have rows anywhere in the file.
-    pub(super) fn anywhere(self) -> Self {
-        Self { closes: false, ..self }
+    /// The same where runs may have rows anywhere in the file, of whose long texts so many bytes were met before.
+    pub(super) fn anywhere(self, surplus: usize) -> Self {
+        Self { closes: false, surplus, ..self }
     }
 
     /// The runs whose rows are gathered, where not all are.
@@ -275,7 +284,7 @@ impl<'a> Gather<'a> {
 
     /// Cuts what was gathered into slices. Of runs that had rows again after they seemed to be over there are none: they are
     /// to be read anywhere in the file.
-    pub(super) fn finish(mut self, name: &str, raw: &AssetName, rejects: &AssetName) -> Result<(Parsed, Runs), Reason> {
+    pub(super) fn finish(mut self, name: &str, raw: &AssetName, rejects: &AssetName) -> Result<Gathered, Reason> {
         if self.no_zone {
             let message = format!("{name} holds times without a zone: set `timezone` in assets.toml, such as \"UTC\"");
             return Err(Reason::new("timezone_needed", message).with("path", name));
@@ -298,7 +307,7 @@ impl<'a> Gather<'a> {
         });
         let mut slices: Vec<_> = slices.collect();
         slices.sort_by(|(a, _), (b, _)| a.partition.cmp(&b.partition));
-        Ok((Parsed { slices, warnings, taken: None }, came_again))
+        Ok(Gathered { parsed: Parsed { slices, warnings, taken: None }, came_again, surplus: self.surplus })
     }
 }
 

@@ -292,7 +292,7 @@ impl Trees {
 
 /// What a value of the tree `history` says: a record by its id, with the fingerprints of its parts; an attempt as it is.
 enum Happened<'a> {
-    Record(&'a [u8], Vec<Fingerprint>),
+    Record(&'a [u8], Vec<Vec<Fingerprint>>),
     Attempt(AttemptRecord),
 }
 
@@ -303,8 +303,7 @@ fn happened(value: &[u8]) -> Result<Happened<'_>> {
     match value.split_first() {
         Some((&RECORD, rest)) => {
             let (id, parts) = rest.split_at_checked(16).ok_or(IndexError::Damaged)?;
-            let (parts, []) = parts.as_chunks() else { return Err(IndexError::Damaged) };
-            Ok(Happened::Record(id, parts.iter().map(|part| Fingerprint(Digest::from_bytes(*part))).collect()))
+            Ok(Happened::Record(id, postcard::from_bytes(parts).map_err(|_| IndexError::Damaged)?))
         }
         Some((&ATTEMPT, rest)) => match codec::decode(rest) {
             Ok(Entry::Attempt(attempt)) => Ok(Happened::Attempt(attempt)),
@@ -350,7 +349,7 @@ impl Pending {
                 self.records.insert(id, codec::encode(entry));
                 let ended = sortable(record.span.end_us);
                 let mut value = [&[RECORD], &id[..]].concat();
-                record.part_fingerprints().iter().for_each(|part| value.extend_from_slice(part.0.as_bytes()));
+                value = postcard::to_extend(&record.part_fingerprints(), value).expect("plain data always encodes");
                 self.history.insert(key(&record.step, &[&generation, &[RECORD], &ended, &number]), value);
                 let fingerprint = record.fingerprint.0.as_bytes();
                 self.fingerprint.insert(key(&record.step, &[fingerprint, &generation, &number]), id);

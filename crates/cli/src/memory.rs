@@ -20,7 +20,7 @@ use std::time::Duration;
 const TOO_LARGE_MOST: usize = 16;
 
 /// How long a line that is being written may take.
-const LINE_PATIENCE: Duration = Duration::from_secs(1);
+const LINE_PATIENCE: Duration = Duration::from_millis(200);
 
 /// The argument by which a build is told of those before it in its process.
 const ARGUMENT: &str = "--begun-before=";
@@ -31,18 +31,18 @@ pub(crate) fn as_typed(argv: &[OsString]) -> impl Iterator<Item = &OsString> {
 }
 
 /// What is known of a build's beginnings before this one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Before {
-    /// When the first one was, in microseconds since the epoch: what was made since then is done.
-    pub(crate) begun_us: i64,
+    /// Their ids as builds: what they made is done.
+    pub(crate) builds: Vec<String>,
     /// Steps that were too large by themselves.
     pub(crate) too_large: Vec<Step>,
 }
 
 /// The beginnings before this one, as they came back in the argument.
 pub(crate) fn parse(argument: &str) -> Result<Before, Failure> {
-    let parsed: Result<(i64, Vec<Step>), _> = serde_json::from_str(argument);
-    parsed.map(|(begun_us, too_large)| Before { begun_us, too_large }).map_err(|error| {
+    let parsed: Result<(Vec<String>, Vec<Step>), _> = serde_json::from_str(argument);
+    parsed.map(|(builds, too_large)| Before { builds, too_large }).map_err(|error| {
         Failure::usage(Reason::new("wrong_usage", format!("{ARGUMENT} is what this program says to itself: {error}")))
     })
 }
@@ -87,8 +87,10 @@ pub(crate) struct Anew {
     pub(crate) argv: Vec<OsString>,
     /// `None` where this is its first beginning.
     pub(crate) before: Option<Before>,
-    /// When this one was.
-    pub(crate) begun_us: i64,
+    /// The id of this one as a build.
+    pub(crate) build: String,
+    /// Whether the same steps would be meant when it begins again: not where they are selected by states, which change.
+    pub(crate) is_fixed: bool,
     /// Ends what steps have started outside of this program.
     pub(crate) ender: Arc<interrupt::End>,
     /// Where it is told.
@@ -101,37 +103,47 @@ impl Anew {
         if excess.steps.is_empty() {
             return;
         }
+        // No line of an answer is cut in two, unless whoever reads it has stopped reading.
+        let (told, is_whole) = mpsc::channel();
+        let (let_go, is_over) = mpsc::channel::<()>();
+        let _ = std::thread::Builder::new().spawn(move || {
+            let _stdout = std::io::stdout().lock();
+            let _ = told.send(());
+            let _ = is_over.recv();
+        });
+        let _ = is_whole.recv_timeout(LINE_PATIENCE);
         (self.ender)();
         interrupt::end_if_asked();
         let mib = excess.allowed_bytes >> 20;
-        let first = || Before { begun_us: self.begun_us, too_large: Vec::new() };
-        let mut before = self.before.clone().unwrap_or_else(first);
-        let too_large = &mut before.too_large;
-        let told = match excess.steps.as_slice() {
-            [step] if too_large.len() < TOO_LARGE_MOST => {
-                too_large.push(step.clone());
+        let mut before = self.before.clone().unwrap_or_default();
+        before.builds.push(self.build.clone());
+        // Until they are made one at a time, what one leaves behind can be taken for another's.
+        let alone = if self.before.is_some() { excess.steps.as_slice() } else { &[] };
+        let told = match alone {
+            [step] if self.is_fixed && before.too_large.len() < TOO_LARGE_MOST => {
+                before.too_large.push(step.clone());
                 format!("{step} takes more than the {mib} MiB that `memory` allows: beginning again without it")
             }
-            [step] => return self.give_up(step, mib),
-            several => {
-                let count = several.len();
-                format!(
-                    "{count} steps at once take more than the {mib} MiB that `memory` allows: beginning again, one at a time"
-                )
+            [step] if self.is_fixed => {
+                drop(let_go);
+                return self.give_up(step, mib);
+            }
+            _ if self.is_fixed => {
+                format!("steps take more than the {mib} MiB that `memory` allows: beginning again, one at a time")
+            }
+            _ => {
+                drop(let_go);
+                let help = "raise `memory` in the settings, or name assets and runs instead of their states: what was made is kept";
+                let failure = Failure { reason: excess.reason(), help: Some(help.to_owned()), exit: edge::DATA };
+                edge::report(&self.out, &failure);
+                std::process::exit(i32::from(edge::DATA));
             }
         };
         if !self.out.quiet {
             interrupt::tell(&format!("warning: {told}"));
         }
-        // No line of an answer is cut in two, unless whoever reads it has stopped reading.
-        let (told, is_whole) = mpsc::channel();
-        let _ = std::thread::Builder::new().spawn(move || {
-            let _stdout = std::io::stdout().lock();
-            let _ = told.send(());
-            std::thread::park();
-        });
-        let _ = is_whole.recv_timeout(LINE_PATIENCE);
         let error = self.command(&before).exec();
+        drop(let_go);
         let reason = Reason::new("no_process", format!("the program can't begin again: {error}"));
         edge::report(&self.out, &Failure { reason, help: None, exit: edge::TRANSIENT });
         std::process::exit(i32::from(edge::TRANSIENT));
@@ -149,7 +161,7 @@ impl Anew {
 
     fn command(&self, before: &Before) -> Command {
         let mut argument = OsString::from(ARGUMENT);
-        argument.push(serde_json::to_string(&(before.begun_us, &before.too_large)).unwrap_or_default());
+        argument.push(serde_json::to_string(&(&before.builds, &before.too_large)).unwrap_or_default());
         let mut command = Command::new(program());
         command.arg0(self.argv.first().map_or(OsStr::new("assets"), OsString::as_os_str));
         command.arg(argument).args(as_typed(&self.argv).skip(1));
@@ -181,8 +193,9 @@ mod tests {
         let argv: Vec<OsString> = ["assets", "--json", "materialize", "--", "stats"].map(OsString::from).to_vec();
         let step = Step::new(&AssetName::new("large").expect("a name"), &Partition::many([("run", "a \"b\"")]));
         let out = Out { json: true, quiet: false };
-        let anew = Anew { argv: argv.clone(), before: None, begun_us: 7, ender: Arc::new(|| ()), out };
-        let before = Before { begun_us: 7, too_large: vec![step] };
+        let (build, ender) = ("b1".to_owned(), Arc::new(|| ()));
+        let anew = Anew { argv: argv.clone(), before: None, build, is_fixed: true, ender, out };
+        let before = Before { builds: vec!["b0".to_owned(), "b1".to_owned()], too_large: vec![step] };
         let command = anew.command(&before);
         let again: Vec<OsString> =
             std::iter::once(argv[0].clone()).chain(command.get_args().map(OsStr::to_owned)).collect();

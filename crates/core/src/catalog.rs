@@ -95,8 +95,8 @@ pub enum Past {
     Attempt(AttemptRecord),
 }
 
-/// Whether a record is wanted that has parts of these fingerprints.
-pub type WantedParts<'a> = dyn Fn(&[Fingerprint]) -> bool + 'a;
+/// Whether a record is wanted whose outputs have parts of these fingerprints.
+pub type WantedParts<'a> = dyn Fn(&[Vec<Fingerprint>]) -> bool + 'a;
 
 /// Reading. Beside a build, on a read-only store, and for other users.
 pub trait Records: Send + Sync {

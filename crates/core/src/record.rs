@@ -241,9 +241,10 @@ impl StepRecord {
         self.outputs.iter().find(|output| output.name == *name)
     }
 
-    /// The fingerprints of its parts, of those that have one.
-    pub fn part_fingerprints(&self) -> Vec<Fingerprint> {
-        self.outputs.iter().flat_map(|output| &output.parts).filter_map(|part| part.fingerprint).collect()
+    /// The fingerprints of the parts of each output, of those that have one.
+    pub fn part_fingerprints(&self) -> Vec<Vec<Fingerprint>> {
+        let of_output = |output: &OutputRecord| output.parts.iter().filter_map(|part| part.fingerprint).collect();
+        self.outputs.iter().map(of_output).collect()
     }
 
     /// All objects it needs.

@@ -34,7 +34,7 @@ pub(crate) fn plan(
     let wanted = || found.iter().filter_map(|(.., found)| found.as_ref().ok().copied()).collect();
     // A table that can be made only as a whole has no use for older columns.
     let older = || older.get_or_init(|| if asset.by_column { older_records(world, step) } else { Vec::new() });
-    let with_columns = || if asset.by_column { older_of_use(world, step, &wanted()) } else { Vec::new() };
+    let with_columns = || if asset.by_column { older_of_use(world, step, newest, &wanted()) } else { Vec::new() };
     let none_open = BTreeSet::new();
     let mut planned = Vec::new();
     for (output, code, found) in &found {
@@ -251,10 +251,19 @@ pub(crate) fn older_records(world: &World<'_>, step: &Step) -> Vec<Arc<StepRecor
 }
 
 /// Those of them that have one of the wanted columns which the newest one lacks, or no others than wanted ones (`take_from_whole`).
-fn older_of_use(world: &World<'_>, step: &Step, wanted: &HashSet<Fingerprint>) -> Vec<Arc<StepRecord>> {
-    let newest = world.ledger.newest(step).map(|newest| newest.part_fingerprints()).unwrap_or_default();
-    let is_lacking = |part: &Fingerprint| wanted.contains(part) && !newest.contains(part);
-    older_with(world, step, &|parts| parts.iter().any(is_lacking) || parts.iter().all(|part| wanted.contains(part)))
+fn older_of_use(
+    world: &World<'_>,
+    step: &Step,
+    newest: Option<&Arc<StepRecord>>,
+    wanted: &HashSet<Fingerprint>,
+) -> Vec<Arc<StepRecord>> {
+    let there: HashSet<Fingerprint> =
+        newest.into_iter().flat_map(|newest| newest.part_fingerprints()).flatten().collect();
+    let is_lacking = |part: &Fingerprint| wanted.contains(part) && !there.contains(part);
+    let is_of_use = |parts: &Vec<Fingerprint>| {
+        parts.iter().any(is_lacking) || !parts.is_empty() && parts.iter().all(|part| wanted.contains(part))
+    };
+    older_with(world, step, &|outputs| outputs.iter().any(is_of_use))
 }
 
 fn older_with(world: &World<'_>, step: &Step, is_wanted: &WantedParts<'_>) -> Vec<Arc<StepRecord>> {

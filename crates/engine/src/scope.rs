@@ -74,8 +74,8 @@ pub struct Scope {
     pub only: bool,
     /// Make the selected assets in any case.
     pub force: bool,
-    /// What was made since then, in microseconds since the epoch, is not forced again: a build that begins again goes on.
-    pub begun_us: Option<i64>,
+    /// Builds whose steps are not forced again: the beginnings of this one before.
+    pub done_by: Vec<String>,
     selection: Selection,
     steps: Steps,
 }
@@ -105,7 +105,7 @@ impl Scope {
         }
         let assets = graph.order().iter().filter(|name| assets.contains(*name)).cloned().collect();
         let steps = if selection.needs_states() { Steps::Unsettled } else { Steps::All };
-        Self { selected, assets, partitions: None, only, force: false, begun_us: None, selection, steps }
+        Self { selected, assets, partitions: None, only, force: false, done_by: Vec::new(), selection, steps }
     }
 
     /// Restricts it to partitions, each given as an exact id, a unique prefix or a glob.
@@ -160,8 +160,7 @@ impl Scope {
 
     /// Whether a step is made in any case.
     pub(crate) fn forces(&self, step: &Step, newest: Option<&Arc<StepRecord>>) -> bool {
-        let is_done = |begun_us: i64| newest.is_some_and(|record| record.span.start_us >= begun_us);
-        self.force && self.selects(step) && !self.begun_us.is_some_and(is_done)
+        self.force && self.selects(step) && !newest.is_some_and(|record| self.done_by.contains(&record.build))
     }
 
     /// Whether a step is asked for itself, not only as what another is made from.

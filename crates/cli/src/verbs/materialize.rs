@@ -45,7 +45,8 @@ pub(crate) fn run(
     };
     let project = app.open(&session::open_options(global))?;
     let before = global.begun_before.as_deref().map(memory::parse).transpose()?;
-    let anew = Anew { argv: argv.to_vec(), before, begun_us: now_us(), ender: project.ender(), out: *out };
+    let anew =
+        Anew { argv: argv.to_vec(), before, build: build_id(), is_fixed: true, ender: project.ender(), out: *out };
     let request = Request { args: &args, saved: saved.as_ref(), trigger: &trigger(argv), anew: Some(anew) };
     let (summary, tally, sources) = make(out, project.as_ref(), global.rehash, &request)?;
     if !out.json {
@@ -139,7 +140,8 @@ pub(crate) fn make(
     let tables = store.tables();
     scope.force = args.force;
     let begun = request.anew.as_ref().and_then(|anew| anew.before.as_ref());
-    scope.begun_us = begun.map(|begun| begun.begun_us);
+    scope.done_by = begun.map(|begun| begun.builds.clone()).unwrap_or_default();
+    let is_fixed = !scope.needs_states();
     let catalog = store.catalog();
     let world =
         World { graph: project.graph(), ledger: &ledger, sources: &sources, records: catalog, tables: &*tables };
@@ -152,15 +154,16 @@ pub(crate) fn make(
     if let Some(saved) = request.saved.filter(|_| begun.is_none()) {
         saved.check(&world, &assets_engine::plan::plan(&world, &scope))?;
     }
+    let anew = request.anew.clone().map(|anew| Anew { is_fixed, ..anew });
     let options = BuildOptions {
-        id: build_id(),
+        id: anew.as_ref().map_or_else(build_id, |anew| anew.build.clone()),
         trigger: request.trigger.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         all_published: store.all_published(),
         wait: !args.no_wait,
         since,
     };
-    let (summary, tally) = build(out, project, store.as_ref(), &sources, &scope, request, &options)?;
+    let (summary, tally) = build(out, project, store.as_ref(), &sources, &scope, (args, anew.as_ref()), &options)?;
     let is_calm = summary.source_problems == 0 && !tally.warned && tally.files > 0;
     if let Some(world) = before.filter(|_| is_calm && summary.counts.fresh == summary.counts.total()) {
         project.seal(world, AllFresh { steps: summary.counts.fresh, runs: summary.runs });
@@ -199,17 +202,17 @@ fn build(
     store: &dyn WriteStore,
     sources: &Identified,
     scope: &Scope,
-    request: &Request<'_>,
+    (args, anew): (&MaterializeArgs, Option<&Anew>),
     options: &BuildOptions,
 ) -> Result<(BuildSummary, Tally), Failure> {
     let tables = store.tables();
     // More than cores: files are read, written and mapped while others compute. Measured on two cores, a feature added to
     // 200 runs: 0.74 s with three at once, 0.63 s with five, 0.68 s with six.
     let default = || std::thread::available_parallelism().map_or(1, usize::from) + 3;
-    let width = request.args.jobs.map(usize::from).or_else(|| project.workers()).unwrap_or_else(default);
+    let width = args.jobs.map(usize::from).or_else(|| project.workers()).unwrap_or_else(default);
     let pool = Pool::new(width, project.worker(store.tables()));
     let pool = pool.map_err(|reason| Failure { reason, help: None, exit: edge::TRANSIENT })?;
-    let pool = memory::keep_within(pool, project.memory(), *out, request.anew.as_ref());
+    let pool = memory::keep_within(pool, project.memory(), *out, anew);
     let packer = project.packer(store.tables());
     let backends = Backends {
         graph: project.graph(),
