@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 /// A further column of `features`, as a programmer would add it.
@@ -164,15 +164,30 @@ fn a_column_more_is_put_behind_the_bytes_of_the_table_and_one_less_leaves_nothin
     assert!(without.len() < with_more.len() + 1000, "{} and {}", without.len(), with_more.len());
 }
 
+/// The file of the object that is published as the features of a run.
+fn object_of_features(project: &Project, run: &str) -> PathBuf {
+    let table = project.path(&format!("warehouse/tables/features/{run}.parquet"));
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let folders = fs::read_dir(project.path("warehouse/objects")).unwrap().map(|entry| entry.unwrap().path());
+    let mut objects = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    objects.find(|object| inode(object) == inode(&table)).unwrap()
+}
+
+#[test]
+fn where_the_newest_table_is_gone_columns_are_taken_from_the_one_before() {
+    let project = two_runs();
+    assert_eq!(project.build(&[]).code, 0);
+    assert_eq!(build_as(&project, "power", &[]).code, 0);
+    fs::remove_file(object_of_features(&project, "a")).unwrap();
+    let watts = build_as(&project, "in watts", &[]);
+    assert_eq!((watts.code, computed(&watts)), (0, Computed::from([("features".into(), columns("power_1"))])));
+}
+
 #[test]
 fn a_damaged_table_is_not_grown_but_made_again_in_the_same_build() {
     let project = two_runs();
     assert_eq!(project.build(&[]).code, 0);
-    let table = project.path("warehouse/tables/features/a.parquet");
-    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
-    let folders = fs::read_dir(project.path("warehouse/objects")).unwrap().map(|entry| entry.unwrap().path());
-    let mut objects = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
-    let object = objects.find(|object| inode(object) == inode(&table)).unwrap();
+    let object = object_of_features(&project, "a");
     let mut bytes = fs::read(&object).unwrap();
     let at = without_footer(&bytes).len() / 2;
     bytes[at] ^= 1;
