@@ -8,18 +8,20 @@ use crate::settings::{Settings, Shipped};
 use crate::simulate::Options;
 use crate::upkeep;
 use assets_cli::app::{
-    AllFresh, App, Diagnosis, Examined, Failure, FunctionHelp, GcFound, GcOptions, OpenOptions, Pin, Project,
-    ReadStore, SimulateOptions, Simulated, WriteStore,
+    App, Diagnosis, Examined, Failure, FunctionHelp, GcFound, GcOptions, OpenOptions, Pin, Project, ReadStore,
+    SimulateOptions, Simulated, StoreGlance, WriteStore,
 };
 use assets_cli::size;
 use assets_command::Places;
 use assets_core::catalog::{Catalog, Holder, Records};
 use assets_core::compute::{Examiner, Packer, Worker};
+use assets_core::excerpt::Excerpt;
 use assets_core::graph::Graph;
 use assets_core::hash::{Digest, Hasher, RecordId};
 use assets_core::ledger::Ledger;
 use assets_core::logs::Logs;
 use assets_core::record::{OutputRecord, StepRecord};
+use assets_core::seal::Seal;
 use assets_core::source::Source;
 use assets_core::table::Table;
 use assets_core::table_store::{TableStore, TableStoreError};
@@ -30,7 +32,7 @@ use assets_frames::expression::Function;
 use assets_frames::view::FramePacker;
 use assets_frames::worker::read_output;
 use assets_frames::{FrameWorker, parquet, small, sql};
-use assets_store::seal::{self, Seal};
+use assets_store::seal::{self, Glance};
 use assets_store::{FolderLogs, FolderTables, Reader, Store, StoreError, Wait, Writer};
 use std::collections::BTreeMap;
 use std::fs;
@@ -212,8 +214,14 @@ impl Project for Opened {
         Ok(Box::new(Reading { reader, tables, layout: layout(&self.pipeline.graph) }))
     }
 
-    fn writer(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Box<dyn WriteStore>, Failure> {
-        let writer = Store::open_writer(&self.store, waiting(wait), on_wait).map_err(|error| store_failure(&error))?;
+    fn writer_for(
+        &self,
+        part: Option<&Excerpt>,
+        wait: bool,
+        on_wait: &mut dyn FnMut(&Holder),
+    ) -> Result<Box<dyn WriteStore>, Failure> {
+        let writer = Store::open_writer_for(&self.store, part, waiting(wait), on_wait);
+        let writer = writer.map_err(|error| store_failure(&error))?;
         let tables = Arc::new(writer.tables());
         Ok(Box::new(Writing { writer, tables, layout: layout(&self.pipeline.graph) }))
     }
@@ -232,7 +240,7 @@ impl Project for Opened {
         Box::new(FrameExaminer::new(tables))
     }
 
-    fn glance(&self) -> Option<Digest<16>> {
+    fn given(&self) -> Option<Digest<16>> {
         let program = std::fs::metadata(std::env::current_exe().ok()?).ok()?;
         let mut hasher = Hasher::new("assets.world.1");
         hasher.number(program.len()).text(&format!("{:?}", program.modified().ok()?));
@@ -242,20 +250,25 @@ impl Project for Opened {
             // All of it, whatever it is: a label too many costs a look, a field too few a lie.
             hasher.text(&format!("{asset:?}"));
         }
-        hasher.bytes(self.pipeline.intake.glance()?.as_bytes());
-        hasher.bytes(seal::glance(&self.store)?.as_bytes());
         Some(hasher.finish())
     }
 
-    fn sealed(&self, world: &Digest<16>) -> Option<AllFresh> {
-        let seal = Seal::read(&self.store).filter(|seal| seal.world == *world)?;
-        Some(AllFresh { steps: seal.steps, runs: seal.runs })
+    fn store_glance(&self) -> Option<StoreGlance> {
+        let glance = Glance::of(&self.store)?;
+        Some(StoreGlance { world: glance.world, is_settled: glance.is_settled() })
     }
 
-    fn seal(&self, world: Digest<16>, fresh: AllFresh) {
-        let AllFresh { steps, runs } = fresh;
+    fn settled_store(&self) -> Option<Digest<16>> {
+        Some(Glance::settled(&self.store)?.world)
+    }
+
+    fn sealed(&self) -> Option<Seal> {
+        seal::read(&self.store)
+    }
+
+    fn seal(&self, seal: &Seal) {
         // A store that can't be written to has to be looked at again.
-        let _ = Seal { world, steps, runs }.write(&self.store);
+        let _ = seal::write(&self.store, seal);
     }
 
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker> {

@@ -100,6 +100,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             all_published: true,
             wait: true,
             since: std::time::Instant::now(),
+            beside: None,
         };
         let backends = Backends {
             graph: &graph,

@@ -83,7 +83,8 @@ fn options(all_published: bool) -> BuildOptions {
     static BUILDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let number = BUILDS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let (trigger, version) = ("test".to_owned(), "test".to_owned());
-    BuildOptions { id: format!("b{number}"), trigger, version, all_published, wait: true, since: Instant::now() }
+    let (id, since) = (format!("b{number}"), Instant::now());
+    BuildOptions { id, trigger, version, all_published, wait: true, since, beside: None }
 }
 
 /// A build that has to succeed.

@@ -39,7 +39,7 @@ impl Output {
     }
 
     /// An empty file, whatever was there.
-    fn emptied(path: &Path) -> io::Result<Self> {
+    pub(crate) fn emptied(path: &Path) -> io::Result<Self> {
         Self::open(path, OpenOptions::new().write(true).create(true).truncate(true))
     }
 
@@ -68,6 +68,12 @@ impl Output {
     /// What the system says about it.
     pub(crate) fn metadata(&self) -> io::Result<fs::Metadata> {
         self.file.metadata()
+    }
+
+    /// Gives it the time of the file system's clock.
+    pub(crate) fn touch(&self) -> io::Result<()> {
+        let now = std::time::SystemTime::now();
+        self.file.set_times(fs::FileTimes::new().set_modified(now))
     }
 
     /// The file itself, to be locked.
@@ -214,7 +220,14 @@ pub(crate) fn replace(target: &Path, temp: &Path, bytes: &[u8]) -> Result<(), St
     replace_with(target, temp, &mut |file| file.write_all(bytes))
 }
 
-/// The same with bytes that are written piece by piece.
+/// The same, though after a power cut anything may stand there.
+pub(crate) fn replace_unsynced(target: &Path, temp: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut file = Output::emptied(temp).map_err(writing(temp))?;
+    file.write_all(bytes).map_err(writing(temp))?;
+    rename(temp, target)
+}
+
+/// As `replace`, with bytes that are written piece by piece.
 pub(crate) fn replace_with(
     target: &Path,
     temp: &Path,

@@ -4,10 +4,12 @@
 use crate::error::StoreError;
 use crate::journal::{self, Ends};
 use crate::tail::Tail;
-use crate::tips::{self, Tips};
+use crate::tips::{self, Order, Tips, Unusable};
 use assets_core::excerpt::Excerpt;
-use assets_core::ledger::Ledger;
+use assets_core::key::{AssetName, Partition, Step};
+use assets_core::ledger::{Ledger, Tip};
 use assets_core::record::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Bytes of the journal behind a snapshot that nobody minds reading.
@@ -36,43 +38,84 @@ pub(crate) fn part(root: &Path, excerpt: &Excerpt) -> Result<Folded, StoreError>
 }
 
 fn fold(root: &Path, excerpt: Option<&Excerpt>) -> Result<Folded, StoreError> {
+    let of_snapshot = |tips: &Tips| excerpt.map_or_else(|| tips.all(), |excerpt| tips.part(excerpt));
+    let add = |ledger: &mut Ledger, entry| match excerpt {
+        None => ledger.apply(entry),
+        Some(excerpt) => excerpt.of_entry(entry).into_iter().for_each(|entry| ledger.apply(entry)),
+    };
+    let (ledger, tail, snapshot) = over(root, &of_snapshot, &add)?;
+    Ok(Folded { ledger, tail, snapshot })
+}
+
+/// The steps of an asset that have a record, in the order in which each got its first (`Ledger::ordinals`).
+pub(crate) fn order(root: &Path, asset: &AssetName) -> Result<Vec<Step>, StoreError> {
+    // `None` where the snapshot does not tell: then its tips do.
+    let of_snapshot = |tips: &Tips| Ok((tips.order(asset)?, HashMap::<Partition, (u64, i64)>::new()));
+    let add = |(_, firsts): &mut (Option<Order>, HashMap<Partition, (u64, i64)>), entry| {
+        if let Entry::Step(record) = entry
+            && record.step.asset == *asset
+        {
+            let place = (record.generation, record.span.end_us);
+            let first = firsts.entry(record.step.partition.clone()).or_insert(place);
+            *first = place.min(*first);
+        }
+    };
+    let ((known, mut firsts), _, (snapshot_bytes, _)) = over(root, &of_snapshot, &add)?;
+    let known = match known {
+        Some(known) => known,
+        None if snapshot_bytes == 0 => Order::new(),
+        None => {
+            let ledger = part(root, &Excerpt::of_assets([asset.clone()]))?.ledger;
+            firsts.clear();
+            let first = |(step, tip): (&Step, &Tip)| Some((tip.first_us()?, step.partition.clone()));
+            ledger.steps().filter(|(step, _)| step.asset == *asset).filter_map(first).collect()
+        }
+    };
+    let is_first = |partition: &Partition, end_us: i64| {
+        // Of what both tell, the earlier record is in the snapshot, unless two processes made the first one.
+        firsts.get(partition).is_none_or(|(generation, other)| *generation > 1 || end_us <= *other)
+    };
+    let mut order: Order = known.into_iter().filter(|(end_us, partition)| is_first(partition, *end_us)).collect();
+    if !firsts.is_empty() {
+        let told: HashSet<&Partition> = order.iter().map(|(_, partition)| partition).collect();
+        firsts.retain(|partition, _| !told.contains(partition));
+        order.extend(firsts.into_iter().map(|(partition, (_, end_us))| (end_us, partition)));
+    }
+    order.sort_unstable();
+    Ok(order.into_iter().map(|(_, partition)| Step::new(asset, &partition)).collect())
+}
+
+type Snapshot<'a, T> = &'a dyn Fn(&Tips) -> Result<T, Unusable>;
+
+/// Something folded from the snapshot, if there is one, and from whatever is behind it; how far the journal was read for
+/// that; the snapshot's size, and how far that had read it.
+fn over<T: Default>(
+    root: &Path,
+    of_snapshot: Snapshot<'_, T>,
+    add: &dyn Fn(&mut T, Entry),
+) -> Result<(T, Tail, (u64, Ends)), StoreError> {
+    let advance = |folded: &mut T, tail: &mut Tail| {
+        tail.advance(&|_| false, &mut |_, entries, _| entries.into_iter().for_each(|entry| add(folded, entry)))
+    };
     if let Some(tips) = Tips::open(root)
-        && let Ok(ledger) = excerpt.map_or_else(|| tips.all(), |excerpt| tips.part(excerpt))
+        && let Ok(mut folded) = of_snapshot(&tips)
     {
-        let tail = Tail::after(&root.join("journal"), tips.ends(), tips.torn());
-        let mut folded = Folded { ledger, tail, snapshot: (tips.bytes(), tips.ends()) };
-        folded.advance(excerpt)?;
+        let mut tail = Tail::after(&root.join("journal"), tips.ends(), tips.torn());
+        advance(&mut folded, &mut tail)?;
         // A segment that comes before others of the snapshot, or is gone since, is none of what it was folded from.
-        let last = tips.ends().into_keys().next_back();
-        let follow = folded.tail.ends().keys().filter(|name| !folded.snapshot.1.contains_key(*name));
-        if !folded.tail.has_shrunk() && follow.min().is_none_or(|first| last.is_none_or(|last| *first > last)) {
-            return Ok(folded);
+        let (before, last) = (tips.ends(), tips.ends().into_keys().next_back());
+        let follow = tail.ends().keys().filter(|name| !before.contains_key(*name));
+        if !tail.has_shrunk() && follow.min().is_none_or(|first| last.is_none_or(|last| *first > last)) {
+            return Ok((folded, tail, (tips.bytes(), before)));
         }
     }
     loop {
-        let (tail, snapshot) = (Tail::new(&root.join("journal")), (0, Ends::new()));
-        let mut folded = Folded { ledger: Ledger::default(), tail, snapshot };
-        folded.advance(excerpt)?;
+        let (mut folded, mut tail) = (T::default(), Tail::new(&root.join("journal")));
+        advance(&mut folded, &mut tail)?;
         // Segments can be put together while they are read.
-        if !folded.tail.has_shrunk() {
-            return Ok(folded);
+        if !tail.has_shrunk() {
+            return Ok((folded, tail, (0, Ends::new())));
         }
-    }
-}
-
-impl Folded {
-    fn advance(&mut self, excerpt: Option<&Excerpt>) -> Result<(), StoreError> {
-        let Self { ledger, tail, .. } = self;
-        tail.advance(&|_| false, &mut |_, entries, _| {
-            for entry in entries {
-                if let Some(entry) = match excerpt {
-                    Some(excerpt) => excerpt.of_entry(entry),
-                    None => Some(entry),
-                } {
-                    ledger.apply(entry);
-                }
-            }
-        })
     }
 }
 
@@ -173,7 +216,19 @@ mod tests {
         let assets: BTreeSet<_> = assets.collect();
         let one_run = runs.into_iter().map(|run| Excerpt::of_runs([run]));
         let one_asset = assets.iter().map(|asset| Excerpt::of_assets([asset.clone()]));
+        let two = |run: &str, asset: &str| {
+            let (run, asset) = (run.to_owned(), step(asset, "a").asset);
+            let both = Excerpt::of_assets([asset.clone()]).in_runs([run.clone()]);
+            [both, Excerpt::of_runs([run]).and_all_of([asset])]
+        };
         let others = [Excerpt::of_assets(assets.clone()), Excerpt::of_assets([]), Excerpt::default()];
+        let others = others.into_iter().chain(two("r1", "wide")).chain(two("r3", "raw"));
+        for asset in &assets {
+            let mut order: Vec<_> = expected.ordinals(|one| one == asset).into_iter().collect();
+            order.sort_by_key(|(_, ordinal)| *ordinal);
+            let order: Vec<Step> = order.into_iter().map(|(step, _)| step.clone()).collect();
+            assert_eq!(reader.order(asset).unwrap(), order, "{what}: {asset}");
+        }
         for excerpt in one_run.chain(one_asset).chain(others) {
             assert_eq!(reader.ledger_of(&excerpt).unwrap(), excerpt.of_ledger(&expected), "{what}: {excerpt:?}");
         }

@@ -47,6 +47,7 @@ pub use reader::Reader;
 pub use writer::Writer;
 
 use assets_core::catalog::Holder;
+use assets_core::excerpt::Excerpt;
 use assets_core::reason::Reason;
 use lock::WriterLock;
 use std::path::Path;
@@ -68,6 +69,16 @@ impl Store {
     /// Opens the store in this folder for writing, beside other builds, and creates it if need be. While another process
     /// needs it alone, waits for that (then `on_wait` is told once for whom) or fails with `store_busy`.
     pub fn open_writer(path: &Path, wait: Wait, on_wait: &mut dyn FnMut(&Holder)) -> Result<Writer, StoreError> {
+        Self::open_writer_for(path, None, wait, on_wait)
+    }
+
+    /// The same where no other steps than these are going to be asked for, or recorded.
+    pub fn open_writer_for(
+        path: &Path,
+        part: Option<&Excerpt>,
+        wait: Wait,
+        on_wait: &mut dyn FnMut(&Holder),
+    ) -> Result<Writer, StoreError> {
         // Before anything is written: this may be no store, or a later version's.
         check_links(path)?;
         if !check_format(path)? {
@@ -81,7 +92,7 @@ impl Store {
             }
             check_format(path)
         })?;
-        Writer::open(path, lock)
+        Writer::open(path, lock, part)
     }
 
     /// Looks at every file of the store but the published tables; changes nothing, and needs no good format.

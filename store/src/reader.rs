@@ -11,7 +11,7 @@ use crate::tail::Tail;
 use assets_core::catalog::{CatalogError, Past, Records};
 use assets_core::excerpt::Excerpt;
 use assets_core::hash::{Fingerprint, ObjectId, RecordId};
-use assets_core::key::Step;
+use assets_core::key::{AssetName, Step};
 use assets_core::ledger::Ledger;
 use assets_core::record::{Entry, StepRecord};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -158,6 +158,10 @@ impl Records for Reader {
 
     fn ledger_of(&self, excerpt: &Excerpt) -> Result<Ledger, CatalogError> {
         Ok(fold::part(&self.root, excerpt)?.ledger)
+    }
+
+    fn order(&self, asset: &AssetName) -> Result<Vec<Step>, CatalogError> {
+        Ok(fold::order(&self.root, asset)?)
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {

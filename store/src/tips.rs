@@ -2,7 +2,7 @@
 //! those again, and who asks about one run, or about one asset, reads that alone. The file `tips`, replaced as a whole.
 //!
 //! ```text
-//! magic, blocks, sources, builds, index, place of the index (u64 LE), its length (u64 LE), its CRC-32 (u32 LE), magic
+//! magic, blocks, sources, builds, orders, index, place of the index (u64 LE), its length (u64 LE), its CRC-32 (u32 LE), magic
 //! ```
 //!
 //! Blocks hold tips and slices of sources, each of one asset, sorted by run; the index says of which asset each is and with
@@ -16,18 +16,18 @@ use crate::error::StoreError;
 use crate::files::{self, Output};
 use crate::journal::{End, Ends, Torn};
 use assets_core::excerpt::Excerpt;
-use assets_core::key::{AssetName, Step};
+use assets_core::key::{AssetName, Partition, Step};
 use assets_core::ledger::{Ledger, Tip};
-use assets_core::record::{BuildEnd, BuildRecord, SliceRecord, SourceRecord};
+use assets_core::record::{BuildEnd, BuildRecord, SliceRecord, SourceRecord, Stored};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 const MAGIC: &[u8; 8] = &[b'A', b'S', b'S', b'E', b'T', b'S', LAYOUT, codec::VERSION];
 const FOOTER_BYTES: usize = 28;
 /// Enough that the index stays small, little enough that one run costs next to nothing.
@@ -75,6 +75,7 @@ struct Index {
     blocks: Vec<Block>,
     sources: Vec<Place>,
     builds: Place,
+    orders: Vec<(AssetName, Place)>,
 }
 
 /// What a block holds.
@@ -106,6 +107,9 @@ struct SliceRef<'a> {
     at: u32,
     slice: &'a SliceRecord,
 }
+
+/// The partitions of an asset's steps that have a record, each with the end of its first one, in that order.
+pub(crate) type Order = Vec<(i64, Partition)>;
 
 /// A source with the first slice of each asset, and where those stand among all of its slices.
 type Head = (SourceRecord, Vec<u32>);
@@ -206,13 +210,19 @@ impl Tips {
         Ok(Ledger::of(tips.into_iter().flatten(), sources.into_iter().map(|(source, _)| source), Vec::new()))
     }
 
+    /// The order of an asset that has tables of many steps; `None` for others.
+    pub(crate) fn order(&self, asset: &AssetName) -> Result<Option<Order>, Unusable> {
+        let place = self.index.orders.iter().find(|(name, _)| name == asset);
+        place.map(|(_, place)| self.read(*place)).transpose()
+    }
+
     /// The blocks that may hold something of an excerpt.
     fn blocks_of(&self, excerpt: &Excerpt) -> Vec<&Block> {
         let mut wanted = BTreeSet::new();
         let mut start = 0;
         for of_asset in self.index.blocks.chunk_by(|one, other| one.asset == other.asset) {
             let asset = &of_asset[0].asset;
-            match excerpt.runs() {
+            match excerpt.runs_of(asset) {
                 _ if !excerpt.covers_asset(asset) => {}
                 None => wanted.extend(start..start + of_asset.len()),
                 Some(runs) => {
@@ -337,6 +347,7 @@ pub(crate) fn write(root: &Path, ledger: &Ledger, ends: &Ends, torn: Vec<Torn>) 
             blocks: sink.blocks(ledger)?,
             sources: sink.sources(ledger)?,
             builds: sink.place(&encode(&ledger.builds()))?,
+            orders: sink.orders(ledger)?,
         };
         let place = sink.place(&encode(&index))?;
         let footer = [&place.offset.to_le_bytes()[..], &u64::from(place.bytes).to_le_bytes(), &place.crc.to_le_bytes()];
@@ -403,6 +414,27 @@ impl Sink<'_> {
             }
         }
         Ok(blocks)
+    }
+
+    /// Of the assets with rows in their records: their tables are shared by many steps, and cut by that order.
+    fn orders(&mut self, ledger: &Ledger) -> io::Result<Vec<(AssetName, Place)>> {
+        let has_rows = |tip: &Tip| {
+            let outputs = tip.record().into_iter().flat_map(|record| &record.outputs);
+            outputs.into_iter().any(|output| matches!(output.stored, Stored::Inline(_)))
+        };
+        let shared: BTreeSet<&AssetName> =
+            ledger.steps().filter(|(_, tip)| has_rows(tip)).map(|(step, _)| &step.asset).collect();
+        let mut orders: BTreeMap<&AssetName, Order> = BTreeMap::new();
+        for (step, tip) in ledger.steps().filter(|(step, _)| shared.contains(&step.asset)) {
+            let first = tip.first_us().map(|end_us| (end_us, step.partition.clone()));
+            orders.entry(&step.asset).or_default().extend(first);
+        }
+        let mut placed = Vec::new();
+        for (asset, mut order) in orders {
+            order.sort_unstable();
+            placed.push((asset.clone(), self.place(&encode(&order))?));
+        }
+        Ok(placed)
     }
 
     fn sources(&mut self, ledger: &Ledger) -> io::Result<Vec<Place>> {

@@ -14,8 +14,9 @@ use crate::reader::Reader;
 use crate::suspects;
 use crate::tail::Tail;
 use assets_core::catalog::{Catalog, CatalogError, Claim, Commit, Past, Records, WantedParts, Work};
+use assets_core::excerpt::Excerpt;
 use assets_core::hash::{Fingerprint, ObjectId, RecordId};
-use assets_core::key::Step;
+use assets_core::key::{AssetName, Step};
 use assets_core::ledger::Ledger;
 use assets_core::record::{Entry, StepRecord};
 use std::collections::HashMap;
@@ -34,6 +35,8 @@ pub struct Writer {
     unfolded: AtomicUsize,
     journaling: Mutex<Journaling>,
     ledger: RwLock<Ledger>,
+    /// Whether that is of some steps only.
+    is_part: bool,
     claims: Claims,
     /// For what was, when the index is out of order.
     journal: Reader,
@@ -76,8 +79,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Writer {
-    pub(crate) fn open(root: &Path, lock: Arc<WriterLock>) -> Result<Self, StoreError> {
-        let fold::Folded { ledger, tail, snapshot } = fold::all(root)?;
+    /// `part`: the only steps that are going to be asked for, or recorded.
+    pub(crate) fn open(root: &Path, lock: Arc<WriterLock>, part: Option<&Excerpt>) -> Result<Self, StoreError> {
+        let fold::Folded { ledger, tail, snapshot } = match part {
+            None => fold::all(root)?,
+            Some(excerpt) => fold::part(root, excerpt)?,
+        };
         let tables = FolderTables::to_write(root, lock);
         suspects::settle(root, &tables);
         let (torn, appender) = (tail.torn(), Appender::new(&root.join("journal"), tail.ends().clone()));
@@ -87,6 +94,7 @@ impl Writer {
             unfolded: AtomicUsize::new(0),
             journaling: Mutex::new(Journaling { appender, tail, news: Vec::new(), followed: false }),
             ledger: RwLock::new(ledger),
+            is_part: part.is_some(),
             claims: Claims::open(root)?,
             journal: Reader::of_writer(root),
             tables,
@@ -171,7 +179,8 @@ impl Writer {
         journaling.appender.close();
         let Journaling { appender, tail, followed, .. } = &*journaling;
         let ledger = self.ledger.read().unwrap_or_else(PoisonError::into_inner);
-        fold::leave(&self.root, (!followed).then(|| (&*ledger, tail, appender.ends())))
+        let is_all = !followed && !self.is_part;
+        fold::leave(&self.root, is_all.then(|| (&*ledger, tail, appender.ends())))
     }
 
     /// The index with all that is committed, opened if need be; `None` where it is out of order.
@@ -268,7 +277,9 @@ impl Drop for Writer {
         let this = &*self;
         let mut journaling = lock(&this.journaling);
         let (ends, unfolded) = (journaling.appender.ends().clone(), this.unfolded.load(Ordering::Relaxed));
-        let steps = this.ledger.read().unwrap_or_else(PoisonError::into_inner).steps().len();
+        // Where not all of them are known, they are many.
+        let known = this.ledger.read().unwrap_or_else(PoisonError::into_inner).steps().len();
+        let steps = if this.is_part { usize::MAX } else { known };
         std::thread::scope(|scope| {
             let fold = || {
                 let mut slot = lock(&this.index);
@@ -324,6 +335,14 @@ impl Catalog for Writer {
 impl Records for Writer {
     fn ledger(&self) -> Result<Ledger, CatalogError> {
         Ok(self.ledger.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn ledger_of(&self, excerpt: &Excerpt) -> Result<Ledger, CatalogError> {
+        if self.is_part { self.journal.ledger_of(excerpt) } else { Ok(excerpt.of_ledger(&self.ledger()?)) }
+    }
+
+    fn order(&self, asset: &AssetName) -> Result<Vec<Step>, CatalogError> {
+        self.journal.order(asset)
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {

@@ -3,17 +3,18 @@
 
 use assets_core::catalog::{Catalog, Holder, Records};
 use assets_core::compute::{Examiner, Packer, Worker};
+use assets_core::excerpt::Excerpt;
 use assets_core::finding::Finding;
 use assets_core::graph::Graph;
 use assets_core::hash::{Digest, ObjectId, RecordId};
 use assets_core::ledger::Ledger;
 use assets_core::logs::Logs;
 use assets_core::record::{OutputRecord, StepRecord};
+use assets_core::seal::Seal;
 use assets_core::source::Source;
 use assets_core::table::Table;
 use assets_core::table_store::{TableStore, TableStoreError};
 use assets_core::{AssetName, Reason, Step};
-pub use assets_engine::AllFresh;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -217,6 +218,15 @@ pub struct GcCompaction {
     pub index_bytes: u64,
 }
 
+/// What a look from outside sees of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreGlance {
+    /// All of it, as one hash.
+    pub world: Digest<16>,
+    /// Whether a change since then would show.
+    pub is_settled: bool,
+}
+
 /// How good or bad a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -270,20 +280,33 @@ pub trait Project: Send + Sync {
     fn reader(&self) -> Result<Box<dyn ReadStore>, Failure>;
     /// Opens the store for writing, beside other builds; waits for whoever needs it alone unless `wait` is false, saying
     /// once for whom.
-    fn writer(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Box<dyn WriteStore>, Failure>;
+    fn writer(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Box<dyn WriteStore>, Failure> {
+        self.writer_for(None, wait, on_wait)
+    }
+    /// The same where no other steps than these are going to be asked for, or recorded.
+    fn writer_for(
+        &self,
+        part: Option<&Excerpt>,
+        wait: bool,
+        on_wait: &mut dyn FnMut(&Holder),
+    ) -> Result<Box<dyn WriteStore>, Failure>;
     /// Looks at every file of the store but the published tables, and changes nothing.
     fn examine(&self) -> Result<Examined, Failure>;
     /// Puts right what `examine` finds, as far as that needs no table to be made or published; says what was done.
     fn repair(&self, wait: bool, on_wait: &mut dyn FnMut(&Holder)) -> Result<Vec<Reason>, Failure>;
     /// Who looks into tables.
     fn examiner(&self, tables: Arc<dyn TableStore>) -> Box<dyn Examiner>;
-    /// All that verdicts follow from, looked at from outside, as one hash: while it stays equal, so do the verdicts.
-    /// `None` where that can't be told without reading.
-    fn glance(&self) -> Option<Digest<16>>;
-    /// What there was when everything was found fresh in that world, if it ever was.
-    fn sealed(&self, world: &Digest<16>) -> Option<AllFresh>;
-    /// Remembers that everything is fresh in that world. Where it can't be written, it is found out again.
-    fn seal(&self, world: Digest<16>, fresh: AllFresh);
+    /// The program, its settings and what they declare, as one hash: with the sources and the store, all that verdicts
+    /// follow from. `None` where that can't be told.
+    fn given(&self) -> Option<Digest<16>>;
+    /// The store, looked at from outside; `None` where there is none.
+    fn store_glance(&self) -> Option<StoreGlance>;
+    /// The same, once every further change is sure to show.
+    fn settled_store(&self) -> Option<Digest<16>>;
+    /// The seal that was left last, of whatever world.
+    fn sealed(&self) -> Option<Seal>;
+    /// Leaves a seal. Where it can't be written, what it says is found out again.
+    fn seal(&self, seal: &Seal);
     /// Who makes steps.
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker>;
     /// Who writes packed views.

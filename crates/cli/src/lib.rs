@@ -13,6 +13,7 @@ mod progress;
 mod render;
 mod session;
 pub mod size;
+mod standing;
 mod verbs;
 
 use crate::app::{App, Failure};

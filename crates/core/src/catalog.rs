@@ -2,7 +2,7 @@
 
 use crate::excerpt::Excerpt;
 use crate::hash::{Fingerprint, ObjectId, RecordId};
-use crate::key::Step;
+use crate::key::{AssetName, Step};
 use crate::ledger::Ledger;
 use crate::reason::Reason;
 use crate::record::{AttemptRecord, Entry, StepRecord};
@@ -100,13 +100,21 @@ pub type WantedParts<'a> = dyn Fn(&[Vec<Fingerprint>]) -> bool + 'a;
 
 /// Reading. Beside a build, on a read-only store, and for other users.
 pub trait Records: Send + Sync {
-    /// What is true now.
+    /// What is true now; of a handle that was opened for a part of it, that part.
     fn ledger(&self) -> Result<Ledger, CatalogError>;
 
     /// The part of it that is about some steps (`Excerpt::of_ledger`), without reading the others where that can be
     /// spared.
     fn ledger_of(&self, excerpt: &Excerpt) -> Result<Ledger, CatalogError> {
         Ok(excerpt.of_ledger(&self.ledger()?))
+    }
+
+    /// The steps of an asset that have a record, in the order in which each got its first (`Ledger::ordinals`).
+    fn order(&self, asset: &AssetName) -> Result<Vec<Step>, CatalogError> {
+        let ledger = self.ledger_of(&Excerpt::of_assets([asset.clone()]))?;
+        let mut steps: Vec<(&Step, u64)> = ledger.ordinals(|one| one == asset).into_iter().collect();
+        steps.sort_unstable_by_key(|(_, ordinal)| *ordinal);
+        Ok(steps.into_iter().map(|(step, _)| step.clone()).collect())
     }
 
     /// Records of this step with this fingerprint, newest first.

@@ -11,33 +11,47 @@ use std::collections::BTreeSet;
 pub struct Excerpt {
     runs: Option<BTreeSet<String>>,
     assets: Option<BTreeSet<AssetName>>,
+    /// Assets of which every step is meant, whatever the others are cut to.
+    whole: BTreeSet<AssetName>,
 }
 
 impl Excerpt {
     /// The steps of these partitions, as the command line calls them, by whole ids.
     pub fn of_runs(runs: impl IntoIterator<Item = String>) -> Self {
-        Self { runs: Some(runs.into_iter().collect()), assets: None }
+        Self { runs: Some(runs.into_iter().collect()), ..Self::default() }
     }
 
     /// The steps of these assets.
     pub fn of_assets(assets: impl IntoIterator<Item = AssetName>) -> Self {
-        Self { runs: None, assets: Some(assets.into_iter().collect()) }
+        Self { assets: Some(assets.into_iter().collect()), ..Self::default() }
     }
 
-    /// Each of the partitions in order, where not all are meant.
-    pub fn runs(&self) -> Option<impl Iterator<Item = &str>> {
-        Some(self.runs.as_ref()?.iter().map(String::as_str))
+    /// Of these, the steps of these partitions.
+    #[must_use]
+    pub fn in_runs(self, runs: impl IntoIterator<Item = String>) -> Self {
+        Self { runs: Some(runs.into_iter().collect()), ..self }
+    }
+
+    /// These, and every step of these assets.
+    #[must_use]
+    pub fn and_all_of(self, assets: impl IntoIterator<Item = AssetName>) -> Self {
+        Self { whole: assets.into_iter().collect(), ..self }
+    }
+
+    /// Each of the partitions of an asset in order, where not all are meant.
+    pub fn runs_of(&self, asset: &AssetName) -> Option<impl Iterator<Item = &str>> {
+        Some(self.runs.as_ref().filter(|_| !self.whole.contains(asset))?.iter().map(String::as_str))
     }
 
     /// Whether an asset is one of them.
     pub fn covers_asset(&self, asset: &AssetName) -> bool {
-        self.assets.as_ref().is_none_or(|assets| assets.contains(asset))
+        self.whole.contains(asset) || self.assets.as_ref().is_none_or(|assets| assets.contains(asset))
     }
 
     /// Whether a step of an asset is one of them, or is of one of the assets and nothing cuts it.
     pub fn covers(&self, asset: &AssetName, partition: &Partition) -> bool {
         let is_run = |runs: &BTreeSet<String>| partition.run().is_none_or(|run| runs.contains(&run));
-        self.covers_asset(asset) && self.runs.as_ref().is_none_or(is_run)
+        self.whole.contains(asset) || self.covers_asset(asset) && self.runs.as_ref().is_none_or(is_run)
     }
 
     fn covers_step(&self, step: &Step) -> bool {

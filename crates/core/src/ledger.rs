@@ -31,6 +31,11 @@ impl Tip {
         self.record().map_or(0, |record| record.generation)
     }
 
+    /// When the first record ended; `None` before it.
+    pub fn first_us(&self) -> Option<i64> {
+        self.first.map(|(_, end_us)| end_us)
+    }
+
     /// The latest attempt, if it failed after the newest record.
     pub fn attempt(&self) -> Option<&AttemptRecord> {
         self.last_attempt.as_ref().filter(|attempt| attempt.after_generation >= self.generation())
@@ -118,7 +123,7 @@ impl Ledger {
     pub fn ordinals(&self, wanted: impl Fn(&AssetName) -> bool) -> HashMap<&Step, u64> {
         let mut by_asset: HashMap<&AssetName, Vec<(i64, &Step)>> = HashMap::new();
         for (step, tip) in self.tips.iter().filter(|(step, _)| wanted(&step.asset)) {
-            by_asset.entry(&step.asset).or_default().extend(tip.first.map(|(_, end_us)| (end_us, step)));
+            by_asset.entry(&step.asset).or_default().extend(tip.first_us().map(|end_us| (end_us, step)));
         }
         let mut ordinals = HashMap::new();
         for mut steps in by_asset.into_values() {

@@ -24,6 +24,7 @@ pub mod panics;
 pub mod part;
 pub mod reason;
 pub mod record;
+pub mod seal;
 pub mod select;
 pub mod slots;
 pub mod source;

@@ -329,6 +329,11 @@ impl SourceRecord {
     pub fn forgotten(&self) -> Self {
         Self { slices: Vec::new(), warnings: Vec::new(), moved_to: Some(String::new()), ..self.clone() }
     }
+
+    /// One of its slices, as a step names it that reads it.
+    pub fn delivers(&self, slice: &SliceRecord) -> SliceRef {
+        SliceRef { hash: slice.hash, rows: slice.rows, path: self.path.clone() }
+    }
 }
 
 /// The beginning of a build.

@@ -1,11 +1,11 @@
 //! The seam to what comes from outside: lists, identifies and slices inputs.
 
 use crate::hash::Digest;
-use crate::key::Step;
+use crate::key::{AssetName, Partition, Step};
 use crate::ledger::Ledger;
 use crate::reason::Reason;
 use crate::record::{SliceRef, SourceRecord};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What one step reads from outside.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -46,6 +46,8 @@ pub struct Identified {
     pub vanished: Vec<Vanished>,
     /// Number of files looked at.
     pub files: usize,
+    /// Partitions that assets have besides: of runs that nobody looked at, as nothing has changed for them.
+    pub others: BTreeMap<AssetName, BTreeSet<Partition>>,
 }
 
 /// Inputs from outside.
@@ -53,6 +55,9 @@ pub trait Source: Send + Sync {
     /// Lists the sources and identifies each, reading only those whose stat differs from what the ledger knows
     /// (all of them with `rehash`). Fails only where listing itself is impossible.
     fn identify(&self, known: &Ledger, rehash: bool) -> Result<Identified, Reason>;
+
+    /// What sources deliver that are all there and can be read, by their records.
+    fn delivered(&self, records: &[&SourceRecord]) -> BTreeMap<Step, Delivery>;
 
     /// What a look from outside says of all sources, as one hash: while it stays equal, so does what `identify` would
     /// say, under equal settings. `None` where that can't be told without reading.

@@ -1,6 +1,7 @@
 //! The build: takes steps as their inputs settle, judges each with what its inputs really hold, hands the stale ones
 //! to the executor, commits what comes back, publishes what was committed.
 
+mod after;
 mod again;
 mod asked;
 mod ending;
@@ -20,6 +21,7 @@ use crate::schedule::{Index, Schedule};
 use crate::scope::Scope;
 use crate::sound;
 use crate::told::{announce, event, is_transient, told};
+pub use after::{After, is_all_there};
 use again::Again;
 use assets_core::catalog::{Catalog, Commit, Held};
 use assets_core::compute::Packer;
@@ -73,6 +75,16 @@ pub struct BuildOptions {
     pub wait: bool,
     /// When a person began to wait: before sources were identified.
     pub since: Instant,
+    /// Where the catalog was opened for a part of what there is, as all else is known to be fresh and published: how many
+    /// steps of each asset that is.
+    pub beside: Option<BTreeMap<AssetName, u64>>,
+}
+
+impl BuildOptions {
+    /// How many fresh steps of an asset there are that are not looked at.
+    pub(crate) fn beside(&self, asset: &AssetName) -> u64 {
+        self.beside.as_ref().and_then(|beside| beside.get(asset)).copied().unwrap_or(0)
+    }
 }
 
 /// How a build ended.
@@ -92,8 +104,8 @@ pub struct BuildSummary {
     pub unpublished: usize,
     /// Steps whose tables were taken down.
     pub gone: u64,
-    /// The runs of its plan, where all of it was fresh, and nothing but that is to be told of them.
-    pub runs: Option<u64>,
+    /// What stands now.
+    pub after: After,
 }
 
 /// What a step has become, for its readers.
@@ -169,7 +181,8 @@ pub fn materialize<'a>(
     let world = World { graph, ledger: &ledger, sources, records: backends.catalog, tables };
     let (plan, damaged) = sound::plan(&world, scope);
     damaged.into_iter().for_each(|reason| events(Event::Warning(reason)));
-    let (planned, is_fresh) = (announce(&plan, events), plan.is_fresh());
+    let (planned, is_fresh) = (announce(&plan, options, events), plan.is_fresh());
+    let beside = scope.assets.iter().map(|asset| options.beside(asset)).sum();
     let schedule = Schedule::new(graph, plan.steps.iter().map(|step| step.step.clone()).collect());
     let publisher = Publisher::new(graph, tables, backends.packer);
     let mut unforced = scope.clone();
@@ -190,7 +203,7 @@ pub fn materialize<'a>(
         others: Others::new(),
         again: Again::default(),
         unforced,
-        counts: Counts::default(),
+        counts: Counts { fresh: beside, ..Counts::default() },
         only_transient: sources.problems.iter().all(|(_, reason)| is_transient(reason)),
         unpublished: 0,
         gone: 0,
@@ -206,6 +219,7 @@ pub fn materialize<'a>(
         return Err(EngineError::Busy(step, holder));
     }
     (build.events)(Event::Finished { counts: build.counts, gone: build.gone, seconds, interrupted });
+    let after = After::of(&build);
     Ok(BuildSummary {
         counts: build.counts,
         seconds,
@@ -214,7 +228,7 @@ pub fn materialize<'a>(
         only_transient: build.only_transient,
         unpublished: build.unpublished,
         gone: build.gone,
-        runs: if is_fresh { build.plan.runs_alone() } else { None },
+        after,
     })
 }
 
@@ -225,7 +239,7 @@ impl<'a> Build<'a> {
         if !self.options.all_published {
             let steps = self.publisher.missing(&self.ledger);
             self.publish(steps)?;
-        } else {
+        } else if self.options.beside.is_none() {
             let steps = self.publisher.lost(&self.ledger);
             self.publish(steps)?;
         }

@@ -9,7 +9,6 @@ pub mod event;
 pub mod gone;
 pub mod inputs;
 pub mod inspect;
-mod look;
 pub mod memory;
 pub mod over_all;
 mod parts;
@@ -24,9 +23,8 @@ mod sound;
 mod told;
 pub mod verify;
 
-pub use build::{BuildOptions, BuildSummary, materialize};
+pub use build::{After, BuildOptions, BuildSummary, is_all_there, materialize};
 pub use event::Event;
-pub use look::{AllFresh, all_fresh};
 pub use plan::{Plan, PlannedStep, World};
 pub use scope::{Scope, ScopeError};
 

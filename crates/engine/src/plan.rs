@@ -16,7 +16,7 @@ use assets_core::table_store::TableStore;
 use assets_core::{AssetDecl, AssetName, Fingerprint, PartId, Partition, Reason, Step};
 use assets_core::{catalog::Records, record::InputRecord};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// All that a plan is made from.
@@ -152,13 +152,6 @@ impl Plan {
         self.steps.iter().all(|step| step.verdict.state == State::Fresh) && self.to_take_down().next().is_none()
     }
 
-    /// The number of its runs, where its states are all that is to be told of them: no run is gone, and none left out.
-    pub fn runs_alone(&self) -> Option<u64> {
-        let is_plain = self.gone.is_empty() && self.steps.iter().all(|step| step.left_out.is_empty());
-        let runs = self.steps.iter().map(|step| &step.step.partition).filter(|partition| !partition.is_none());
-        is_plain.then(|| runs.collect::<HashSet<_>>().len() as u64)
-    }
-
     /// Steps that are gone, and whose tables are there still.
     pub fn to_take_down(&self) -> impl Iterator<Item = &Gone> {
         self.gone.iter().filter(|gone| !gone.is_down)
@@ -183,6 +176,7 @@ pub fn partitions(world: &World<'_>) -> Partitions {
             own.insert(Partition::none());
         } else {
             own.extend(world.sources.deliveries.keys().filter(|s| asset.has_step(s)).map(|s| s.partition.clone()));
+            own.extend(world.sources.others.get(&asset.name).into_iter().flatten().cloned());
             for input in &asset.inputs {
                 // One that is cut less finely serves many of its partitions, and says none of them.
                 let Some(writer) = world.graph.producer(input.output.as_str()) else { continue };

@@ -3,11 +3,13 @@
 //! claim on what is published, and knows the newest records: nobody publishes an older table over a newer one.
 
 use crate::EngineError;
+use assets_core::catalog::Records;
 use assets_core::compute::Packer;
+use assets_core::excerpt::Excerpt;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::record::{OutputRecord, StepRecord, Stored};
-use assets_core::table_store::{TableFile, TableStore, is_shared};
+use assets_core::table_store::{BUCKET_STEPS, TableFile, TableStore, is_shared};
 use assets_core::{AssetName, OutputDecl, Reason, Step};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -97,18 +99,50 @@ impl<'a> Publisher<'a> {
         self.everything || !self.noted.is_empty() || !self.lost.is_empty()
     }
 
-    /// The views to be written, with what the ledger holds now. A step that is new moves those behind it, which another
-    /// process may have recorded meanwhile, to other places: all files from its own on are written.
-    pub(crate) fn views<'l>(&self, ledger: &'l Ledger) -> Views<'l> {
+    /// The orders of the steps whose rows go into views.
+    pub(crate) fn orders(&self, records: &dyn Records) -> Result<Vec<Vec<Step>>, EngineError> {
+        let noted: BTreeSet<&AssetName> = self.noted.keys().map(|step| &step.asset).collect();
+        let packed = noted.into_iter().filter(|asset| is_packed(self.graph, asset));
+        packed.map(|asset| Ok(records.order(asset)?)).collect()
+    }
+
+    /// The steps of these orders whose rows go into the views that are to be written.
+    pub(crate) fn sharers(&self, orders: &[Vec<Step>], places: &HashMap<&Step, u64>) -> Excerpt {
+        let wanted = self.wanted(places);
+        let (mut assets, mut runs) = (BTreeSet::new(), BTreeSet::new());
+        let mut add = |step: &Step| {
+            assets.insert(step.asset.clone());
+            runs.extend(step.partition.run());
+        };
+        self.noted.keys().for_each(&mut add);
+        for bucket in orders.iter().flat_map(|order| order.chunks(BUCKET_STEPS)) {
+            let Some(first) = bucket.first() else { continue };
+            let outputs = self.graph.asset(first.asset.as_str()).into_iter().flat_map(|asset| &asset.outputs);
+            let mut packed = outputs.filter(|decl| decl.packed);
+            if packed.any(|decl| wanted.holds(decl, &file(decl, first, places))) {
+                bucket.iter().for_each(&mut add);
+            }
+        }
+        Excerpt::of_assets(assets).in_runs(runs)
+    }
+
+    /// The views to be written, with what the ledger holds now of their steps.
+    pub(crate) fn views<'l>(&self, ledger: &'l Ledger, places: &HashMap<&Step, u64>) -> Views<'l> {
         if !self.is_pending() {
             return Views::new();
         }
-        let places = ordinals(self.graph, ledger);
+        let wanted = self.wanted(places);
+        views(self.graph, ledger, places, &|decl, file| self.everything || wanted.holds(decl, file))
+    }
+
+    /// The views to be written. A step that is new moves those behind it, which another process may have recorded meanwhile,
+    /// to other places: all files from its own on are written.
+    fn wanted(&self, places: &HashMap<&Step, u64>) -> Wanted<'_> {
         let (mut dirty, mut from) = (self.lost.clone(), HashMap::<&AssetName, String>::new());
         for (step, is_new) in &self.noted {
             let outputs = self.graph.asset(step.asset.as_str()).into_iter().flat_map(|asset| &asset.outputs);
             for decl in outputs {
-                let file = file(decl, step, &places);
+                let file = file(decl, step, places);
                 if *is_new && decl.packed {
                     let first = from.entry(&decl.name).or_insert_with(|| file.stem.clone());
                     *first = file.stem.clone().min(std::mem::take(first));
@@ -116,10 +150,7 @@ impl<'a> Publisher<'a> {
                 dirty.insert(file);
             }
         }
-        views(self.graph, ledger, &places, &|decl, file| {
-            let is_behind = from.get(&decl.name).is_some_and(|first| *first <= file.stem);
-            self.everything || is_behind && decl.packed || dirty.contains(file)
-        })
+        Wanted { dirty, from }
     }
 
     /// Writes views. One whose rows can't all be read stays as it was published before: the reasons are returned.
@@ -193,12 +224,27 @@ impl<'a> Publisher<'a> {
     }
 }
 
+/// Views that are to be written.
+struct Wanted<'a> {
+    dirty: BTreeSet<TableFile>,
+    /// Packed outputs of which all views are, from this one on.
+    from: HashMap<&'a AssetName, String>,
+}
+
+impl Wanted<'_> {
+    fn holds(&self, decl: &OutputDecl, file: &TableFile) -> bool {
+        let is_behind = self.from.get(&decl.name).is_some_and(|first| *first <= file.stem);
+        is_behind && decl.packed || self.dirty.contains(file)
+    }
+}
+
+fn is_packed(graph: &Graph, asset: &AssetName) -> bool {
+    graph.asset(asset.as_str()).is_some_and(|asset| asset.outputs.iter().any(|output| output.packed))
+}
+
 /// The places of the steps of packed assets, by which their files are cut.
 pub(crate) fn ordinals<'l>(graph: &Graph, ledger: &'l Ledger) -> HashMap<&'l Step, u64> {
-    let is_packed = |asset: &AssetName| {
-        graph.asset(asset.as_str()).is_some_and(|asset| asset.outputs.iter().any(|output| output.packed))
-    };
-    ledger.ordinals(is_packed)
+    ledger.ordinals(|asset| is_packed(graph, asset))
 }
 
 /// The published file of an output of a step.

@@ -3,7 +3,7 @@
 
 use crate::EngineError;
 use crate::plan::is_there;
-use crate::publish::Publisher;
+use crate::publish::{Publisher, ordinals};
 use assets_core::catalog::{Past, Records};
 use assets_core::compute::Packer;
 use assets_core::graph::Graph;
@@ -63,7 +63,7 @@ pub fn publish(
             publisher.step(record)?;
         }
     }
-    repaired.left = publisher.write(publisher.views(ledger))?;
+    repaired.left = publisher.write(publisher.views(ledger, &ordinals(graph, ledger)))?;
     publisher.sweep(ledger)?;
     let whole = ledger.steps().filter(|(step, _)| graph.has_step(step)).filter_map(|(_, tip)| tip.record());
     let lost = whole.filter(|record| !is_there(tables, record));

@@ -1,5 +1,6 @@
 //! What is told of a plan, and of a step that ended: from its record, or from the reason that there is none.
 
+use crate::build::BuildOptions;
 use crate::event::{Event, StepEvent};
 use crate::plan::Plan;
 use assets_core::freshness::State;
@@ -31,11 +32,11 @@ fn may_pass(code: &str) -> bool {
 }
 
 /// Tells how much each asset has to do; the steps in all, and those that may be made.
-pub(crate) fn announce(plan: &Plan, events: &mut dyn FnMut(Event)) -> (u64, u64) {
+pub(crate) fn announce(plan: &Plan, options: &BuildOptions, events: &mut dyn FnMut(Event)) -> (u64, u64) {
     let mut assets: Vec<(AssetName, u64, u64)> = Vec::new();
     for step in &plan.steps {
         if assets.last().is_none_or(|(name, ..)| *name != step.step.asset) {
-            assets.push((step.step.asset.clone(), 0, 0));
+            assets.push((step.step.asset.clone(), options.beside(&step.step.asset), 0));
         }
         if let Some((_, all, to_make)) = assets.last_mut() {
             *all += 1;

@@ -10,14 +10,14 @@ use assets_core::content::hash_values;
 use assets_core::freshness::State;
 use assets_core::graph::{Graph, GraphError};
 use assets_core::ledger::Ledger;
-use assets_core::record::{Outcome, SliceRef};
+use assets_core::record::{Outcome, SliceRef, SourceRecord};
 use assets_core::source::{Delivery, Identified, Source};
 use assets_core::table::Values;
 use assets_core::{AssetDecl, AssetName, Partition, Reason, Step};
 use assets_engine::build::Backends;
 use assets_engine::event::StepEvent;
 use assets_engine::{BuildOptions, Event, Plan, Scope, World, materialize, plan};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,6 +40,10 @@ struct Later(Identified);
 impl Source for Later {
     fn identify(&self, _: &Ledger, _: bool) -> Result<Identified, Reason> {
         Ok(self.0.clone())
+    }
+
+    fn delivered(&self, _: &[&SourceRecord]) -> BTreeMap<Step, Delivery> {
+        self.0.deliveries.clone()
     }
 }
 
@@ -147,6 +151,7 @@ impl Workbench {
             all_published: true,
             wait: true,
             since: std::time::Instant::now(),
+            beside: None,
         };
         let backends = Backends {
             graph: &self.graph,

@@ -20,7 +20,7 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &DemoArgs) ->
     let trigger = format!("assets demo {}", args.dir.display());
     let asked = MaterializeArgs::default();
     let request = materialize::Request { args: &asked, saved: None, trigger: &trigger, anew: None };
-    let (summary, tally, _) = materialize::make(out, project.as_ref(), global.rehash, &request)?;
+    let (summary, tally) = materialize::make(out, project.as_ref(), global.rehash, &request)?;
     if !out.json {
         materialize::answer(out, &summary, &tally);
         if !summary.interrupted {

@@ -9,25 +9,19 @@ use crate::out::Out;
 use crate::progress::{self, tally::Tally};
 use crate::render::{number, time, words};
 use crate::session;
+use crate::standing::{self, AllFresh, Ended, Standing};
 use crate::verbs::plan::saved::{self, Saved};
-use assets_core::hash::Digest;
+use assets_core::catalog::Holder;
 use assets_core::record::Counts;
 use assets_core::source::Identified;
 use assets_engine::build::Backends;
 use assets_engine::pool::{Pool, now_us};
-use assets_engine::{AllFresh, BuildOptions, BuildSummary, Event, Scope, World, all_fresh, materialize};
+use assets_engine::{After, BuildOptions, BuildSummary, Event, Scope, World, materialize};
 use std::ffi::OsString;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Failures that are listed one by one.
 const LISTED: usize = 20;
-
-/// Steps from which on a build looks once more at what it has made: for fewer, the next question's own look is quick.
-const LOOKED_AT_AGAIN: u64 = 1000;
-
-/// After so long a further change of a file shows in its times.
-const TICK: Duration = Duration::from_millis(60);
 
 pub(crate) fn run(
     app: &dyn App,
@@ -48,51 +42,11 @@ pub(crate) fn run(
     let anew =
         Anew { argv: argv.to_vec(), before, build: build_id(), is_fixed: true, ender: project.ender(), out: *out };
     let request = Request { args: &args, saved: saved.as_ref(), trigger: &trigger(argv), anew: Some(anew) };
-    let (summary, tally, sources) = make(out, project.as_ref(), global.rehash, &request)?;
+    let (summary, tally) = make(out, project.as_ref(), global.rehash, &request)?;
     if !out.json {
         answer(out, &summary, &tally);
     }
-    let code = exit_code(&summary);
-    if let Some(sources) = sources.filter(|_| is_worth_a_look(&args, &summary, &tally)) {
-        interrupt::all_is_done(code);
-        let _ = look_again(project.as_ref(), &sources);
-    }
-    Ok(code)
-}
-
-/// Whether a look at every step costs next to nothing, compared with what was made.
-fn is_worth_a_look(args: &MaterializeArgs, summary: &BuildSummary, tally: &Tally) -> bool {
-    let (counts, is_all) = (&summary.counts, args.scope.select.is_empty() && args.scope.runs.is_empty() && !args.only);
-    let done = counts.made + counts.reused;
-    let is_well = exit_code(summary) == 0 && counts.cancelled == 0 && !tally.warned && !interrupt::is_asked();
-    is_all && is_well && done >= LOOKED_AT_AGAIN && done >= counts.total() / 10
-}
-
-/// A build that finds all of it fresh leaves a seal, from which the next question is answered. One that has made much looks
-/// whether the next would, and makes nothing. What goes wrong with that is nothing to a person whose tables are made.
-fn look_again(project: &dyn Project, sources: &Digest<16>) -> Option<()> {
-    // What was written just now might be changed without anybody seeing it.
-    std::thread::sleep(TICK);
-    let seen = project.glance()?;
-    if project.source().glance()? != *sources {
-        // Others came meanwhile: to read them is for the next build.
-        return None;
-    }
-    let reader = project.reader().ok()?;
-    let ledger = reader.records().ledger().ok()?;
-    let identified = project.source().identify(&ledger, false).ok()?;
-    let Identified { files, changed, problems, warnings, .. } = &identified;
-    if *files == 0 || !changed.is_empty() || !problems.is_empty() || !warnings.is_empty() || !reader.all_published() {
-        return None;
-    }
-    let (graph, tables) = (project.graph(), reader.tables());
-    let world =
-        World { graph, ledger: &ledger, sources: &identified, records: reader.records(), tables: tables.as_ref() };
-    let mut scope = Scope::new(graph, &[], false).ok()?;
-    scope.settle(&world);
-    let fresh = all_fresh(&world, &scope, project.packer(Arc::clone(tables)).as_ref())?;
-    project.seal(seen, fresh);
-    Some(())
+    Ok(exit_code(&summary))
 }
 
 /// The command line, as a build's record keeps it.
@@ -112,43 +66,65 @@ pub(crate) struct Request<'a> {
     pub(crate) anew: Option<Anew>,
 }
 
-/// One build, from the lock to the last published view; with how the sources looked before it, where there was anything to look for.
+/// One build, from the lock to the last published view.
 pub(crate) fn make(
     out: &Out,
     project: &dyn Project,
     rehash: bool,
     request: &Request<'_>,
-) -> Result<(BuildSummary, Tally, Option<Digest<16>>), Failure> {
+) -> Result<(BuildSummary, Tally), Failure> {
     let args = request.args;
     // What is named wrongly should not wait for another build.
     let mut scope = Scope::new(project.graph(), &args.scope.select, args.only)?;
     let since = Instant::now();
-    // Looked at before anything is read: what changes meanwhile makes it another world.
-    let of_everything = args.scope.select.is_empty() && args.scope.runs.is_empty();
-    let is_all = of_everything && !args.force && request.saved.is_none();
-    let before = if is_all && !rehash { project.glance() } else { None };
-    if let Some(fresh) = before.as_ref().and_then(|world| project.sealed(world)) {
-        let (summary, tally) = as_sealed(out, fresh, since);
-        return Ok((summary, tally, None));
+    let begun = request.anew.as_ref().and_then(|anew| anew.before.as_ref());
+    // Of what is remade in any case, or held against something else, nothing is taken as it was found before.
+    let is_plain = !args.force && !rehash && request.saved.is_none() && begun.is_none() && args.scope.runs.is_empty();
+    let of_everything = args.scope.select.is_empty() && args.scope.runs.is_empty() && !args.only;
+    let look = Standing::of(project);
+    let believed = look.as_ref().filter(|_| is_plain);
+    let is_all_fresh = |fresh: AllFresh| Ok(as_sealed(out, fresh, since));
+    if let Some(fresh) = believed.filter(|_| of_everything).and_then(Standing::everything) {
+        return is_all_fresh(fresh);
     }
-    let seen = if of_everything { project.source().glance() } else { None };
-    let store = project.writer(!args.no_wait, &mut |holder| out.error(&format!("waiting for {holder}")))?;
-    let ledger = store.catalog().ledger()?;
     let reading = progress::reading(out);
-    let sources = project.source().identify(&ledger, rehash).map_err(edge::unlisted)?;
+    let come = believed.and_then(|look| Some((look, look.come(project, &scope)?)));
+    if let Some((look, come)) = come.as_ref().filter(|_| of_everything)
+        && let Some(fresh) = look.nothing_came(project, come)
+    {
+        return is_all_fresh(fresh);
+    }
+    let mut waiting = |holder: &Holder| out.error(&format!("waiting for {holder}"));
+    let mut part = None;
+    if let Some((look, come)) = come {
+        let store = project.writer_for(Some(&come.excerpt()), !args.no_wait, &mut waiting)?;
+        part = come.part(project, look, store.as_ref()).map(|part| (store, part));
+    }
+    let (store, part) = match part {
+        Some((store, part)) => (store, Some(part)),
+        None => (project.writer(!args.no_wait, &mut waiting)?, None),
+    };
+    let ledger = store.catalog().ledger()?;
+    let identified;
+    let sources = match &part {
+        Some(part) => &part.sources,
+        None => {
+            identified = project.source().identify(&ledger, rehash).map_err(edge::unlisted)?;
+            &identified
+        }
+    };
     drop(reading);
     let tables = store.tables();
     scope.force = args.force;
-    let begun = request.anew.as_ref().and_then(|anew| anew.before.as_ref());
     scope.done_by = begun.map(|begun| begun.builds.clone()).unwrap_or_default();
     let is_fixed = !scope.needs_states();
     let catalog = store.catalog();
-    let world =
-        World { graph: project.graph(), ledger: &ledger, sources: &sources, records: catalog, tables: &*tables };
+    let world = World { graph: project.graph(), ledger: &ledger, sources, records: catalog, tables: &*tables };
     if !args.scope.runs.is_empty() {
         let known = assets_engine::plan::all_partitions(&world);
         scope.restrict(&known, &args.scope.runs).map_err(|error| session::no_run(&world, error))?;
     }
+    part.iter().for_each(|part| part.cut(&world, &mut scope));
     scope.settle(&world);
     // A build that began again has done part of it, as it was checked at first.
     if let Some(saved) = request.saved.filter(|_| begun.is_none()) {
@@ -162,15 +138,17 @@ pub(crate) fn make(
         all_published: store.all_published(),
         wait: !args.no_wait,
         since,
+        beside: part.as_ref().map(|part| part.beside.clone()),
     };
-    let (summary, tally) = build(out, project, store.as_ref(), &sources, &scope, (args, anew.as_ref()), &options)?;
-    let is_calm = summary.source_problems == 0 && !tally.warned && tally.files > 0;
-    if let Some(world) = before.filter(|_| is_calm && summary.counts.fresh == summary.counts.total()) {
-        project.seal(world, AllFresh { steps: summary.counts.fresh, runs: summary.runs });
+    let (summary, tally) = build(out, project, store.as_ref(), sources, &scope, (args, anew.as_ref()), &options)?;
+    if let Some(look) = &look {
+        let of_everything = of_everything && request.saved.is_none();
+        let ended = Ended { summary: &summary, tally: &tally, of_everything, part: part.as_ref() };
+        let _ = standing::leave(project, store.as_ref(), look, &ended);
     }
     // The process is about to end: taking the ledger apart, piece by piece, was 9 % of a build that finds 100,000 steps fresh.
     std::mem::forget(ledger);
-    Ok((summary, tally, seen))
+    Ok((summary, tally))
 }
 
 /// What a build tells that finds the world as it was when everything was fresh.
@@ -186,7 +164,7 @@ fn as_sealed(out: &Out, fresh: AllFresh, since: Instant) -> (BuildSummary, Tally
         only_transient: true,
         unpublished: 0,
         gone: 0,
-        runs: fresh.runs,
+        after: After { runs: fresh.runs, ..After::default() },
     };
     (summary, Tally { files: 1, ..Tally::default() })
 }
@@ -319,8 +297,8 @@ mod tests {
     use assets_core::record::Counts;
 
     fn summary(counts: Counts, only_transient: bool, source_problems: usize) -> BuildSummary {
-        let (interrupted, unpublished, gone, runs) = (false, 0, 0, None);
-        BuildSummary { counts, seconds: 2.1, interrupted, source_problems, only_transient, unpublished, gone, runs }
+        let (interrupted, unpublished, gone, after) = (false, 0, 0, After::default());
+        BuildSummary { counts, seconds: 2.1, interrupted, source_problems, only_transient, unpublished, gone, after }
     }
 
     #[test]

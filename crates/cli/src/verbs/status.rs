@@ -1,11 +1,12 @@
 //! `assets status`: runs × assets, and the state of each.
 
-use crate::app::{AllFresh, App, Failure, Project};
+use crate::app::{App, Failure, Project};
 use crate::args::{Global, ScopeArgs};
 use crate::out::Out;
 use crate::render::grid::{Grid, Look};
 use crate::render::{gone, number, words};
 use crate::session::{Session, open_options};
+use crate::standing::{AllFresh, Standing};
 use assets_core::freshness::State;
 use assets_core::{AssetName, Partition, Reason};
 use assets_engine::plan::{Plan, PlannedStep};
@@ -72,7 +73,7 @@ fn only_fresh(out: &Out, project: &dyn Project, global: &Global, args: &ScopeArg
     if out.json || global.rehash || !args.select.is_empty() || !args.runs.is_empty() {
         return None;
     }
-    let AllFresh { runs, .. } = project.sealed(&project.glance()?)?;
+    let AllFresh { runs, .. } = Standing::of(project)?.everything()?;
     runs.filter(|runs| *runs > ALL_ROWS)
 }
 

@@ -5,6 +5,7 @@ use super::Build;
 use crate::EngineError;
 use crate::event::Event;
 use crate::schedule::Index;
+use assets_core::excerpt::Excerpt;
 use assets_core::record::{AttemptRecord, Entry};
 use assets_core::{Reason, Step};
 use std::borrow::Cow;
@@ -30,6 +31,8 @@ pub(super) struct Again {
     unrecorded: Vec<Entry>,
     /// Whether a source has changed since it was identified.
     sources_changed: bool,
+    /// Whether sources were looked at again.
+    pub(super) has_looked: bool,
 }
 
 /// Failures of the surroundings that can end by themselves, or, as that of an object that has made way, are gone.
@@ -121,7 +124,13 @@ impl Build<'_> {
             return Ok(());
         }
         let Some(source) = self.backends.source else { return Ok(()) };
-        let identified = source.identify(&self.ledger, false).map_err(EngineError::Other)?;
+        self.again.has_looked = true;
+        let whole = match self.options.beside {
+            None => None,
+            // Of a source that changes, what it delivered to others counts, too.
+            Some(_) => Some(self.backends.catalog.ledger_of(&Excerpt::default())?),
+        };
+        let identified = source.identify(whole.as_ref().unwrap_or(&self.ledger), false).map_err(EngineError::Other)?;
         self.commit(identified.changed.iter().cloned().map(Entry::Source).collect())?;
         self.sources = Cow::Owned(identified);
         Ok(())

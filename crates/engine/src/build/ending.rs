@@ -43,9 +43,12 @@ impl Build<'_> {
         let held = self.claim_views(cancel)?;
         let all_published = held.is_some() && self.publish_all()?;
         if self.begun {
-            for warning in self.publisher.undeclared(&self.ledger)? {
-                (self.events)(Event::Warning(warning));
-            }
+            // Where only a part is looked at, there was nothing to be told of the rest.
+            let undeclared = match self.options.beside {
+                None => self.publisher.undeclared(&self.ledger)?,
+                Some(_) => Vec::new(),
+            };
+            undeclared.into_iter().for_each(|warning| (self.events)(Event::Warning(warning)));
             let (id, counts) = (self.options.id.clone(), self.counts);
             self.commit(vec![Entry::End(BuildEnd { id, end_us: now_us(), counts, interrupted })])?;
         }

@@ -5,11 +5,12 @@ use super::{Build, Settled};
 use crate::EngineError;
 use crate::event::{Event, StepEvent};
 use crate::plan;
+use crate::publish::{Publisher, Views, ordinals};
 use crate::schedule::Index;
 use crate::told::{event, is_transient};
-use assets_core::Step;
 use assets_core::catalog::{Claim, Held, Holder, Work};
 use assets_core::record::{AttemptRecord, Entry, Outcome};
+use assets_core::{Reason, Step};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ pub(super) struct Others {
     unpublished: BTreeSet<Step>,
     /// Their failures since then.
     failed: HashMap<Step, AttemptRecord>,
+    /// Whether they have recorded anything since then.
+    pub(super) any: bool,
     /// Whether something is left to others to publish.
     pub(super) left_unpublished: bool,
     /// The step and process for which this build was not to wait.
@@ -52,6 +55,7 @@ impl Others {
             arrived: HashSet::new(),
             unpublished: BTreeSet::new(),
             failed: HashMap::new(),
+            any: false,
             left_unpublished: false,
             busy: None,
         }
@@ -61,6 +65,17 @@ impl Others {
     pub(super) fn pause(&self, longest: Duration) -> Duration {
         if self.aside.is_empty() { longest } else { longest.min(self.pause) }
     }
+}
+
+fn write(
+    publisher: &Publisher<'_>,
+    views: Views<'_>,
+    events: &mut dyn FnMut(Event),
+) -> Result<Vec<Reason>, EngineError> {
+    if !views.is_empty() {
+        events(Event::Publishing { files: views.len() });
+    }
+    publisher.write(views)
 }
 
 impl Build<'_> {
@@ -85,6 +100,7 @@ impl Build<'_> {
     pub(super) fn take_news(&mut self) -> Result<bool, EngineError> {
         let mut about_steps = false;
         for entry in self.backends.catalog.news()? {
+            self.others.any = true;
             match &entry {
                 Entry::Step(record) if record.build != self.options.id => {
                     let step = &record.step;
@@ -208,14 +224,24 @@ impl Build<'_> {
                 self.publish([step])?;
             }
         }
-        let views = self.publisher.views(&self.ledger);
-        if !views.is_empty() {
-            (self.events)(Event::Publishing { files: views.len() });
-        }
-        let left = self.publisher.write(views)?;
+        let left = match self.options.beside {
+            None => {
+                let views = self.publisher.views(&self.ledger, &ordinals(self.backends.graph, &self.ledger));
+                write(&self.publisher, views, self.events)?
+            }
+            // Steps that were not looked at share files with those that were.
+            Some(_) => {
+                let orders = self.publisher.orders(self.backends.catalog)?;
+                let places = orders.iter().flat_map(|order| order.iter().zip(0..)).collect();
+                let known = self.backends.catalog.ledger_of(&self.publisher.sharers(&orders, &places))?;
+                write(&self.publisher, self.publisher.views(&known, &places), self.events)?
+            }
+        };
         self.unpublished = left.len();
         left.into_iter().for_each(|reason| (self.events)(Event::Warning(reason)));
-        self.publisher.sweep(&self.ledger)?;
+        if self.options.beside.is_none() {
+            self.publisher.sweep(&self.ledger)?;
+        }
         Ok(!self.others.left_unpublished && self.unpublished == 0)
     }
 

@@ -25,7 +25,7 @@ use crate::files;
 use assets_core::hash::{Digest, Hasher};
 use assets_core::ledger::Ledger;
 use assets_core::panics::caught;
-use assets_core::record::{SliceRecord, SliceRef, SourceRecord};
+use assets_core::record::{SliceRecord, SourceRecord};
 use assets_core::source::{Delivery, Identified, Source};
 use assets_core::{AssetName, Fact, Fingerprint, ObjectId, Partition, Reason, Step};
 use held::{HeldRows, Large};
@@ -308,6 +308,12 @@ impl Intake {
         found.map(|file| file.name.clone())
     }
 
+    /// The steps that are there whether or not anything is delivered for them.
+    fn always(&self) -> BTreeMap<Step, Delivery> {
+        let assets = self.readers.iter().flat_map(|own| own.reader.unpartitioned());
+        assets.map(|asset| (Step::new(asset, &Partition::none()), Delivery::default())).collect()
+    }
+
     /// Adds what a source delivers to the steps that read it. Slices of assets that are none any more deliver nothing.
     /// What is there no more is told, with what of it can't be read again.
     fn deliver(&self, identified: &mut Identified, record: &SourceRecord, seen: Seen<'_>) -> Vec<Lost> {
@@ -316,7 +322,7 @@ impl Intake {
             let Some(owner) = self.reader_of(&slice.asset) else { continue };
             let step = Step::new(&slice.asset, &slice.partition);
             let delivery = identified.deliveries.entry(step).or_default();
-            delivery.slices.push(SliceRef { hash: slice.hash, rows: slice.rows, path: record.path.clone() });
+            delivery.slices.push(record.delivers(slice));
             if seen.is_lost_to(owner) {
                 gone.push(slice);
             } else if let Some(problem) = record.problem.as_ref().filter(|problem| concerns(problem, &slice.asset)) {
@@ -386,9 +392,7 @@ impl Source for Intake {
                 new_contents.entry(content).or_default().push(file);
             }
         }
-        for asset in self.readers.iter().flat_map(|own| own.reader.unpartitioned()) {
-            identified.deliveries.insert(Step::new(asset, &Partition::none()), Delivery::default());
-        }
+        identified.deliveries = self.always();
         let here: BTreeSet<&str> = records.iter().map(|record| record.path.as_str()).collect();
         let gone: Vec<&SourceRecord> =
             known.sources().values().filter(|record| !here.contains(record.path.as_str())).collect();
@@ -417,6 +421,17 @@ impl Source for Intake {
         vanished::fail_unstored(&mut identified, known);
         identified.warnings = files::told_once(std::mem::take(&mut identified.warnings));
         Ok(identified)
+    }
+
+    fn delivered(&self, records: &[&SourceRecord]) -> BTreeMap<Step, Delivery> {
+        let mut deliveries = self.always();
+        for record in records {
+            for slice in record.slices.iter().filter(|slice| self.reader_of(&slice.asset).is_some()) {
+                let delivery = deliveries.entry(Step::new(&slice.asset, &slice.partition)).or_default();
+                delivery.slices.push(record.delivers(slice));
+            }
+        }
+        deliveries
     }
 
     fn glance(&self) -> Option<Digest<16>> {
