@@ -16,6 +16,7 @@ mod harness;
 mod inside;
 mod kernels;
 mod kills;
+mod late;
 mod memory;
 mod numbers;
 mod one_run;

@@ -49,11 +49,19 @@ fn ended(project: &Project, args: &[&str], log: &str, kill: Option<Duration>) ->
 
 /// Other parameters, a feature that was or was not there, more rows of a run, or a run more.
 fn change(project: &Project, numbers: &mut Numbers, seconds: &mut [f64; RUNS]) {
-    match numbers.below(3) {
+    match numbers.below(4) {
         0 => {
             let run = numbers.below(RUNS);
             seconds[run] = if seconds[run] > 1.5 { 0.3 } else { seconds[run] + 0.3 };
             source(project, run, seconds[run]);
+        }
+        1 => {
+            // One of a few files that come late, of a run of its own or of one that is there.
+            let (file, run) = (numbers.below(3 * RUNS), numbers.below(2 * RUNS));
+            let name = format!("late{file}.csv");
+            if !project.path("data").join(&name).exists() {
+                project.source(&name, &format!("{HEADER}{}", run_rows(&format!("r{run}"), 0.4)));
+            }
         }
         _ => {
             let window = [100, 150, 250][numbers.below(3)];

@@ -65,8 +65,14 @@ impl Glance {
     /// The same, once every further change is sure to show: the file system's clock, by which a file is touched, has gone on
     /// since the last one. `None` where it does not within a tick.
     pub fn settled(root: &Path) -> Option<Self> {
-        let begun = Instant::now();
         let probe = Output::emptied(&temp(root)).ok()?;
+        let glance = Self::after(root, &probe);
+        files::remove_if_there(&temp(root)).ok()?;
+        glance
+    }
+
+    fn after(root: &Path, probe: &Output) -> Option<Self> {
+        let begun = Instant::now();
         loop {
             let now_ns = changed_ns(&probe.metadata().ok()?);
             let glance = Self::of(root)?;
