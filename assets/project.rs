@@ -390,7 +390,7 @@ struct Writing {
 /// What cuts each table and which are packed: where that changes, other rows belong into the published files. Another
 /// version where views are written otherwise.
 fn layout(graph: &Graph) -> String {
-    let mut hasher = Hasher::new("assets.layout.3");
+    let mut hasher = Hasher::new("assets.layout.4");
     for asset in graph.assets() {
         for output in &asset.outputs {
             hasher.text(output.name.as_str()).number(u64::from(output.packed)).number(asset.dimensions.len() as u64);

@@ -3,6 +3,7 @@
 //! The in-memory types of core are encoded directly, so a change to one of them is a change of format: the golden
 //! digest below fails then, `VERSION` goes up, and `decode` keeps a copy of the old types to read old entries with.
 
+use assets_core::key::Step;
 use assets_core::record::Entry;
 
 /// The version that is written.
@@ -38,6 +39,29 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, CodecError> {
     }
 }
 
+/// What an entry is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// It is a record of a step, or of a failure of one.
+    Step(Step),
+    /// A build, or a source.
+    Other,
+}
+
+/// Whether the entry of these bytes may be wanted, going by what it is about: most of what it says need not be read for that.
+pub(crate) fn may_be_wanted(bytes: &[u8], wants: &dyn Fn(&Subject) -> bool) -> bool {
+    let subject = match bytes {
+        // The variants `Step` and `Attempt`, which begin with their step.
+        [VERSION, 1 | 2, body @ ..] => match postcard::take_from_bytes(body) {
+            Ok((step, _)) => Subject::Step(step),
+            Err(_) => return true,
+        },
+        [VERSION, ..] => Subject::Other,
+        _ => return true,
+    };
+    wants(&subject)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +73,21 @@ mod tests {
         for entry in examples() {
             assert_eq!(decode(&encode(&entry)), Ok(entry));
         }
+    }
+
+    #[test]
+    fn what_an_entry_is_about_is_told_from_its_beginning() {
+        for entry in examples() {
+            let expected = match &entry {
+                Entry::Step(record) => Subject::Step(record.step.clone()),
+                Entry::Attempt(attempt) => Subject::Step(attempt.step.clone()),
+                Entry::Begin(_) | Entry::Source(_) | Entry::End(_) => Subject::Other,
+            };
+            let bytes = encode(&entry);
+            assert!(may_be_wanted(&bytes, &|subject| *subject == expected), "{entry:?}");
+            assert!(!may_be_wanted(&bytes, &|subject| *subject != expected), "{entry:?}");
+        }
+        assert!([&[][..], &[VERSION + 1, 1], &[VERSION, 1]].iter().all(|bad| may_be_wanted(bad, &|_| false)));
     }
 
     /// If this fails, the format on disk has changed: read the module's comment.

@@ -1,15 +1,16 @@
 //! What is true now: the newest snapshot of all tips, and on it whatever the journal holds behind it. Without a snapshot
 //! that can be used it is the whole journal: the same, later.
 
+use crate::codec::Subject;
 use crate::error::StoreError;
-use crate::journal::{self, Ends};
+use crate::journal::{self, Ends, Wants};
 use crate::tail::Tail;
 use crate::tips::{self, Order, Tips, Unusable};
 use assets_core::excerpt::Excerpt;
 use assets_core::key::{AssetName, Partition, Step};
 use assets_core::ledger::{Ledger, Tip};
 use assets_core::record::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Bytes of the journal behind a snapshot that nobody minds reading.
@@ -43,46 +44,70 @@ fn fold(root: &Path, excerpt: Option<&Excerpt>) -> Result<Folded, StoreError> {
         None => ledger.apply(entry),
         Some(excerpt) => excerpt.of_entry(entry).into_iter().for_each(|entry| ledger.apply(entry)),
     };
-    let (ledger, tail, snapshot) = over(root, &of_snapshot, &add)?;
+    let wants = |subject: &Subject| match subject {
+        Subject::Step(step) => excerpt.is_none_or(|excerpt| excerpt.covers(&step.asset, &step.partition)),
+        Subject::Other => true,
+    };
+    let (ledger, tail, snapshot) = over(root, &of_snapshot, &wants, &add)?;
     Ok(Folded { ledger, tail, snapshot })
 }
 
-/// The steps of an asset that have a record, in the order in which each got its first (`Ledger::ordinals`).
-pub(crate) fn order(root: &Path, asset: &AssetName) -> Result<Vec<Step>, StoreError> {
+/// The first records that are told of behind a snapshot.
+type Firsts = HashMap<Partition, (u64, i64)>;
+
+/// The steps of each of these assets that have a record, in the order in which each got its first (`Ledger::ordinals`).
+pub(crate) fn orders(root: &Path, assets: &[AssetName]) -> Result<Vec<Vec<Step>>, StoreError> {
     // `None` where the snapshot does not tell: then its tips do.
-    let of_snapshot = |tips: &Tips| Ok((tips.order(asset)?, HashMap::<Partition, (u64, i64)>::new()));
-    let add = |(_, firsts): &mut (Option<Order>, HashMap<Partition, (u64, i64)>), entry| {
-        if let Entry::Step(record) = entry
-            && record.step.asset == *asset
-        {
-            let place = (record.generation, record.span.end_us);
-            let first = firsts.entry(record.step.partition.clone()).or_insert(place);
-            *first = place.min(*first);
-        }
+    type Found = Vec<(Option<Order>, Firsts)>;
+    let place = |asset: &AssetName| assets.iter().position(|one| one == asset);
+    let of_snapshot = |tips: &Tips| assets.iter().map(|asset| Ok((tips.order(asset)?, Firsts::new()))).collect();
+    let wants = |subject: &Subject| matches!(subject, Subject::Step(step) if place(&step.asset).is_some());
+    let add = |found: &mut Found, entry| {
+        let Entry::Step(record) = entry else { return };
+        let Some(at) = place(&record.step.asset) else { return };
+        found.resize_with(assets.len(), Default::default);
+        let end = (record.generation, record.span.end_us);
+        let first = found[at].1.entry(record.step.partition.clone()).or_insert(end);
+        *first = end.min(*first);
     };
-    let ((known, mut firsts), _, (snapshot_bytes, _)) = over(root, &of_snapshot, &add)?;
-    let known = match known {
-        Some(known) => known,
-        None if snapshot_bytes == 0 => Order::new(),
-        None => {
-            let ledger = part(root, &Excerpt::of_assets([asset.clone()]))?.ledger;
-            firsts.clear();
-            let first = |(step, tip): (&Step, &Tip)| Some((tip.first_us()?, step.partition.clone()));
-            ledger.steps().filter(|(step, _)| step.asset == *asset).filter_map(first).collect()
-        }
-    };
-    let is_first = |partition: &Partition, end_us: i64| {
-        // Of what both tell, the earlier record is in the snapshot, unless two processes made the first one.
-        firsts.get(partition).is_none_or(|(generation, other)| *generation > 1 || end_us <= *other)
-    };
-    let mut order: Order = known.into_iter().filter(|(end_us, partition)| is_first(partition, *end_us)).collect();
-    if !firsts.is_empty() {
-        let told: HashSet<&Partition> = order.iter().map(|(_, partition)| partition).collect();
-        firsts.retain(|partition, _| !told.contains(partition));
-        order.extend(firsts.into_iter().map(|(partition, (_, end_us))| (end_us, partition)));
+    let (mut found, _, (snapshot_bytes, _)): (Found, _, _) = over(root, &of_snapshot, &wants, &add)?;
+    found.resize_with(assets.len(), Default::default);
+    let mut orders = Vec::new();
+    for (asset, (known, firsts)) in assets.iter().zip(found) {
+        let order = match known {
+            None if snapshot_bytes > 0 => {
+                let ledger = part(root, &Excerpt::of_assets([asset.clone()]))?.ledger;
+                let first = |(step, tip): (&Step, &Tip)| Some((tip.first_us()?, step.partition.clone()));
+                ledger.steps().filter(|(step, _)| step.asset == *asset).filter_map(first).collect()
+            }
+            known => with_firsts(known.unwrap_or_default(), firsts),
+        };
+        orders.push(in_order(asset, order));
     }
+    Ok(orders)
+}
+
+/// Adds what a snapshot does not tell. Of what both tell the earlier record is in the snapshot, unless two processes made the
+/// first one.
+fn with_firsts(mut order: Order, mut firsts: Firsts) -> Order {
+    if firsts.is_empty() {
+        return order;
+    }
+    order.retain(|(end_us, partition)| match firsts.get(partition) {
+        Some((1, other)) if other < end_us => false,
+        Some(_) => {
+            firsts.remove(partition);
+            true
+        }
+        None => true,
+    });
+    order.extend(firsts.into_iter().map(|(partition, (_, end_us))| (end_us, partition)));
+    order
+}
+
+fn in_order(asset: &AssetName, mut order: Order) -> Vec<Step> {
     order.sort_unstable();
-    Ok(order.into_iter().map(|(_, partition)| Step::new(asset, &partition)).collect())
+    order.into_iter().map(|(_, partition)| Step::new(asset, &partition)).collect()
 }
 
 type Snapshot<'a, T> = &'a dyn Fn(&Tips) -> Result<T, Unusable>;
@@ -92,10 +117,12 @@ type Snapshot<'a, T> = &'a dyn Fn(&Tips) -> Result<T, Unusable>;
 fn over<T: Default>(
     root: &Path,
     of_snapshot: Snapshot<'_, T>,
+    wants: Wants<'_>,
     add: &dyn Fn(&mut T, Entry),
 ) -> Result<(T, Tail, (u64, Ends)), StoreError> {
     let advance = |folded: &mut T, tail: &mut Tail| {
-        tail.advance(&|_| false, &mut |_, entries, _| entries.into_iter().for_each(|entry| add(folded, entry)))
+        let mut frame = |_: &str, entries: Vec<Entry>, _| entries.into_iter().for_each(|entry| add(folded, entry));
+        tail.advance_for(&|_| false, wants, &mut frame)
     };
     if let Some(tips) = Tips::open(root)
         && let Ok(mut folded) = of_snapshot(&tips)
@@ -223,12 +250,14 @@ mod tests {
         };
         let others = [Excerpt::of_assets(assets.clone()), Excerpt::of_assets([]), Excerpt::default()];
         let others = others.into_iter().chain(two("r1", "wide")).chain(two("r3", "raw"));
+        let (names, mut orders): (Vec<AssetName>, _) = (assets.iter().cloned().collect(), Vec::new());
         for asset in &assets {
             let mut order: Vec<_> = expected.ordinals(|one| one == asset).into_iter().collect();
             order.sort_by_key(|(_, ordinal)| *ordinal);
             let order: Vec<Step> = order.into_iter().map(|(step, _)| step.clone()).collect();
-            assert_eq!(reader.order(asset).unwrap(), order, "{what}: {asset}");
+            orders.push(order);
         }
+        assert_eq!(reader.orders(&names).unwrap(), orders, "{what}");
         for excerpt in one_run.chain(one_asset).chain(others) {
             assert_eq!(reader.ledger_of(&excerpt).unwrap(), excerpt.of_ledger(&expected), "{what}: {excerpt:?}");
         }

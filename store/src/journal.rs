@@ -6,7 +6,7 @@
 //! ever appended behind it, because every process writes a segment of its own. With good frames behind it, it is damage:
 //! reading goes on at the next good one (`search`), so that a bad frame costs no more than itself.
 
-use crate::codec::{self, CodecError};
+use crate::codec::{self, CodecError, Subject};
 use crate::compact;
 use crate::error::{StoreError, reading, writing};
 use crate::files::{Output, remove_if_there, sync_folder};
@@ -58,6 +58,9 @@ pub(crate) struct End {
     pub(crate) offset: u64,
     pub(crate) crc: u32,
 }
+
+/// Whether entries about something are wanted.
+pub(crate) type Wants<'a> = &'a dyn Fn(&Subject) -> bool;
 
 /// The segments of a journal by name (their names sort as their sequence), and how far each is whole.
 pub(crate) type Ends = BTreeMap<String, End>;
@@ -128,14 +131,15 @@ pub(crate) fn read_segment(
     name: &str,
     each: &mut dyn FnMut(Vec<Entry>, End) -> bool,
 ) -> Result<(End, Vec<Torn>), StoreError> {
-    read_from(folder, name, End::default(), each)
+    read_from(folder, name, End::default(), &|_| true, each)
 }
 
-/// The same of what lies behind the end of a good frame.
+/// The same of what lies behind the end of a good frame, and of entries that are wanted.
 pub(crate) fn read_from(
     folder: &Path,
     name: &str,
     from: End,
+    wants: Wants<'_>,
     each: &mut dyn FnMut(Vec<Entry>, End) -> bool,
 ) -> Result<(End, Vec<Torn>), StoreError> {
     let path = folder.join(name);
@@ -178,7 +182,7 @@ pub(crate) fn read_from(
                 continue;
             }
         };
-        let entries = unpack(&payload, &path, end.offset)?;
+        let entries = unpack(&payload, &path, end.offset, wants)?;
         end = end.after(payload.len() as u64, crc);
         if !each(entries, end) {
             break;
@@ -257,7 +261,7 @@ fn fill(input: &mut impl Read, buffer: &mut [u8], path: &Path) -> Result<bool, S
     }
 }
 
-pub(crate) fn unpack(payload: &[u8], path: &Path, offset: u64) -> Result<Vec<Entry>, StoreError> {
+fn unpack(payload: &[u8], path: &Path, offset: u64, wants: Wants<'_>) -> Result<Vec<Entry>, StoreError> {
     let malformed = |problem: String| StoreError::Malformed { path: path.to_owned(), offset, problem };
     let mut entries = Vec::new();
     let mut rest = payload;
@@ -265,6 +269,10 @@ pub(crate) fn unpack(payload: &[u8], path: &Path, offset: u64) -> Result<Vec<Ent
         let (length, after) = rest.split_first_chunk().ok_or_else(|| malformed("half a length".into()))?;
         let length = u32::from_le_bytes(*length) as usize;
         let (entry, after) = after.split_at_checked(length).ok_or_else(|| malformed("half an entry".into()))?;
+        rest = after;
+        if !codec::may_be_wanted(entry, wants) {
+            continue;
+        }
         entries.push(codec::decode(entry).map_err(|error| match error {
             CodecError::Version(version) => StoreError::Format {
                 path: path.to_owned(),
@@ -273,7 +281,6 @@ pub(crate) fn unpack(payload: &[u8], path: &Path, offset: u64) -> Result<Vec<Ent
             },
             error @ CodecError::Malformed(_) => malformed(error.to_string()),
         })?);
-        rest = after;
     }
     Ok(entries)
 }

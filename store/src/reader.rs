@@ -160,8 +160,8 @@ impl Records for Reader {
         Ok(fold::part(&self.root, excerpt)?.ledger)
     }
 
-    fn order(&self, asset: &AssetName) -> Result<Vec<Step>, CatalogError> {
-        Ok(fold::order(&self.root, asset)?)
+    fn orders(&self, assets: &[AssetName]) -> Result<Vec<Vec<Step>>, CatalogError> {
+        Ok(fold::orders(&self.root, assets)?)
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {

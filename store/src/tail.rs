@@ -2,7 +2,7 @@
 //! what can't have changed. A process locks its segment for as long as it lives; one that nobody has locked is final.
 
 use crate::error::{StoreError, reading};
-use crate::journal::{self, End, Ends, Torn};
+use crate::journal::{self, End, Ends, Torn, Wants};
 use crate::ranges::{self, Mode, Place};
 use assets_core::record::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,10 +75,20 @@ impl Tail {
 
     /// Reads every whole frame that was not read yet, in the order of segments; but of those that `is_own` nothing.
     pub(crate) fn advance(&mut self, is_own: &dyn Fn(&str) -> bool, each: Frame<'_>) -> Result<(), StoreError> {
+        self.advance_for(is_own, &|_| true, each)
+    }
+
+    /// The same, without the entries of these frames that are not wanted.
+    pub(crate) fn advance_for(
+        &mut self,
+        is_own: &dyn Fn(&str) -> bool,
+        wants: Wants<'_>,
+        each: Frame<'_>,
+    ) -> Result<(), StoreError> {
         let known = self.live.clone();
         let new = self.list(is_own)?;
         for name in known.into_iter().chain(new) {
-            self.read(&name, each)?;
+            self.read(&name, wants, each)?;
         }
         Ok(())
     }
@@ -96,7 +106,7 @@ impl Tail {
         Ok(names.into_iter().filter(|name| !self.ends.contains_key(name) && !is_own(name)).collect())
     }
 
-    fn read(&mut self, name: &str, each: Frame<'_>) -> Result<(), StoreError> {
+    fn read(&mut self, name: &str, wants: Wants<'_>, each: Frame<'_>) -> Result<(), StoreError> {
         let path = self.folder.join(name);
         let before = self.ends.get(name).copied().unwrap_or_default();
         let file = match File::open(&path) {
@@ -117,7 +127,7 @@ impl Tail {
                 each(name, entries, end);
                 true
             };
-            let (end, torn) = journal::read_from(&self.folder, name, before, &mut frame)?;
+            let (end, torn) = journal::read_from(&self.folder, name, before, wants, &mut frame)?;
             self.ends.insert(name.to_owned(), end);
             if !torn.is_empty() && !is_live {
                 self.torn.insert(name.to_owned(), torn);

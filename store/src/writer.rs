@@ -341,8 +341,8 @@ impl Records for Writer {
         if self.is_part { self.journal.ledger_of(excerpt) } else { Ok(excerpt.of_ledger(&self.ledger()?)) }
     }
 
-    fn order(&self, asset: &AssetName) -> Result<Vec<Step>, CatalogError> {
-        self.journal.order(asset)
+    fn orders(&self, assets: &[AssetName]) -> Result<Vec<Vec<Step>>, CatalogError> {
+        self.journal.orders(assets)
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {

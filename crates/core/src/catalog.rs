@@ -109,12 +109,15 @@ pub trait Records: Send + Sync {
         Ok(excerpt.of_ledger(&self.ledger()?))
     }
 
-    /// The steps of an asset that have a record, in the order in which each got its first (`Ledger::ordinals`).
-    fn order(&self, asset: &AssetName) -> Result<Vec<Step>, CatalogError> {
-        let ledger = self.ledger_of(&Excerpt::of_assets([asset.clone()]))?;
-        let mut steps: Vec<(&Step, u64)> = ledger.ordinals(|one| one == asset).into_iter().collect();
-        steps.sort_unstable_by_key(|(_, ordinal)| *ordinal);
-        Ok(steps.into_iter().map(|(step, _)| step.clone()).collect())
+    /// The steps of each of these assets that have a record, in the order in which each got its first (`Ledger::ordinals`).
+    fn orders(&self, assets: &[AssetName]) -> Result<Vec<Vec<Step>>, CatalogError> {
+        let ledger = self.ledger_of(&Excerpt::of_assets(assets.iter().cloned()))?;
+        let order = |asset| {
+            let mut steps: Vec<(&Step, u64)> = ledger.ordinals(|one| one == asset).into_iter().collect();
+            steps.sort_unstable_by_key(|(_, ordinal)| *ordinal);
+            steps.into_iter().map(|(step, _)| step.clone()).collect()
+        };
+        Ok(assets.iter().map(order).collect())
     }
 
     /// Records of this step with this fingerprint, newest first.

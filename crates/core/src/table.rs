@@ -45,6 +45,16 @@ impl Values {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    fn append(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Float(all), Self::Float(more)) => all.extend(more),
+            (Self::Int(all), Self::Int(more)) | (Self::Time(all), Self::Time(more)) => all.extend(more),
+            (Self::Text(all), Self::Text(more)) => all.extend(more),
+            (Self::Bool(all), Self::Bool(more)) => all.extend(more),
+            _ => {}
+        }
+    }
 }
 
 /// Named columns of equal length.
@@ -58,6 +68,20 @@ impl Table {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.columns.first().map_or(0, |(_, values)| values.len())
+    }
+
+    /// Puts the rows of another table of the same columns below its own; gives back one of other columns.
+    pub fn append(&mut self, other: Self) -> Option<Self> {
+        let is_same = |((name, values), (other, more)): (&(String, Values), &(String, Values))| {
+            name == other && std::mem::discriminant(values) == std::mem::discriminant(more)
+        };
+        if self.columns.len() != other.columns.len() || !self.columns.iter().zip(&other.columns).all(is_same) {
+            return Some(other);
+        }
+        for ((_, values), (_, more)) in self.columns.iter_mut().zip(other.columns) {
+            values.append(more);
+        }
+        None
     }
 
     /// The values of a column.

@@ -31,9 +31,9 @@ pub struct TableFile {
     pub stem: String,
 }
 
-/// Steps per file of a packed output: enough that a hundred thousand make a handful of files, few enough that one late
+/// Steps per file of a packed output: enough that a hundred thousand make some hundred files, few enough that one late
 /// step rewrites little.
-pub const BUCKET_STEPS: usize = 2000;
+pub const BUCKET_STEPS: usize = 500;
 
 impl TableFile {
     /// The file of one partition.

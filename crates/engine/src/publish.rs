@@ -102,8 +102,8 @@ impl<'a> Publisher<'a> {
     /// The orders of the steps whose rows go into views.
     pub(crate) fn orders(&self, records: &dyn Records) -> Result<Vec<Vec<Step>>, EngineError> {
         let noted: BTreeSet<&AssetName> = self.noted.keys().map(|step| &step.asset).collect();
-        let packed = noted.into_iter().filter(|asset| is_packed(self.graph, asset));
-        packed.map(|asset| Ok(records.order(asset)?)).collect()
+        let packed: Vec<AssetName> = noted.into_iter().filter(|asset| is_packed(self.graph, asset)).cloned().collect();
+        Ok(records.orders(&packed)?)
     }
 
     /// The steps of these orders whose rows go into the views that are to be written.

@@ -5,6 +5,7 @@ use crate::parquet::TableWriter;
 use crate::parts::PartsHasher;
 use crate::{columns, frame_error, small};
 use assets_core::record::{OutputRecord, Stored, Unavailable};
+use assets_core::table::Table;
 use assets_core::table_store::{Staged, TableStore, TableStoreError};
 use assets_core::{OutputDecl, Partition, Reason};
 use polars::prelude::*;
@@ -174,12 +175,55 @@ pub(crate) fn encode(frame: &DataFrame) -> Result<Vec<u8>, Reason> {
 
 /// The frame that such bytes hold.
 pub(crate) fn decode(bytes: &[u8]) -> Result<DataFrame, Reason> {
+    small::from_table(&decode_table(bytes)?)
+}
+
+fn decode_table(bytes: &[u8]) -> Result<Table, Reason> {
     match bytes.split_first() {
-        Some((1, rest)) => {
-            let table = postcard::from_bytes(rest)
-                .map_err(|error| Reason::new("inline_rows", format!("the record's rows can't be read: {error}")))?;
-            small::from_table(&table)
-        }
+        Some((1, rest)) => postcard::from_bytes(rest)
+            .map_err(|error| Reason::new("inline_rows", format!("the record's rows can't be read: {error}"))),
         _ => Err(Reason::new("inline_rows", "the record's rows have a version that this program does not know")),
     }
+}
+
+/// Bytes of records whose rows are put together into one frame.
+const STACKED_BYTES: u64 = 1 << 20;
+
+/// Rows of outputs, as they lie.
+pub(crate) enum Rows<'a> {
+    /// Those of outputs one after the other whose rows are in their records: a frame each would cost more than its rows.
+    Inline(DataFrame),
+    /// Those of one whose rows are in an object.
+    Object(&'a OutputRecord),
+}
+
+/// The rows of outputs, in their order.
+pub(crate) fn rows_of<'a>(outputs: &'a [&'a OutputRecord]) -> impl Iterator<Item = Result<Rows<'a>, Reason>> {
+    let (mut at, mut next) = (0, None);
+    std::iter::from_fn(move || {
+        let mut stacked: Option<Table> = next.take();
+        let mut bytes = 0;
+        while let Some(output) = outputs.get(at) {
+            let Stored::Inline(rows) = &output.stored else { break };
+            at += 1;
+            let table = match decode_table(rows) {
+                Ok(table) => table,
+                Err(reason) => return Some(Err(reason)),
+            };
+            bytes += output.bytes;
+            match &mut stacked {
+                Some(stacked) => next = stacked.append(table),
+                None => stacked = Some(table),
+            }
+            if next.is_some() || bytes >= STACKED_BYTES {
+                break;
+            }
+        }
+        if let Some(table) = stacked {
+            return Some(small::from_table(&table).map(Rows::Inline));
+        }
+        let output = outputs.get(at)?;
+        at += 1;
+        Some(Ok(Rows::Object(output)))
+    })
 }

@@ -2,6 +2,7 @@
 //! group, so that a view may be larger than the memory.
 
 use crate::parquet::{ROW_GROUP_ROWS, ROW_GROUP_TEXTS, TableWriter, text_bytes};
+use crate::sink::Rows;
 use crate::splice::Source;
 use crate::worker::{CHUNKS_MAX, read_output};
 use crate::{columns, frame_error, sink};
@@ -28,13 +29,19 @@ pub fn stack_as_declared(
     };
     let names: Vec<String> = frame.get_column_names().iter().map(ToString::to_string).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    for (read, output) in outputs.iter().enumerate() {
+    for (read, piece) in sink::rows_of(outputs).enumerate() {
         let left = head.map(|head| head.saturating_sub(frame.height()));
         if left == Some(0) {
             break;
         }
-        let rows = read_output(tables, output, Some(&names), left);
-        let rows = as_declared(rows.or_else(|_| read_output(tables, output, None, left))?, frame.schema())?;
+        let rows = match piece? {
+            Rows::Inline(rows) => rows.head(left.or(Some(usize::MAX))),
+            Rows::Object(output) => {
+                let rows = read_output(tables, output, Some(&names), left);
+                rows.or_else(|_| read_output(tables, output, None, left))?
+            }
+        };
+        let rows = as_declared(rows, frame.schema())?;
         frame.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
         if read % CHUNKS_MAX == CHUNKS_MAX - 1 {
             frame.rechunk_mut();
@@ -62,13 +69,24 @@ pub(crate) fn batches<'a>(
     tables: &dyn TableStore,
     output: &'a OutputRecord,
 ) -> Result<Box<dyn Iterator<Item = Result<DataFrame, Reason>> + 'a>, Reason> {
-    Ok(match &output.stored {
-        Stored::Inline(bytes) => Box::new(std::iter::once(sink::decode(bytes))),
-        Stored::Object(object) => {
+    match &output.stored {
+        Stored::Inline(bytes) => Ok(Box::new(std::iter::once(sink::decode(bytes)))),
+        Stored::Object(_) => batches_of(tables, Rows::Object(output)),
+    }
+}
+
+fn batches_of<'a>(
+    tables: &dyn TableStore,
+    piece: Rows<'a>,
+) -> Result<Box<dyn Iterator<Item = Result<DataFrame, Reason>> + 'a>, Reason> {
+    Ok(match piece {
+        Rows::Inline(rows) => Box::new(std::iter::once(Ok(rows))),
+        Rows::Object(output) => {
             let failed = |error: &PolarsError| {
                 let what = format!("the table {} can't be read", output.name);
                 frame_error(&what, error).with("output", output.name.as_str())
             };
+            let Stored::Object(object) = &output.stored else { return batches(tables, output) };
             let source =
                 Source::of(tables.open(object).map_err(sink::store_reason)?).map_err(|error| failed(&error))?;
             Box::new(source.groups().map(move |rows| rows.map_err(|error| failed(&error))))
@@ -86,8 +104,8 @@ pub(crate) fn each_batch(
 ) -> Result<(), Reason> {
     let none = columns::empty(&decl.columns);
     let (mut gathered, mut texts, mut chunks) = (none.clone(), 0, 0);
-    for output in steps {
-        for rows in batches(tables, output)? {
+    for piece in sink::rows_of(steps) {
+        for rows in batches_of(tables, piece?)? {
             let rows = as_declared(rows?, none.schema())?;
             gathered.vstack_mut(&rows).map_err(|error| frame_error(&format!("rows of {}", decl.name), &error))?;
             (texts, chunks) = (texts + text_bytes(&rows), chunks + 1);

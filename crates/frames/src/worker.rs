@@ -3,7 +3,7 @@
 
 use crate::assemble::{Assembly, Piece};
 use crate::codes::OwnedCodes;
-use crate::sink::{self, Sink};
+use crate::sink::{self, Rows, Sink};
 use crate::splice::{self, SplicedColumn};
 use crate::{columns, frame_error, grow, parquet};
 use assets_core::compute::Worker;
@@ -429,8 +429,11 @@ fn stack(
 ) -> Result<DataFrame, Reason> {
     let all = columns::empty(&decl.columns);
     let mut frame = all.select(wanted.iter().copied()).map_err(|error| frame_error("columns", &error))?;
-    for (read, output) in outputs.iter().enumerate() {
-        let rows = read_output(tables, output, Some(wanted), None)?;
+    for (read, piece) in sink::rows_of(outputs).enumerate() {
+        let rows = match piece? {
+            Rows::Inline(rows) => rows.select(wanted.iter().copied()).map_err(|_| outdated(decl))?,
+            Rows::Object(output) => read_output(tables, output, Some(wanted), None)?,
+        };
         frame.vstack_mut(&rows).map_err(|_| outdated(decl))?;
         if read % CHUNKS_MAX == CHUNKS_MAX - 1 {
             frame.rechunk_mut();
