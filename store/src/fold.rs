@@ -5,12 +5,10 @@ use crate::codec::Subject;
 use crate::error::StoreError;
 use crate::journal::{self, Ends, Wants};
 use crate::tail::Tail;
-use crate::tips::{self, Order, Tips, Unusable};
+use crate::tips::{self, Tips, Unusable};
 use assets_core::excerpt::Excerpt;
-use assets_core::key::{AssetName, Partition, Step};
-use assets_core::ledger::{Ledger, Tip};
+use assets_core::ledger::Ledger;
 use assets_core::record::Entry;
-use std::collections::HashMap;
 use std::path::Path;
 
 /// Bytes of the journal behind a snapshot that nobody minds reading.
@@ -52,71 +50,14 @@ fn fold(root: &Path, excerpt: Option<&Excerpt>) -> Result<Folded, StoreError> {
     Ok(Folded { ledger, tail, snapshot })
 }
 
-/// The first records that are told of behind a snapshot.
-type Firsts = HashMap<Partition, (u64, i64)>;
-
-/// The steps of each of these assets that have a record, in the order in which each got its first (`Ledger::ordinals`).
-pub(crate) fn orders(root: &Path, assets: &[AssetName]) -> Result<Vec<Vec<Step>>, StoreError> {
-    // `None` where the snapshot does not tell: then its tips do.
-    type Found = Vec<(Option<Order>, Firsts)>;
-    let place = |asset: &AssetName| assets.iter().position(|one| one == asset);
-    let of_snapshot = |tips: &Tips| assets.iter().map(|asset| Ok((tips.order(asset)?, Firsts::new()))).collect();
-    let wants = |subject: &Subject| matches!(subject, Subject::Step(step) if place(&step.asset).is_some());
-    let add = |found: &mut Found, entry| {
-        let Entry::Step(record) = entry else { return };
-        let Some(at) = place(&record.step.asset) else { return };
-        found.resize_with(assets.len(), Default::default);
-        let end = (record.generation, record.span.end_us);
-        let first = found[at].1.entry(record.step.partition.clone()).or_insert(end);
-        *first = end.min(*first);
-    };
-    let (mut found, _, (snapshot_bytes, _)): (Found, _, _) = over(root, &of_snapshot, &wants, &add)?;
-    found.resize_with(assets.len(), Default::default);
-    let mut orders = Vec::new();
-    for (asset, (known, firsts)) in assets.iter().zip(found) {
-        let order = match known {
-            None if snapshot_bytes > 0 => {
-                let ledger = part(root, &Excerpt::of_assets([asset.clone()]))?.ledger;
-                let first = |(step, tip): (&Step, &Tip)| Some((tip.first_us()?, step.partition.clone()));
-                ledger.steps().filter(|(step, _)| step.asset == *asset).filter_map(first).collect()
-            }
-            known => with_firsts(known.unwrap_or_default(), firsts),
-        };
-        orders.push(in_order(asset, order));
-    }
-    Ok(orders)
-}
-
-/// Adds what a snapshot does not tell. Of what both tell the earlier record is in the snapshot, unless two processes made the
-/// first one.
-fn with_firsts(mut order: Order, mut firsts: Firsts) -> Order {
-    if firsts.is_empty() {
-        return order;
-    }
-    order.retain(|(end_us, partition)| match firsts.get(partition) {
-        Some((1, other)) if other < end_us => false,
-        Some(_) => {
-            firsts.remove(partition);
-            true
-        }
-        None => true,
-    });
-    order.extend(firsts.into_iter().map(|(partition, (_, end_us))| (end_us, partition)));
-    order
-}
-
-fn in_order(asset: &AssetName, mut order: Order) -> Vec<Step> {
-    order.sort_unstable();
-    order.into_iter().map(|(_, partition)| Step::new(asset, &partition)).collect()
-}
-
-type Snapshot<'a, T> = &'a dyn Fn(&Tips) -> Result<T, Unusable>;
+/// What is folded from a snapshot.
+pub(crate) type OfSnapshot<'a, T> = &'a dyn Fn(&Tips) -> Result<T, Unusable>;
 
 /// Something folded from the snapshot, if there is one, and from whatever is behind it; how far the journal was read for
 /// that; the snapshot's size, and how far that had read it.
-fn over<T: Default>(
+pub(crate) fn over<T: Default>(
     root: &Path,
-    of_snapshot: Snapshot<'_, T>,
+    of_snapshot: OfSnapshot<'_, T>,
     wants: Wants<'_>,
     add: &dyn Fn(&mut T, Entry),
 ) -> Result<(T, Tail, (u64, Ends)), StoreError> {
@@ -211,7 +152,7 @@ mod tests {
     use super::*;
     use crate::gc::{self, Keep};
     use crate::{Store, Wait, Writer};
-    use assets_core::catalog::{Catalog, Commit, Records};
+    use assets_core::catalog::{Catalog, Commit, Neighbours, Records};
     use assets_core::key::{Partition, Step};
     use assets_core::record::StepRecord;
     use assets_testkit::conformance::{self, attempt, begin, end, fill, record, source, step};
@@ -250,14 +191,12 @@ mod tests {
         };
         let others = [Excerpt::of_assets(assets.clone()), Excerpt::of_assets([]), Excerpt::default()];
         let others = others.into_iter().chain(two("r1", "wide")).chain(two("r3", "raw"));
-        let (names, mut orders): (Vec<AssetName>, _) = (assets.iter().cloned().collect(), Vec::new());
-        for asset in &assets {
-            let mut order: Vec<_> = expected.ordinals(|one| one == asset).into_iter().collect();
-            order.sort_by_key(|(_, ordinal)| *ordinal);
-            let order: Vec<Step> = order.into_iter().map(|(step, _)| step.clone()).collect();
-            orders.push(order);
+        let steps: Vec<&Step> = expected.steps().map(|(step, _)| step).collect();
+        for (bucket, every, is_new) in [(1, 1, false), (2, 3, false), (3, 5, true), (100, 7, true)] {
+            let steps = steps.iter().step_by(every).map(|step| (*step, is_new)).collect();
+            let of = Neighbours { steps, bucket };
+            assert_eq!(reader.neighbours(&of).unwrap(), of.in_ledger(&expected), "{what}: {of:?}");
         }
-        assert_eq!(reader.orders(&names).unwrap(), orders, "{what}");
         for excerpt in one_run.chain(one_asset).chain(others) {
             assert_eq!(reader.ledger_of(&excerpt).unwrap(), excerpt.of_ledger(&expected), "{what}: {excerpt:?}");
         }

@@ -24,6 +24,7 @@ mod lock;
 mod logs;
 mod objects;
 pub mod pins;
+mod places;
 mod ranges;
 mod reader;
 mod repair;

@@ -7,11 +7,12 @@ use crate::fold;
 use crate::journal::{self, Torn};
 use crate::lock;
 use crate::objects::FolderTables;
+use crate::places;
 use crate::tail::Tail;
-use assets_core::catalog::{CatalogError, Past, Records};
+use assets_core::catalog::{CatalogError, Neighbours, Past, Records};
 use assets_core::excerpt::Excerpt;
 use assets_core::hash::{Fingerprint, ObjectId, RecordId};
-use assets_core::key::{AssetName, Step};
+use assets_core::key::Step;
 use assets_core::ledger::Ledger;
 use assets_core::record::{Entry, StepRecord};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -160,8 +161,8 @@ impl Records for Reader {
         Ok(fold::part(&self.root, excerpt)?.ledger)
     }
 
-    fn orders(&self, assets: &[AssetName]) -> Result<Vec<Vec<Step>>, CatalogError> {
-        Ok(fold::orders(&self.root, assets)?)
+    fn neighbours(&self, of: &Neighbours<'_>) -> Result<Vec<(Step, u64)>, CatalogError> {
+        Ok(places::neighbours(&self.root, of)?)
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {

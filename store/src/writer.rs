@@ -13,10 +13,10 @@ use crate::pins;
 use crate::reader::Reader;
 use crate::suspects;
 use crate::tail::Tail;
-use assets_core::catalog::{Catalog, CatalogError, Claim, Commit, Past, Records, WantedParts, Work};
+use assets_core::catalog::{Catalog, CatalogError, Claim, Commit, Neighbours, Past, Records, WantedParts, Work};
 use assets_core::excerpt::Excerpt;
 use assets_core::hash::{Fingerprint, ObjectId, RecordId};
-use assets_core::key::{AssetName, Step};
+use assets_core::key::Step;
 use assets_core::ledger::Ledger;
 use assets_core::record::{Entry, StepRecord};
 use std::collections::HashMap;
@@ -341,8 +341,8 @@ impl Records for Writer {
         if self.is_part { self.journal.ledger_of(excerpt) } else { Ok(excerpt.of_ledger(&self.ledger()?)) }
     }
 
-    fn orders(&self, assets: &[AssetName]) -> Result<Vec<Vec<Step>>, CatalogError> {
-        self.journal.orders(assets)
+    fn neighbours(&self, of: &Neighbours<'_>) -> Result<Vec<(Step, u64)>, CatalogError> {
+        self.journal.neighbours(of)
     }
 
     fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>, CatalogError> {

@@ -7,6 +7,7 @@ use crate::ledger::Ledger;
 use crate::reason::Reason;
 use crate::record::{AttemptRecord, Entry, StepRecord};
 use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -98,6 +99,67 @@ pub enum Past {
 /// Whether a record is wanted whose outputs have parts of these fingerprints.
 pub type WantedParts<'a> = dyn Fn(&[Vec<Fingerprint>]) -> bool + 'a;
 
+/// Steps whose neighbours are wanted.
+#[derive(Debug, Clone)]
+pub struct Neighbours<'a> {
+    /// The steps, and whether each is new to its place.
+    pub steps: BTreeMap<&'a Step, bool>,
+    /// How many steps a bucket has.
+    pub bucket: u64,
+}
+
+/// Some of the buckets that the steps of an asset are cut into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buckets {
+    size: u64,
+    some: BTreeSet<u64>,
+    /// All from this one on.
+    from: u64,
+}
+
+impl Neighbours<'_> {
+    /// The assets of the steps.
+    pub fn assets(&self) -> BTreeSet<&AssetName> {
+        self.steps.keys().map(|step| &step.asset).collect()
+    }
+
+    /// These, where a ledger holds all steps of their assets.
+    pub fn in_ledger(&self, ledger: &Ledger) -> Vec<(Step, u64)> {
+        let mut found = Vec::new();
+        for asset in self.assets() {
+            let places = ledger.ordinals(|one| one == asset);
+            let buckets = self.buckets(asset, |step| places.get(step).copied());
+            let near = places.into_iter().filter(|(_, place)| buckets.hold(*place));
+            let mut near: Vec<(Step, u64)> = near.map(|(step, place)| (step.clone(), place)).collect();
+            near.sort_unstable_by_key(|(_, place)| *place);
+            found.extend(near);
+        }
+        found
+    }
+
+    /// The buckets of an asset's steps, by their places.
+    pub fn buckets(&self, asset: &AssetName, place: impl Fn(&Step) -> Option<u64>) -> Buckets {
+        let size = self.bucket.max(1);
+        let (mut some, mut from) = (BTreeSet::new(), u64::MAX);
+        for (step, is_new) in self.steps.iter().filter(|(step, _)| step.asset == *asset) {
+            let Some(bucket) = place(step).map(|place| place / size) else { continue };
+            some.insert(bucket);
+            if *is_new {
+                from = from.min(bucket);
+            }
+        }
+        Buckets { size, some, from }
+    }
+}
+
+impl Buckets {
+    /// Whether a place is in one of them.
+    pub fn hold(&self, place: u64) -> bool {
+        let bucket = place / self.size;
+        bucket >= self.from || self.some.contains(&bucket)
+    }
+}
+
 /// Reading. Beside a build, on a read-only store, and for other users.
 pub trait Records: Send + Sync {
     /// What is true now; of a handle that was opened for a part of it, that part.
@@ -109,15 +171,11 @@ pub trait Records: Send + Sync {
         Ok(excerpt.of_ledger(&self.ledger()?))
     }
 
-    /// The steps of each of these assets that have a record, in the order in which each got its first (`Ledger::ordinals`).
-    fn orders(&self, assets: &[AssetName]) -> Result<Vec<Vec<Step>>, CatalogError> {
-        let ledger = self.ledger_of(&Excerpt::of_assets(assets.iter().cloned()))?;
-        let order = |asset| {
-            let mut steps: Vec<(&Step, u64)> = ledger.ordinals(|one| one == asset).into_iter().collect();
-            steps.sort_unstable_by_key(|(_, ordinal)| *ordinal);
-            steps.into_iter().map(|(step, _)| step.clone()).collect()
-        };
-        Ok(assets.iter().map(order).collect())
+    /// The steps that share a bucket with some steps, each with its place (`Ledger::ordinals`), where all of an asset are cut
+    /// into buckets of so many; and those in all buckets behind that of one that is new. By assets, then places.
+    fn neighbours(&self, of: &Neighbours<'_>) -> Result<Vec<(Step, u64)>, CatalogError> {
+        let assets = of.assets().into_iter().cloned();
+        Ok(of.in_ledger(&self.ledger_of(&Excerpt::of_assets(assets))?))
     }
 
     /// Records of this step with this fingerprint, newest first.

@@ -33,7 +33,7 @@ pub struct TableFile {
 
 /// Steps per file of a packed output: enough that a hundred thousand make some hundred files, few enough that one late
 /// step rewrites little.
-pub const BUCKET_STEPS: usize = 500;
+pub const BUCKET_STEPS: u64 = 500;
 
 impl TableFile {
     /// The file of one partition.
@@ -45,7 +45,7 @@ impl TableFile {
     /// steps that were first recorded about when it was (`ordinal`, from the ledger).
     pub fn published(output: &OutputDecl, partition: &Partition, ordinal: u64) -> Self {
         if output.packed {
-            Self { output: output.name.clone(), stem: format!("part-{:05}", ordinal / BUCKET_STEPS as u64) }
+            Self { output: output.name.clone(), stem: format!("part-{:05}", ordinal / BUCKET_STEPS) }
         } else {
             Self::of(&output.name, partition)
         }

@@ -3,7 +3,7 @@
 //! claim on what is published, and knows the newest records: nobody publishes an older table over a newer one.
 
 use crate::EngineError;
-use assets_core::catalog::Records;
+use assets_core::catalog::{Neighbours, Records};
 use assets_core::compute::Packer;
 use assets_core::excerpt::Excerpt;
 use assets_core::graph::Graph;
@@ -99,31 +99,15 @@ impl<'a> Publisher<'a> {
         self.everything || !self.noted.is_empty() || !self.lost.is_empty()
     }
 
-    /// The orders of the steps whose rows go into views.
-    pub(crate) fn orders(&self, records: &dyn Records) -> Result<Vec<Vec<Step>>, EngineError> {
-        let noted: BTreeSet<&AssetName> = self.noted.keys().map(|step| &step.asset).collect();
-        let packed: Vec<AssetName> = noted.into_iter().filter(|asset| is_packed(self.graph, asset)).cloned().collect();
-        Ok(records.orders(&packed)?)
-    }
-
-    /// The steps of these orders whose rows go into the views that are to be written.
-    pub(crate) fn sharers(&self, orders: &[Vec<Step>], places: &HashMap<&Step, u64>) -> Excerpt {
-        let wanted = self.wanted(places);
-        let (mut assets, mut runs) = (BTreeSet::new(), BTreeSet::new());
-        let mut add = |step: &Step| {
-            assets.insert(step.asset.clone());
-            runs.extend(step.partition.run());
-        };
-        self.noted.keys().for_each(&mut add);
-        for bucket in orders.iter().flat_map(|order| order.chunks(BUCKET_STEPS)) {
-            let Some(first) = bucket.first() else { continue };
-            let outputs = self.graph.asset(first.asset.as_str()).into_iter().flat_map(|asset| &asset.outputs);
-            let mut packed = outputs.filter(|decl| decl.packed);
-            if packed.any(|decl| wanted.holds(decl, &file(decl, first, places))) {
-                bucket.iter().for_each(&mut add);
-            }
-        }
-        Excerpt::of_assets(assets).in_runs(runs)
+    /// All steps whose rows go into the views that are to be written, with the places of those that share views.
+    pub(crate) fn sharers(&self, records: &dyn Records) -> Result<(Vec<(Step, u64)>, Excerpt), EngineError> {
+        let steps = self.noted.iter().filter(|(step, _)| is_packed(self.graph, &step.asset));
+        let steps = steps.map(|(step, is_new)| (step, *is_new)).collect();
+        let places = records.neighbours(&Neighbours { steps, bucket: BUCKET_STEPS })?;
+        let all = || places.iter().map(|(step, _)| step).chain(self.noted.keys());
+        let runs = all().filter_map(|step| step.partition.run());
+        let excerpt = Excerpt::of_assets(all().map(|step| step.asset.clone())).in_runs(runs);
+        Ok((places, excerpt))
     }
 
     /// The views to be written, with what the ledger holds now of their steps.

@@ -231,9 +231,9 @@ impl Build<'_> {
             }
             // Steps that were not looked at share files with those that were.
             Some(_) => {
-                let orders = self.publisher.orders(self.backends.catalog)?;
-                let places = orders.iter().flat_map(|order| order.iter().zip(0..)).collect();
-                let known = self.backends.catalog.ledger_of(&self.publisher.sharers(&orders, &places))?;
+                let (places, sharers) = self.publisher.sharers(self.backends.catalog)?;
+                let places = places.iter().map(|(step, place)| (step, *place)).collect();
+                let known = self.backends.catalog.ledger_of(&sharers)?;
                 write(&self.publisher, self.publisher.views(&known, &places), self.events)?
             }
         };
