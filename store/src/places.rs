@@ -1,15 +1,79 @@
-//! Which steps share a bucket with others, by the orders in the snapshot: of those only what is asked for is taken apart.
+//! The order in which the steps of an asset got their first records, by which their shared tables are cut: as the snapshot
+//! holds it, and who stands near whom in it.
 
 use crate::codec::Subject;
 use crate::error::StoreError;
 use crate::fold::{self, over};
-use crate::tips::{Order, Tips};
+use crate::tips::Tips;
 use assets_core::catalog::Neighbours;
 use assets_core::excerpt::Excerpt;
 use assets_core::key::{AssetName, Partition, Step};
 use assets_core::record::Entry;
 use std::collections::HashMap;
 use std::path::Path;
+
+/// The partitions of an asset's steps that have a record, each with the end of its first one, in that order. Of many only
+/// few are asked for: they stay as they are written.
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    ends_us: Vec<i64>,
+    /// Each with its length (u32 LE).
+    keys: Vec<u8>,
+}
+
+impl Order {
+    pub(crate) fn of(sorted: &[(i64, Partition)]) -> Self {
+        let mut order = Self { ends_us: sorted.iter().map(|(end_us, _)| *end_us).collect(), keys: Vec::new() };
+        for (_, partition) in sorted {
+            let key = Self::key(partition);
+            let length = u32::try_from(key.len()).expect("keys of a partition are short");
+            order.keys.extend(length.to_le_bytes());
+            order.keys.extend(key);
+        }
+        order
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = postcard::to_stdvec(&self.ends_us).expect("numbers always encode");
+        bytes.extend(&self.keys);
+        bytes
+    }
+
+    /// `None` where these bytes are no order.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (ends_us, keys) = postcard::take_from_bytes(bytes).ok()?;
+        let order = Self { ends_us, keys: keys.to_vec() };
+        (order.entries().count() as u64 == order.len()).then_some(order)
+    }
+
+    fn len(&self) -> u64 {
+        self.ends_us.len() as u64
+    }
+
+    fn last_us(&self) -> Option<i64> {
+        self.ends_us.last().copied()
+    }
+
+    /// A partition as it is written.
+    fn key(partition: &Partition) -> Vec<u8> {
+        postcard::to_stdvec(partition).expect("texts of known lengths always encode")
+    }
+
+    fn partition(key: &[u8]) -> Option<Partition> {
+        postcard::from_bytes(key).ok()
+    }
+
+    /// Each end, with its partition as it is written.
+    fn entries(&self) -> impl Iterator<Item = (i64, &[u8])> {
+        let mut rest = self.keys.as_slice();
+        self.ends_us.iter().map_while(move |end_us| {
+            let (length, after) = rest.split_first_chunk()?;
+            let (key, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = after;
+            Some((*end_us, key))
+        })
+    }
+}
 
 /// First records behind a snapshot: generation and end, by partition.
 type Firsts = HashMap<Partition, (u64, i64)>;

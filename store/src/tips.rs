@@ -15,6 +15,7 @@ use crate::codec;
 use crate::error::StoreError;
 use crate::files::{self, Output};
 use crate::journal::{End, Ends, Torn};
+use crate::places::Order;
 use assets_core::excerpt::Excerpt;
 use assets_core::key::{AssetName, Partition, Step};
 use assets_core::ledger::{Ledger, Tip};
@@ -106,68 +107,6 @@ struct SliceRef<'a> {
     source: u32,
     at: u32,
     slice: &'a SliceRecord,
-}
-
-/// The partitions of an asset's steps that have a record, each with the end of its first one, in that order. Of many only
-/// few are asked for: they stay as they are written.
-#[derive(Debug, Default)]
-pub(crate) struct Order {
-    ends_us: Vec<i64>,
-    /// Each with its length (u32 LE).
-    keys: Vec<u8>,
-}
-
-impl Order {
-    fn of(sorted: &[(i64, Partition)]) -> Self {
-        let mut order = Self { ends_us: sorted.iter().map(|(end_us, _)| *end_us).collect(), keys: Vec::new() };
-        for (_, partition) in sorted {
-            let key = Self::key(partition);
-            let length = u32::try_from(key.len()).expect("keys of a partition are short");
-            order.keys.extend(length.to_le_bytes());
-            order.keys.extend(key);
-        }
-        order
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = encode(&self.ends_us);
-        bytes.extend(&self.keys);
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, Unusable> {
-        let (ends_us, keys) = postcard::take_from_bytes(bytes).map_err(|_| Unusable)?;
-        let order = Self { ends_us, keys: keys.to_vec() };
-        if order.entries().count() as u64 == order.len() { Ok(order) } else { Err(Unusable) }
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        self.ends_us.len() as u64
-    }
-
-    pub(crate) fn last_us(&self) -> Option<i64> {
-        self.ends_us.last().copied()
-    }
-
-    /// A partition as it is written.
-    pub(crate) fn key(partition: &Partition) -> Vec<u8> {
-        encode(partition)
-    }
-
-    pub(crate) fn partition(key: &[u8]) -> Option<Partition> {
-        postcard::from_bytes(key).ok()
-    }
-
-    /// Each end, with its partition as it is written.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (i64, &[u8])> {
-        let mut rest = self.keys.as_slice();
-        self.ends_us.iter().map_while(move |end_us| {
-            let (length, after) = rest.split_first_chunk()?;
-            let (key, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            rest = after;
-            Some((*end_us, key))
-        })
-    }
 }
 
 /// A source with the first slice of each asset, and where those stand among all of its slices.
@@ -272,7 +211,7 @@ impl Tips {
     /// The order of an asset that has tables of many steps; `None` for others.
     pub(crate) fn order(&self, asset: &AssetName) -> Result<Option<Order>, Unusable> {
         let place = self.index.orders.iter().find(|(name, _)| name == asset);
-        place.map(|(_, place)| Order::decode(&read_at(&self.file, *place)?)).transpose()
+        place.map(|(_, place)| Order::decode(&read_at(&self.file, *place)?).ok_or(Unusable)).transpose()
     }
 
     /// The blocks that may hold something of an excerpt.
