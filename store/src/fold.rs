@@ -10,6 +10,7 @@ use assets_core::excerpt::Excerpt;
 use assets_core::ledger::Ledger;
 use assets_core::record::Entry;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Bytes of the journal behind a snapshot that nobody minds reading.
 const LITTLE_BYTES: u64 = 128 << 10;
@@ -37,7 +38,7 @@ pub(crate) fn part(root: &Path, excerpt: &Excerpt) -> Result<Folded, StoreError>
 }
 
 fn fold(root: &Path, excerpt: Option<&Excerpt>) -> Result<Folded, StoreError> {
-    let of_snapshot = |tips: &Tips| excerpt.map_or_else(|| tips.all(), |excerpt| tips.part(excerpt));
+    let of_snapshot = |tips: &Arc<Tips>| excerpt.map_or_else(|| tips.all(), |excerpt| tips.part(excerpt));
     let add = |ledger: &mut Ledger, entry| match excerpt {
         None => ledger.apply(entry),
         Some(excerpt) => excerpt.of_entry(entry).into_iter().for_each(|entry| ledger.apply(entry)),
@@ -51,7 +52,7 @@ fn fold(root: &Path, excerpt: Option<&Excerpt>) -> Result<Folded, StoreError> {
 }
 
 /// What is folded from a snapshot.
-pub(crate) type OfSnapshot<'a, T> = &'a dyn Fn(&Tips) -> Result<T, Unusable>;
+pub(crate) type OfSnapshot<'a, T> = &'a dyn Fn(&Arc<Tips>) -> Result<T, Unusable>;
 
 /// Something folded from the snapshot, if there is one, and from whatever is behind it; how far the journal was read for
 /// that; the snapshot's size, and how far that had read it.
@@ -65,7 +66,7 @@ pub(crate) fn over<T: Default>(
         let mut frame = |_: &str, entries: Vec<Entry>, _| entries.into_iter().for_each(|entry| add(folded, entry));
         tail.advance_for(&|_| false, wants, &mut frame)
     };
-    if let Some(tips) = Tips::open(root)
+    if let Some(tips) = Tips::open(root).map(Arc::new)
         && let Ok(mut folded) = of_snapshot(&tips)
     {
         let mut tail = Tail::after(&root.join("journal"), tips.ends(), tips.torn());
@@ -160,7 +161,6 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
     use std::io::Write;
-    use std::sync::Arc;
 
     fn writer(path: &Path) -> Writer {
         Store::open_writer(path, Wait::No, &mut |_| ()).unwrap()

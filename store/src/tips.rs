@@ -55,7 +55,7 @@ fn stat(metadata: &Metadata) -> Stat {
 
 /// Bytes of the file, with their checksum.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Place {
+pub(crate) struct Place {
     offset: u64,
     bytes: u32,
     crc: u32,
@@ -76,7 +76,7 @@ struct Index {
     blocks: Vec<Block>,
     sources: Vec<Place>,
     builds: Place,
-    orders: Vec<(AssetName, Place)>,
+    orders: Vec<Order>,
 }
 
 /// What a block holds.
@@ -209,9 +209,13 @@ impl Tips {
     }
 
     /// The order of an asset that has tables of many steps; `None` for others.
-    pub(crate) fn order(&self, asset: &AssetName) -> Result<Option<Order>, Unusable> {
-        let place = self.index.orders.iter().find(|(name, _)| name == asset);
-        place.map(|(_, place)| Order::decode(&read_at(&self.file, *place)?).ok_or(Unusable)).transpose()
+    pub(crate) fn order(&self, asset: &AssetName) -> Option<&Order> {
+        self.index.orders.iter().find(|order| order.asset() == asset)
+    }
+
+    /// Whether it holds anything of an asset.
+    pub(crate) fn knows(&self, asset: &AssetName) -> bool {
+        self.index.blocks.iter().any(|block| block.asset == *asset)
     }
 
     /// The blocks that may hold something of an excerpt.
@@ -280,7 +284,7 @@ impl Tips {
         Ok(())
     }
 
-    fn read<T: DeserializeOwned>(&self, place: Place) -> Result<T, Unusable> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, place: Place) -> Result<T, Unusable> {
         postcard::from_bytes(&read_at(&self.file, place)?).map_err(|_| Unusable)
     }
 }
@@ -415,7 +419,7 @@ impl Sink<'_> {
     }
 
     /// Of the assets with rows in their records: their tables are shared by many steps, and cut by that order.
-    fn orders(&mut self, ledger: &Ledger) -> io::Result<Vec<(AssetName, Place)>> {
+    fn orders(&mut self, ledger: &Ledger) -> io::Result<Vec<Order>> {
         let has_rows = |tip: &Tip| {
             let outputs = tip.record().into_iter().flat_map(|record| &record.outputs);
             outputs.into_iter().any(|output| matches!(output.stored, Stored::Inline(_)))
@@ -427,12 +431,11 @@ impl Sink<'_> {
             let first = tip.first_us().map(|end_us| (end_us, step.partition.clone()));
             orders.entry(&step.asset).or_default().extend(first);
         }
-        let mut placed = Vec::new();
-        for (asset, mut order) in orders {
-            order.sort_unstable();
-            placed.push((asset.clone(), self.place(&Order::of(&order).encode())?));
+        let mut written = Vec::new();
+        for (asset, ends) in orders {
+            written.extend(Order::write(asset, ends, &mut |bytes| self.place(bytes))?);
         }
-        Ok(placed)
+        Ok(written)
     }
 
     fn sources(&mut self, ledger: &Ledger) -> io::Result<Vec<Place>> {

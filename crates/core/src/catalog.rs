@@ -9,6 +9,7 @@ use crate::record::{AttemptRecord, Entry, StepRecord};
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Why the catalog can't answer or commit.
@@ -153,6 +154,12 @@ impl Neighbours<'_> {
 }
 
 impl Buckets {
+    /// Whether any of these places is in one of them.
+    pub fn any(&self, places: Range<u64>) -> bool {
+        let (first, end) = (places.start / self.size, places.end.div_ceil(self.size));
+        !places.is_empty() && (end > self.from || self.some.range(first..end).next().is_some())
+    }
+
     /// Whether a place is in one of them.
     pub fn hold(&self, place: u64) -> bool {
         let bucket = place / self.size;
