@@ -89,8 +89,7 @@ pub(crate) fn neighbours(root: &Path, of: &Neighbours<'_>) -> Result<Vec<(Step, 
     }
 }
 
-/// The neighbours in an order that what came behind a snapshot only makes longer, as it nearly always does: then no more of
-/// it is read than that. An asset of which the snapshot knows no order has none there, or tells it by its tips alone.
+/// The neighbours of an asset's steps. Where the snapshot knows steps of it and no order, its tips have to be asked.
 fn near(
     asset: &AssetName,
     snapshot: Option<&Tips>,
@@ -101,11 +100,16 @@ fn near(
     if snapshot.is_some_and(|tips| order.is_none() && tips.knows(asset)) {
         return Err(Unusable);
     }
+    let all = |order: &Order| -> Result<Ends, Unusable> {
+        let chunks = order.chunks.iter().map(|chunk| snapshot.ok_or(Unusable)?.read::<Ends>(*chunk));
+        Ok(chunks.collect::<Result<Vec<_>, _>>()?.concat())
+    };
+    // What came behind a snapshot nearly always makes the order longer, and no more: then little of it is read.
     let last_us = order.map_or(i64::MIN, |order| order.last_us);
     let is_new = |(generation, end_us): &(u64, i64)| *generation == 1 && *end_us > last_us;
-    let own = of.steps.keys().filter(|step| step.asset == *asset);
-    if !behind.values().all(is_new) || own.clone().any(|step| !behind.contains_key(&step.partition)) {
-        return Err(Unusable);
+    let mut own = of.steps.keys().filter(|step| step.asset == *asset);
+    if !behind.values().all(is_new) || own.any(|step| !behind.contains_key(&step.partition)) {
+        return Ok(near_in_all(asset, order.map_or(Ok(Ends::new()), all)?, behind, of));
     }
     let mut new: Vec<(i64, &Partition)> = behind.iter().map(|(partition, (_, end_us))| (*end_us, partition)).collect();
     new.sort_unstable();
@@ -123,4 +127,25 @@ fn near(
     near.extend((steps..).zip(new).map(|(place, (_, partition))| (Step::new(asset, partition), place)));
     near.retain(|(_, place)| buckets.hold(*place));
     Ok(near)
+}
+
+/// The neighbours in an order that is read as a whole, with what came behind it. Of what both tell the earlier record is in the
+/// snapshot, unless two processes made the first one.
+fn near_in_all(asset: &AssetName, order: Ends, behind: &Firsts, of: &Neighbours<'_>) -> Vec<(Step, u64)> {
+    let mut firsts: HashMap<Partition, i64> =
+        order.into_iter().map(|(end_us, partition)| (partition, end_us)).collect();
+    for (partition, (generation, end_us)) in behind {
+        let first = firsts.entry(partition.clone()).or_insert(*end_us);
+        if *generation == 1 {
+            *first = (*end_us).min(*first);
+        }
+    }
+    let mut ends: Vec<(i64, &Partition)> = firsts.iter().map(|(partition, end_us)| (*end_us, partition)).collect();
+    ends.sort_unstable();
+    let places: HashMap<&Partition, u64> = ends.into_iter().map(|(_, partition)| partition).zip(0..).collect();
+    let buckets = of.buckets(asset, |step| places.get(&step.partition).copied());
+    let near = places.iter().filter(|(_, place)| buckets.hold(**place));
+    let mut near: Vec<(Step, u64)> = near.map(|(partition, place)| (Step::new(asset, partition), *place)).collect();
+    near.sort_unstable_by_key(|(_, place)| *place);
+    near
 }
