@@ -48,8 +48,15 @@ pub(crate) enum Subject {
     Other,
 }
 
-/// Whether the entry of these bytes may be wanted, going by what it is about: most of what it says need not be read for that.
-pub(crate) fn may_be_wanted(bytes: &[u8], wants: &dyn Fn(&Subject) -> bool) -> bool {
+/// Whether entries about something are wanted.
+pub(crate) type Wants<'a> = &'a dyn Fn(&Subject) -> bool;
+
+/// The entry of these bytes if it is wanted: of others most is not read.
+pub(crate) fn decode_wanted(bytes: &[u8], wants: Wants<'_>) -> Result<Option<Entry>, CodecError> {
+    if may_be_wanted(bytes, wants) { decode(bytes).map(Some) } else { Ok(None) }
+}
+
+fn may_be_wanted(bytes: &[u8], wants: Wants<'_>) -> bool {
     let subject = match bytes {
         // The variants `Step` and `Attempt`, which begin with their step.
         [VERSION, 1 | 2, body @ ..] => match postcard::take_from_bytes(body) {

@@ -1,9 +1,9 @@
 //! What is true now: the newest snapshot of all tips, and on it whatever the journal holds behind it. Without a snapshot
 //! that can be used it is the whole journal: the same, later.
 
-use crate::codec::Subject;
+use crate::codec::{Subject, Wants};
 use crate::error::StoreError;
-use crate::journal::{self, Ends, Wants};
+use crate::journal::{self, Ends};
 use crate::tail::Tail;
 use crate::tips::{self, Tips, Unusable};
 use assets_core::excerpt::Excerpt;

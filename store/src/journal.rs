@@ -6,7 +6,7 @@
 //! ever appended behind it, because every process writes a segment of its own. With good frames behind it, it is damage:
 //! reading goes on at the next good one (`search`), so that a bad frame costs no more than itself.
 
-use crate::codec::{self, CodecError, Subject};
+use crate::codec::{self, CodecError, Wants};
 use crate::compact;
 use crate::error::{StoreError, reading, writing};
 use crate::files::{Output, remove_if_there, sync_folder};
@@ -58,9 +58,6 @@ pub(crate) struct End {
     pub(crate) offset: u64,
     pub(crate) crc: u32,
 }
-
-/// Whether entries about something are wanted.
-pub(crate) type Wants<'a> = &'a dyn Fn(&Subject) -> bool;
 
 /// The segments of a journal by name (their names sort as their sequence), and how far each is whole.
 pub(crate) type Ends = BTreeMap<String, End>;
@@ -270,10 +267,7 @@ fn unpack(payload: &[u8], path: &Path, offset: u64, wants: Wants<'_>) -> Result<
         let length = u32::from_le_bytes(*length) as usize;
         let (entry, after) = after.split_at_checked(length).ok_or_else(|| malformed("half an entry".into()))?;
         rest = after;
-        if !codec::may_be_wanted(entry, wants) {
-            continue;
-        }
-        entries.push(codec::decode(entry).map_err(|error| match error {
+        entries.extend(codec::decode_wanted(entry, wants).map_err(|error| match error {
             CodecError::Version(version) => StoreError::Format {
                 path: path.to_owned(),
                 found: format!("entry version {version}"),

@@ -1,8 +1,9 @@
 //! Following a journal that several processes append to: what is new since it was looked at last, without reading again
 //! what can't have changed. A process locks its segment for as long as it lives; one that nobody has locked is final.
 
+use crate::codec::Wants;
 use crate::error::{StoreError, reading};
-use crate::journal::{self, End, Ends, Torn, Wants};
+use crate::journal::{self, End, Ends, Torn};
 use crate::ranges::{self, Mode, Place};
 use assets_core::record::Entry;
 use std::collections::{BTreeMap, BTreeSet};
