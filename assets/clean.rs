@@ -13,6 +13,7 @@ use crate::simulate::time_text;
 use crate::versions;
 use assets_core::executor::StepRequest;
 use assets_core::hash::Hasher;
+use assets_core::shared_text::SharedText;
 use assets_core::{AssetDecl, AssetName, ColumnDecl, Fact, PartCode, PartId, PartRead, Reason};
 use assets_frames::polars::prelude::{SortMultipleOptions, StringChunked};
 use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
@@ -39,8 +40,8 @@ pub struct Clean {
 
 /// What each part of `clean` and its further outputs is computed from. A channel's rows are judged without the others':
 /// who changes the filter of one changes its slice alone.
-pub fn parts(output: &AssetName, raw: &AssetName, clean: &Clean, params: &[(String, String)]) -> Vec<PartCode> {
-    let all: BTreeSet<String> = params.iter().map(|(name, _)| name.clone()).collect();
+pub fn parts(output: &AssetName, raw: &AssetName, clean: &Clean, params: &[(SharedText, SharedText)]) -> Vec<PartCode> {
+    let all: BTreeSet<String> = params.iter().map(|(name, _)| name.to_string()).collect();
     let raw: BTreeSet<PartRead> = READS.iter().map(|column| PartRead::column(raw, column)).collect();
     let opens: BTreeSet<AssetName> = raw.iter().map(|read| read.output.clone()).collect();
     let part = |id: PartId, what: &str, params: &BTreeSet<String>| {
@@ -61,7 +62,7 @@ pub fn parts(output: &AssetName, raw: &AssetName, clean: &Clean, params: &[(Stri
         _ => {
             let slice = |channel: &Channel| {
                 let params = clean.params_of(channel, &all);
-                let id = |column: &str| PartId { slice: Some(channel.slice()), column: column.to_owned() };
+                let id = |column: &str| PartId { slice: Some(channel.slice().into()), column: column.into() };
                 ["time", "value"].map(|column| part(id(column), &channel.slice(), &params))
             };
             CHANNELS.iter().flat_map(slice).collect()

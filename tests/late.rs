@@ -1,10 +1,14 @@
 //! Of runs that come late only these are looked at, by the seal that a build leaves: and all is as if everything had been.
 
 use crate::harness::{HEADER, Output, Project, log, run_rows};
-use crate::inside::{Numbers, all_files, published};
+use crate::inside::{Numbers, all_files, open, published};
 use crate::seal;
+use assets_core::catalog::{Claim, Work};
+use serde_json::json;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 const SEAL: &str = "warehouse/seal";
 
@@ -88,7 +92,7 @@ fn a_run_that_fails_is_looked_at_every_time_and_the_others_are_not() {
     }
     let failed = ("failed", "model", "bad");
     assert_eq!(project.build(&[]).code, 1);
-    for run in ["b", "c"] {
+    for (run, runs) in [("b", 2), ("c", 3)] {
         forge(&project);
         project.source(&format!("{run}.csv"), &rows(run, 0.3));
         let build = project.build(&[]);
@@ -96,9 +100,16 @@ fn a_run_that_fails_is_looked_at_every_time_and_the_others_are_not() {
         assert_eq!((build.code, build.log()), (1, log(&[made, ("made", "fleet", "-"), failed])));
         let fresh = build.finished()["fresh"].as_u64().unwrap();
         assert!(fresh > 1000, "{build:?}");
+        let left = seal::seal(&project);
+        assert_eq!(
+            (&left["except"], &left["runs"]),
+            (&json!(["bad"]), &json!(runs)),
+            "the others are not looked at again"
+        );
         fs::remove_file(project.path(SEAL)).unwrap();
         let full = project.build(&[]);
         assert_eq!((full.code, full.log()), (1, log(&[failed])));
+        assert_eq!(seal::seal(&project)["except"], json!(["bad"]));
     }
     fs::write(project.path("work.py"), script.replace("bad", "none")).unwrap();
     well(&project, &[]);
@@ -136,6 +147,90 @@ fn late_runs_go_into_the_files_that_many_share() {
     assert_eq!(verify.code, 0, "{verify:?}");
     fs::remove_file(project.path(SEAL)).unwrap();
     assert_eq!(well(&project, &[]).log(), Default::default());
+}
+
+#[test]
+fn what_stands_near_in_one_table_need_not_in_another() {
+    let project = Project::new();
+    let keys = |all: std::ops::Range<i64>| all.map(|n| format!("k{n:04},{n}\n")).collect::<String>();
+    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
+                 columns.n = { type = \"integer\" }\n\
+                 [assets.twice]\nsql = \"select 2 * n as n from readings\"\npacked = true\n";
+    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    project.source("a.csv", &("key,n\n".to_owned() + &keys(0..1100)));
+    // Other steps are first in one table than in the other.
+    well(&project, &["readings"]);
+    well(&project, &["twice", "--run", "k10*"]);
+    well(&project, &[]);
+    for (at, key) in ["k0001", "k1001", "late"].into_iter().enumerate() {
+        project.source(&format!("again{at}.csv"), &format!("key,n\n{key},{at}\n"));
+        assert_eq!(well(&project, &[]).finished()["made"], 2, "{key}");
+        let verify = project.run(&["verify"]);
+        assert_eq!(verify.code, 0, "{key}: {verify:?}");
+    }
+}
+
+#[test]
+fn another_run_concerns_every_one_where_tables_of_runs_read_one_over_all() {
+    let project = Project::new();
+    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
+                 columns.n = { type = \"integer\" }\n\
+                 [assets.total]\nsql = \"select sum(n) as total from readings\"\npartition = \"all\"\n\
+                 [assets.share]\nsql = \"select r.n as n, t.total as total from readings r cross join total t\"\n\
+                 packed = true\n";
+    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    project.source("a.csv", "key,n\na,1\nb,2\n");
+    well(&project, &[]);
+    for (key, n) in [("c", 10), ("d", 20)] {
+        project.source(&format!("{key}.csv"), &format!("key,n\n{key},{n}\n"));
+        well(&project, &[]);
+        let rows = project.sql("select min(total) as least, max(total) as most from share");
+        let total = if key == "c" { 13 } else { 33 };
+        assert_eq!((&rows[0]["least"], &rows[0]["most"]), (&json!(total), &json!(total)));
+    }
+}
+
+#[test]
+fn a_build_that_could_not_publish_says_nothing_of_what_stands() {
+    let project = Project::new();
+    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
+                 columns.n = { type = \"integer\" }\n";
+    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    project.source("a.csv", "key,n\na,1\n");
+    well(&project, &[]);
+    project.source("b.csv", "key,n\nb,2\n");
+    let other = open(project.dir.path());
+    let store = other.writer(true, &mut |_| ()).unwrap();
+    let Claim::Ours(claimed) = store.catalog().claim(&Work::Views).unwrap() else { panic!("somebody else publishes") };
+    let mut build = project.command(&["materialize"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut said = BufReader::new(build.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("which publishes") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "it waits for whoever publishes");
+    }
+    crate::signals::signal(build.id(), "-INT");
+    assert!(build.wait().unwrap().code().is_some());
+    drop((claimed, store, other));
+    well(&project, &[]);
+    assert_eq!(project.run(&["verify"]).code, 0);
+    assert_eq!(project.sql("select count(*) as rows from readings")[0]["rows"], 2);
+}
+
+#[test]
+fn an_empty_file_that_is_gone_is_no_reason_to_look_at_everything() {
+    let project = Project::new();
+    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
+                 columns.n = { type = \"integer\" }\n";
+    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    project.source("a.csv", "key,n\na,1\n");
+    project.source("empty.csv", "key,n\n");
+    assert_eq!(project.build(&[]).code, 1);
+    fs::remove_file(project.path("data/empty.csv")).unwrap();
+    well(&project, &[]);
+    seal::forge(&project, |seal| seal["steps"]["readings"] = json!(1001));
+    project.source("b.csv", "key,n\nb,2\n");
+    assert!(well(&project, &[]).finished()["fresh"].as_u64().unwrap() > 1000);
 }
 
 /// One of the files below a folder.

@@ -15,7 +15,7 @@ fn project() -> Project {
     project
 }
 
-fn seal(project: &Project) -> Value {
+pub(crate) fn seal(project: &Project) -> Value {
     let text = fs::read_to_string(project.path("warehouse/seal")).unwrap();
     serde_json::from_str(text.strip_prefix("assets seal 3").unwrap()).unwrap()
 }

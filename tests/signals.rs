@@ -40,7 +40,7 @@ fn begun(project: &Project) -> (Child, BufReader<ChildStderr>, u32) {
     (build, stderr, fs::read_to_string(project.path("pid")).unwrap().parse().unwrap())
 }
 
-fn signal(process: u32, signal: &str) {
+pub(crate) fn signal(process: u32, signal: &str) {
     assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
 }
 

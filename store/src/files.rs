@@ -70,7 +70,7 @@ impl Output {
         self.file.metadata()
     }
 
-    /// Gives it the time of the file system's clock.
+    /// Changes it, so that its ctime is that of the file system's clock.
     pub(crate) fn touch(&self) -> io::Result<()> {
         let now = std::time::SystemTime::now();
         self.file.set_times(fs::FileTimes::new().set_modified(now))

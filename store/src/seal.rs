@@ -1,8 +1,8 @@
 //! The seal that a build leaves (`assets_core::seal`), and the store's share of the world that it speaks of.
 //!
 //! That share is stats of the store's folders and segments: a file that comes, goes or is replaced changes its folder, and
-//! what is written changes its segment. What that can't tell (an object changed in place, bytes that rot, a file that is
-//! removed by hand while a build writes beside it) is found by whoever reads it next, and by `verify`.
+//! what is written changes its segment. What that can't tell (bytes that rot, a file changed in place, or one that is removed
+//! by hand while a build of late runs writes beside it) is found by `verify`, and an object by whoever reads it next.
 
 use crate::error::StoreError;
 use crate::files::{self, Output};

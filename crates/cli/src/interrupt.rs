@@ -3,7 +3,7 @@
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Exit code of an interrupted program.
@@ -11,6 +11,8 @@ pub(crate) const EXIT: u8 = 130;
 
 static CANCEL: AtomicBool = AtomicBool::new(false);
 static BUILDING: AtomicBool = AtomicBool::new(false);
+/// How the program ends where it is asked to.
+static CODE: AtomicU8 = AtomicU8::new(EXIT);
 static INSTALLED: OnceLock<()> = OnceLock::new();
 
 /// Whoever draws on the terminal while a build runs: a line printed beside bars is lost behind them.
@@ -69,9 +71,14 @@ fn asked(_signal: i32) {
         if let Some(end) = lock(&END).take() {
             end();
         }
-        std::process::exit(i32::from(EXIT));
+        std::process::exit(i32::from(CODE.load(Ordering::SeqCst)));
     }
     tell("finishing the steps that run; press Ctrl-C again to stop at once");
+}
+
+/// What was asked for is done and told: from now on an end that is asked for is one like any other.
+pub(crate) fn all_is_done(code: u8) {
+    CODE.store(code, Ordering::SeqCst);
 }
 
 /// Ends at once where an end was asked for already.

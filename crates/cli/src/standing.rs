@@ -4,6 +4,7 @@
 use crate::app::{Project, StoreGlance, WriteStore};
 use crate::progress::tally::Tally;
 use assets_core::excerpt::Excerpt;
+use assets_core::graph::Graph;
 use assets_core::hash::Digest;
 use assets_core::ledger::Ledger;
 use assets_core::record::SourceRecord;
@@ -60,13 +61,14 @@ impl Standing {
         let graph = project.graph();
         let cut: BTreeSet<&Vec<String>> =
             graph.assets().map(|asset| &asset.dimensions).filter(|dimensions| !dimensions.is_empty()).collect();
-        if cut.len() != 1 {
+        if cut.len() != 1 || has_runs_behind_all(graph) {
             return None;
         }
         let heads = project.reader().ok()?.records().ledger_of(&Excerpt::of_runs([])).ok()?;
         let Identified { changed, problems, warnings, vanished, files, .. } =
             project.source().identify(&heads, false).ok()?;
-        if files == 0 || !problems.is_empty() || !warnings.is_empty() || !vanished.is_empty() {
+        let is_gone = vanished.iter().any(|file| !file.steps.is_empty());
+        if files == 0 || !problems.is_empty() || !warnings.is_empty() || is_gone {
             return None;
         }
         let known = |record: &SourceRecord| heads.sources().get(&record.path);
@@ -91,12 +93,13 @@ impl Standing {
         let over_all = over_all.flat_map(|asset| &asset.inputs).filter(|input| input.mapping == Mapping::All);
         let over_all = over_all.filter_map(|input| graph.producer(input.output.as_str()));
         let whole: BTreeSet<AssetName> = over_all.map(|asset| asset.name.clone()).collect();
-        Some(Come { new, files, runs, whole })
+        Some(Come { new, untrusted: others.len(), files, runs, whole })
     }
 
     /// Whether nothing has to be looked at for a scope that is all there is; then it is said so for the sources as they are.
     pub(crate) fn nothing_came(&self, project: &dyn Project, come: &Come) -> Option<AllFresh> {
-        let seal = self.seal.as_ref().filter(|_| come.new.is_empty() && come.runs.is_empty())?;
+        let is_nothing = come.new.is_empty() && come.untrusted == 0 && come.runs.is_empty();
+        let seal = self.seal.as_ref().filter(|_| is_nothing)?;
         let fresh = AllFresh { steps: seal.all()?, runs: seal.runs };
         if self.sources.is_some() {
             project.seal(&Seal { sources: self.sources, ..seal.clone() });
@@ -105,9 +108,22 @@ impl Standing {
     }
 }
 
+/// Whether an asset that is cut is made from one that reads over all runs: then another run concerns every one.
+fn has_runs_behind_all(graph: &Graph) -> bool {
+    let reads_all = |name: &AssetName| {
+        let inputs = graph.asset(name.as_str()).into_iter().flat_map(|asset| &asset.inputs);
+        inputs.into_iter().any(|input| input.mapping == Mapping::All)
+    };
+    let cut = graph.assets().filter(|asset| !asset.dimensions.is_empty());
+    cut.into_iter()
+        .any(|asset| reads_all(&asset.name) || graph.ancestors(asset.name.as_str(), usize::MAX).iter().any(reads_all))
+}
+
 /// What has come since a seal was left.
 pub(crate) struct Come {
     new: Vec<SourceRecord>,
+    /// Files whose stats are to be recorded.
+    untrusted: usize,
     files: usize,
     /// The runs that have to be looked at.
     runs: BTreeSet<String>,
@@ -139,7 +155,7 @@ impl Come {
         }
         let (graph, ledger) = (project.graph(), store.catalog().ledger().ok()?);
         let is_of = |step: &Step| step.partition.run().is_some_and(|run| self.runs.contains(&run));
-        let (mut beside, mut before) = (seal.steps.clone(), BTreeSet::new());
+        let (mut beside, mut before) = (seal.steps.clone(), BTreeSet::<&Partition>::new());
         let mut others: BTreeMap<AssetName, BTreeSet<Partition>> = BTreeMap::new();
         for (step, tip) in ledger.steps().filter(|(step, _)| graph.has_step(step)) {
             let Some(record) = tip.record() else { continue };
@@ -152,12 +168,11 @@ impl Come {
             if record.is_gone() {
                 return None;
             }
-            let run = step.partition.run().filter(|run| !seal.except.contains(run));
-            if let Some(run) = run {
+            if !step.partition.run().is_some_and(|run| seal.except.contains(&run)) {
                 // It is among those that the seal speaks of.
                 let steps = beside.get_mut(&step.asset)?;
                 *steps = steps.checked_sub(1)?;
-                before.insert(run);
+                before.insert(&step.partition);
             }
         }
         let runs_beside = match seal.runs {
@@ -203,6 +218,10 @@ pub(crate) fn leave(project: &dyn Project, store: &dyn WriteStore, look: &Standi
     }
     let bad: BTreeSet<String> = after.bad.iter().filter_map(Partition::run).collect();
     let is_well = *of_everything && after.uncut.is_some();
+    // Whoever could not publish all of it leaves that to the next build.
+    if !store.all_published() {
+        return None;
+    }
     let world = project.settled_store()?;
     let is_untouched = look.store.is_some_and(|store| store.is_settled && store.world == world);
     let mut seal = Seal {
@@ -221,7 +240,7 @@ pub(crate) fn leave(project: &dyn Project, store: &dyn WriteStore, look: &Standi
         Some(part) => {
             seal.steps = part.beside.clone();
             seal.runs = part.runs_beside;
-            if is_well && seal.except.is_empty() {
+            if is_well {
                 after.steps.iter().for_each(|(asset, steps)| *seal.steps.entry(asset.clone()).or_default() += steps);
                 seal.runs = part.runs_beside.zip(after.runs).map(|(beside, runs)| beside + runs);
             } else {

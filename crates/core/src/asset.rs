@@ -5,6 +5,7 @@
 use crate::hash::{Digest, Hasher};
 use crate::key::{AssetName, Step};
 use crate::part::PartCode;
+use crate::shared_text::SharedText;
 use std::collections::BTreeSet;
 
 /// The kind of values a declared column holds.
@@ -196,7 +197,7 @@ pub struct AssetDecl {
     /// The version of its code, stated: there is no default.
     pub code: String,
     /// Its parameters: (dotted name, canonical text), sorted by name.
-    pub params: Vec<(String, String)>,
+    pub params: Vec<(SharedText, SharedText)>,
     /// Whether its columns are made one by one: all outputs' parts are listed, rows of an output are aligned, and a
     /// column whose fingerprint is stored is taken from there.
     pub by_column: bool,
@@ -277,7 +278,7 @@ impl AssetDecl {
     /// Adds a parameter; its text must be canonical (equal values, equal texts).
     #[must_use]
     pub fn param(mut self, name: &str, value: impl ToString) -> Self {
-        self.params.push((name.to_owned(), value.to_string()));
+        self.params.push((name.into(), value.to_string().into()));
         self.params.sort();
         self
     }

@@ -8,6 +8,7 @@ use crate::over_all;
 use crate::part::Listed;
 use crate::reason::{Reason, plural};
 use crate::record::{AttemptRecord, InputRecord, OutputRecord, Part, PartId, Recipe, SliceRef, StepRecord};
+use crate::shared_text::SharedText;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -68,7 +69,7 @@ pub fn read_of(input: &crate::InputDecl, output: &OutputRecord) -> InputRecord {
     let mut parts: Vec<(PartId, ContentHash)> = parts.map(|part| (part.id.clone(), seen(part, output))).collect();
     for absent in output.unavailable.iter().filter(|absent| !output.parts.iter().any(|part| absent.is_of(part))) {
         let ids = columns_read(input, output).into_iter();
-        let ids = ids.map(|column| PartId { slice: Some(absent.column.clone()), column });
+        let ids = ids.map(|column| PartId { slice: Some((&absent.column).into()), column });
         parts.extend(ids.map(|id| (id, unknown(&absent.reason, None))));
     }
     parts.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -94,10 +95,10 @@ fn unknown(reason: &Reason, hash: Option<ContentHash>) -> ContentHash {
     ContentHash(hasher.finish())
 }
 
-fn columns_read(input: &crate::InputDecl, output: &OutputRecord) -> BTreeSet<String> {
+fn columns_read(input: &crate::InputDecl, output: &OutputRecord) -> BTreeSet<SharedText> {
     match &input.reads {
-        Reads::Columns(columns) => columns.iter().cloned().collect(),
-        Reads::All if output.parts.is_empty() => BTreeSet::from(["*".to_owned()]),
+        Reads::Columns(columns) => columns.iter().map(SharedText::from).collect(),
+        Reads::All if output.parts.is_empty() => BTreeSet::from(["*".into()]),
         Reads::All => output.parts.iter().map(|part| part.id.column.clone()).collect(),
     }
 }
@@ -228,10 +229,10 @@ pub fn differences(old: &Recipe, new: &Recipe) -> Vec<Reason> {
 }
 
 fn parameter_differences(old: &Recipe, new: &Recipe, reasons: &mut Vec<Reason>) {
-    let value = |params: &[(String, String)], name: &str| {
-        params.iter().find(|(n, _)| n == name).map_or_else(|| "(not set)".to_owned(), |(_, value)| value.clone())
+    let value = |params: &[(SharedText, SharedText)], name: &str| {
+        params.iter().find(|(n, _)| n == name).map_or_else(|| "(not set)".to_owned(), |(_, value)| value.to_string())
     };
-    let mut names: Vec<&String> = old.params.iter().chain(&new.params).map(|(name, _)| name).collect();
+    let mut names: Vec<&SharedText> = old.params.iter().chain(&new.params).map(|(name, _)| name).collect();
     names.sort();
     names.dedup();
     for name in names {

@@ -1,5 +1,6 @@
 //! Names: of assets, of partitions, of steps; and how a partition becomes a file name that can't leave its folder.
 
+use crate::shared_text::SharedText;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 /// The name of an asset or of a further output: a lower-case identifier.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct AssetName(Arc<str>);
+pub struct AssetName(SharedText);
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

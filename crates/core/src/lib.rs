@@ -26,6 +26,7 @@ pub mod reason;
 pub mod record;
 pub mod seal;
 pub mod select;
+pub mod shared_text;
 pub mod slots;
 pub mod source;
 pub mod suggest;

@@ -7,6 +7,7 @@ use crate::asset::{AssetDecl, OutputDecl, Reads};
 use crate::graph::Graph;
 use crate::key::AssetName;
 use crate::part::{PartCode, PartRead};
+use crate::shared_text::SharedText;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -16,14 +17,14 @@ pub struct Node {
     /// The output.
     pub output: AssetName,
     /// The slice, where the output has slices.
-    pub slice: Option<String>,
+    pub slice: Option<SharedText>,
     /// The columns; none for the number of rows alone.
-    pub columns: BTreeSet<String>,
+    pub columns: BTreeSet<SharedText>,
 }
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = self.columns.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let columns = self.columns.iter().map(SharedText::as_str).collect::<Vec<_>>().join(", ");
         let columns = if columns.is_empty() { "number of rows".to_owned() } else { columns };
         match &self.slice {
             Some(slice) => write!(f, "{} {slice}: {columns}", self.output),
@@ -53,11 +54,11 @@ impl Relation {
 }
 
 /// Relation, output, slice, and a column that stands alone.
-type Place = (Relation, AssetName, Option<String>, Option<String>);
+type Place = (Relation, AssetName, Option<SharedText>, Option<SharedText>);
 
 /// A set of reads as nodes: parts of one slice together, and of a table made as a whole.
 #[derive(Default)]
-struct Nodes(BTreeMap<Place, BTreeSet<String>>);
+struct Nodes(BTreeMap<Place, BTreeSet<SharedText>>);
 
 impl Nodes {
     fn add(&mut self, graph: &Graph, read: &PartRead, relation: Relation) {
@@ -79,9 +80,9 @@ impl Nodes {
 }
 
 /// The slices that a read means; `None` alone where the output has none, or none is known.
-fn slices(output: &OutputDecl, read: &PartRead) -> BTreeSet<Option<String>> {
+fn slices(output: &OutputDecl, read: &PartRead) -> BTreeSet<Option<SharedText>> {
     let listed = output.parts.iter().filter(|part| read.column.is_none() || read.includes(&part.id));
-    let slices: BTreeSet<Option<String>> = match &read.slice {
+    let slices: BTreeSet<Option<SharedText>> = match &read.slice {
         Some(slice) => [Some(slice.clone())].into(),
         None if read.column.is_none() => [None].into(),
         None => listed.map(|part| part.id.slice.clone()).collect(),
@@ -91,7 +92,7 @@ fn slices(output: &OutputDecl, read: &PartRead) -> BTreeSet<Option<String>> {
 
 fn codes<'a>(output: &'a OutputDecl, node: &'a Node) -> impl Iterator<Item = &'a PartCode> {
     let means = |part: &&PartCode| {
-        (node.columns.is_empty() || node.columns.contains(&part.id.column))
+        (node.columns.is_empty() || node.columns.contains(part.id.column.as_str()))
             && (node.slice.is_none() || node.slice == part.id.slice)
     };
     output.parts.iter().filter(means)
@@ -99,7 +100,7 @@ fn codes<'a>(output: &'a OutputDecl, node: &'a Node) -> impl Iterator<Item = &'a
 
 /// What is read directly: not what another column of the same table that is used reads.
 fn own_reads<'a>(output: &OutputDecl, code: &'a PartCode) -> Vec<(&'a PartRead, Relation)> {
-    let used: Vec<&PartCode> = output.parts.iter().filter(|part| code.via.contains(&part.id.column)).collect();
+    let used: Vec<&PartCode> = output.parts.iter().filter(|part| code.via.contains(part.id.column.as_str())).collect();
     let elsewhere =
         |read: &PartRead| used.iter().any(|part| part.direct.contains(read) || part.indirect.contains(read));
     let direct = code.direct.iter().map(|read| (read, Relation::Value));
@@ -143,7 +144,8 @@ pub fn down(graph: &Graph, node: &Node) -> Vec<(Node, Relation)> {
                 }
             }
             for code in &output.parts {
-                let used = output.name == node.output && code.via.iter().any(|used| node.columns.contains(used));
+                let used =
+                    output.name == node.output && code.via.iter().any(|used| node.columns.contains(used.as_str()));
                 let read = own_reads(output, code).into_iter().filter(|(read, _)| reads(read)).map(|(_, r)| r).min();
                 if let Some(relation) = if used { Some(Relation::Value) } else { read } {
                     let id = &code.id;

@@ -21,7 +21,7 @@ pub const NAMED: usize = 3;
 pub fn entry(partition: &Partition) -> PartId {
     // Several keys joined could be read in two ways; the name of a file can't.
     let name = if partition.keys().len() == 1 { partition.run() } else { None };
-    PartId { slice: Some(name.unwrap_or_else(|| partition.file_stem())), column: ALL_THAT_IS_READ.to_owned() }
+    PartId { slice: Some(name.unwrap_or_else(|| partition.file_stem()).into()), column: ALL_THAT_IS_READ.into() }
 }
 
 /// What a step reads of one partition: number of rows and parts, or the reasons for which those can't be known.

@@ -9,6 +9,7 @@ use crate::hash::{ContentHash, Digest, Fields, Fingerprint, Hasher};
 use crate::key::{AssetName, Partition};
 use crate::reason::Reason;
 use crate::record::{InputRecord, PartId, Recipe};
+use crate::shared_text::SharedText;
 use std::collections::{BTreeSet, HashMap};
 
 /// What is read of an input.
@@ -17,20 +18,20 @@ pub struct PartRead {
     /// The output that is read.
     pub output: AssetName,
     /// One slice, or every slice.
-    pub slice: Option<String>,
+    pub slice: Option<SharedText>,
     /// A column; `None` for nothing but the number of rows.
-    pub column: Option<String>,
+    pub column: Option<SharedText>,
 }
 
 impl PartRead {
     /// A column, of every slice where the output has slices.
     pub fn column(output: &AssetName, column: &str) -> Self {
-        Self { output: output.clone(), slice: None, column: Some(column.to_owned()) }
+        Self { output: output.clone(), slice: None, column: Some(column.into()) }
     }
 
     /// A column of one slice.
     pub fn slice(output: &AssetName, slice: &str, column: &str) -> Self {
-        Self { output: output.clone(), slice: Some(slice.to_owned()), column: Some(column.to_owned()) }
+        Self { output: output.clone(), slice: Some(slice.into()), column: Some(column.into()) }
     }
 
     /// The number of rows alone.
@@ -232,7 +233,7 @@ pub fn differences(code: &PartCode, old: &Recipe, new: &Recipe) -> Vec<Reason> {
 
 /// A recipe as one part sees it.
 fn restricted(code: &PartCode, recipe: &Recipe) -> Recipe {
-    let params = recipe.params.iter().filter(|(name, _)| code.params.contains(name)).cloned().collect();
+    let params = recipe.params.iter().filter(|(name, _)| code.params.contains(name.as_str())).cloned().collect();
     let inputs = recipe.inputs.iter().filter_map(|input| {
         let reads: Vec<&PartRead> = code.reads().filter(|read| read.output == input.output).collect();
         let counts = reads.iter().any(|read| read.column.is_none());

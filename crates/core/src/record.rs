@@ -5,6 +5,7 @@
 use crate::hash::{ContentHash, Fingerprint, Hasher, ObjectId, RecordId};
 use crate::key::{AssetName, Partition, Step};
 use crate::reason::Reason;
+use crate::shared_text::SharedText;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -13,15 +14,15 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PartId {
     /// The slice, its key's values joined by `/`; `None` where the asset has no slice key.
-    pub slice: Option<String>,
+    pub slice: Option<SharedText>,
     /// The column.
-    pub column: String,
+    pub column: SharedText,
 }
 
 impl PartId {
     /// A column of an asset without slices.
     pub fn column(name: &str) -> Self {
-        Self { slice: None, column: name.to_owned() }
+        Self { slice: None, column: name.into() }
     }
 }
 
@@ -131,7 +132,7 @@ pub struct Recipe {
     /// Names and kinds of the columns it declares to write, as one hash.
     pub shape: String,
     /// (dotted name, canonical text) of each parameter.
-    pub params: Vec<(String, String)>,
+    pub params: Vec<(SharedText, SharedText)>,
     /// What was read of other assets.
     pub inputs: Vec<InputRecord>,
     /// What was read of sources.

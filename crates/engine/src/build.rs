@@ -463,7 +463,7 @@ impl<'a> Build<'a> {
                 let mut event = StepEvent { reason, ..told(&record, Outcome::Made) };
                 let first = record.outputs.first().map(|output| output.name.clone());
                 let taken = product.taken.into_iter().filter(|(output, _)| Some(output) == first.as_ref());
-                event.reused = taken.map(|(_, id)| id.column).collect();
+                event.reused = taken.map(|(_, id)| id.column.to_string()).collect();
                 event.computed.retain(|column| !event.reused.contains(column));
                 self.pending.push(Pending {
                     at,

@@ -78,7 +78,7 @@ impl<'a> Publisher<'a> {
             let Some(record) = tip.record().filter(|_| self.graph.has_step(step)) else { continue };
             let mut is_lost = false;
             for decl in record.outputs.iter().filter_map(|output| self.graph.output(output.name.as_str())) {
-                let file = file(decl, step, &places);
+                let Some(file) = file(decl, step, &places) else { continue };
                 if !decl.packed {
                     is_lost |= !self.tables.is_published(&file);
                 } else if !known.contains(&file) {
@@ -126,7 +126,7 @@ impl<'a> Publisher<'a> {
         for (step, is_new) in &self.noted {
             let outputs = self.graph.asset(step.asset.as_str()).into_iter().flat_map(|asset| &asset.outputs);
             for decl in outputs {
-                let file = file(decl, step, places);
+                let Some(file) = file(decl, step, places) else { continue };
                 if *is_new && decl.packed {
                     let first = from.entry(&decl.name).or_insert_with(|| file.stem.clone());
                     *first = file.stem.clone().min(std::mem::take(first));
@@ -170,7 +170,7 @@ impl<'a> Publisher<'a> {
                 let Some(record) = tip.record() else { continue };
                 let is_gone = record.is_gone() && Some(&step.asset) == writer;
                 if is_gone || record.output(&decl.name).is_some() {
-                    let file = file(decl, step, &places);
+                    let Some(file) = file(decl, step, &places) else { continue };
                     if self.graph.has_step(step) && !is_gone {
                         now.insert(file.stem)
                     } else {
@@ -183,6 +183,11 @@ impl<'a> Publisher<'a> {
             self.tables.sweep(&decl.name, &is_left_over)?;
         }
         Ok(())
+    }
+
+    /// Whether there are tables of outputs that are not declared.
+    pub(crate) fn has_undeclared(&self) -> Result<bool, EngineError> {
+        Ok(self.tables.outputs()?.iter().any(|output| self.graph.output(output.as_str()).is_none()))
     }
 
     /// Warnings of tables that are published still, though their output is not declared any more.
@@ -231,9 +236,10 @@ pub(crate) fn ordinals<'l>(graph: &Graph, ledger: &'l Ledger) -> HashMap<&'l Ste
     ledger.ordinals(|asset| is_packed(graph, asset))
 }
 
-/// The published file of an output of a step.
-pub(crate) fn file(decl: &OutputDecl, step: &Step, ordinals: &HashMap<&Step, u64>) -> TableFile {
-    TableFile::published(decl, &step.partition, ordinals.get(step).copied().unwrap_or(0))
+/// The published file of an output of a step; `None` where it shares one and its place is not known.
+pub(crate) fn file(decl: &OutputDecl, step: &Step, ordinals: &HashMap<&Step, u64>) -> Option<TableFile> {
+    let place = ordinals.get(step).copied();
+    (!decl.packed || place.is_some()).then(|| TableFile::published(decl, &step.partition, place.unwrap_or(0)))
 }
 
 /// Published files of many steps that are wanted, with the rows that belong into each, in their order.
@@ -248,7 +254,7 @@ pub(crate) fn views<'l>(
         for output in tip.record().into_iter().flat_map(|record| &record.outputs) {
             let Some(decl) = graph.output(output.name.as_str()) else { continue };
             let is_view = decl.packed || matches!(output.stored, Stored::Inline(_));
-            let file = file(decl, step, ordinals);
+            let Some(file) = file(decl, step, ordinals) else { continue };
             if is_view && is_wanted(decl, &file) {
                 views.entry(file).or_default().push((ordinals.get(step).copied().unwrap_or(0), step, output));
             }

@@ -46,9 +46,10 @@ impl Assembly<'_> {
         for task in &self.tasks {
             let Some((at, id)) = &task.take else { continue };
             let Some(record) = earlier.get(*at) else { continue };
-            let known = record.unavailable.iter().find(|known| known.column == id.column);
-            unavailable.extend(known.map(|k| Unavailable { column: task.id.column.clone(), reason: k.reason.clone() }));
-            pieces.insert(task.id.column.clone(), Piece::Stored(Arc::clone(record), id.column.clone()));
+            let known = record.unavailable.iter().find(|known| id.column == known.column);
+            unavailable
+                .extend(known.map(|k| Unavailable { column: task.id.column.to_string(), reason: k.reason.clone() }));
+            pieces.insert(task.id.column.to_string(), Piece::Stored(Arc::clone(record), id.column.to_string()));
         }
         let rows = self.rows(&pieces)?;
         let on_file = |piece: &Piece| matches!(piece, Piece::Stored(r, _) if matches!(r.stored, Stored::Object(_)));

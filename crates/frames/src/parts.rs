@@ -91,7 +91,7 @@ impl PartsHasher {
         let mut parts = Vec::new();
         for (slice, hashers) in self.slices {
             for (hasher, (name, _)) in hashers.into_iter().zip(&self.columns) {
-                let id = PartId { slice: slice.clone(), column: name.clone() };
+                let id = PartId { slice: slice.as_ref().map(Into::into), column: name.into() };
                 parts.push(Part { id, fingerprint: None, hash: hasher.finish() });
             }
         }

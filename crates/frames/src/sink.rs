@@ -7,7 +7,7 @@ use crate::{columns, frame_error, small};
 use assets_core::record::{OutputRecord, Stored, Unavailable};
 use assets_core::table::Table;
 use assets_core::table_store::{Staged, TableStore, TableStoreError};
-use assets_core::{OutputDecl, Partition, Reason};
+use assets_core::{ObjectId, OutputDecl, Partition, Reason};
 use polars::prelude::*;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -194,7 +194,7 @@ pub(crate) enum Rows<'a> {
     /// Those of outputs one after the other whose rows are in their records: a frame each would cost more than its rows.
     Inline(DataFrame),
     /// Those of one whose rows are in an object.
-    Object(&'a OutputRecord),
+    Object(&'a OutputRecord, &'a ObjectId),
 }
 
 /// The rows of outputs, in their order.
@@ -223,7 +223,8 @@ pub(crate) fn rows_of<'a>(outputs: &'a [&'a OutputRecord]) -> impl Iterator<Item
             return Some(small::from_table(&table).map(Rows::Inline));
         }
         let output = outputs.get(at)?;
+        let Stored::Object(object) = &output.stored else { return None };
         at += 1;
-        Some(Ok(Rows::Object(output)))
+        Some(Ok(Rows::Object(output, object)))
     })
 }

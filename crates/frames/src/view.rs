@@ -36,7 +36,7 @@ pub fn stack_as_declared(
         }
         let rows = match piece? {
             Rows::Inline(rows) => rows.head(left.or(Some(usize::MAX))),
-            Rows::Object(output) => {
+            Rows::Object(output, _) => {
                 let rows = read_output(tables, output, Some(&names), left);
                 rows.or_else(|_| read_output(tables, output, None, left))?
             }
@@ -71,7 +71,7 @@ pub(crate) fn batches<'a>(
 ) -> Result<Box<dyn Iterator<Item = Result<DataFrame, Reason>> + 'a>, Reason> {
     match &output.stored {
         Stored::Inline(bytes) => Ok(Box::new(std::iter::once(sink::decode(bytes)))),
-        Stored::Object(_) => batches_of(tables, Rows::Object(output)),
+        Stored::Object(object) => batches_of(tables, Rows::Object(output, object)),
     }
 }
 
@@ -81,12 +81,11 @@ fn batches_of<'a>(
 ) -> Result<Box<dyn Iterator<Item = Result<DataFrame, Reason>> + 'a>, Reason> {
     Ok(match piece {
         Rows::Inline(rows) => Box::new(std::iter::once(Ok(rows))),
-        Rows::Object(output) => {
+        Rows::Object(output, object) => {
             let failed = |error: &PolarsError| {
                 let what = format!("the table {} can't be read", output.name);
                 frame_error(&what, error).with("output", output.name.as_str())
             };
-            let Stored::Object(object) = &output.stored else { return batches(tables, output) };
             let source =
                 Source::of(tables.open(object).map_err(sink::store_reason)?).map_err(|error| failed(&error))?;
             Box::new(source.groups().map(move |rows| rows.map_err(|error| failed(&error))))

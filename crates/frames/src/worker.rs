@@ -432,7 +432,7 @@ fn stack(
     for (read, piece) in sink::rows_of(outputs).enumerate() {
         let rows = match piece? {
             Rows::Inline(rows) => rows.select(wanted.iter().copied()).map_err(|_| outdated(decl))?,
-            Rows::Object(output) => read_output(tables, output, Some(wanted), None)?,
+            Rows::Object(output, _) => read_output(tables, output, Some(wanted), None)?,
         };
         frame.vstack_mut(&rows).map_err(|_| outdated(decl))?;
         if read % CHUNKS_MAX == CHUNKS_MAX - 1 {

@@ -25,7 +25,7 @@ pub(crate) fn node(graph: &Graph, output: &str, column: &str) -> Result<Node, Fa
         let reason = Reason::new("unknown_column", format!("{output} has no column `{column}`{hint}"));
         return Err(Failure::usage(reason));
     }
-    Ok(Node { output: decl.name.clone(), slice: None, columns: BTreeSet::from([column.to_owned()]) })
+    Ok(Node { output: decl.name.clone(), slice: None, columns: BTreeSet::from([column.into()]) })
 }
 
 /// A column with all around it, of one run or of none in particular.

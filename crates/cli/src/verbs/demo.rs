@@ -20,14 +20,11 @@ pub(crate) fn run(app: &dyn App, out: &Out, global: &Global, args: &DemoArgs) ->
     let trigger = format!("assets demo {}", args.dir.display());
     let asked = MaterializeArgs::default();
     let request = materialize::Request { args: &asked, saved: None, trigger: &trigger, anew: None };
-    let (summary, tally) = materialize::make(out, project.as_ref(), global.rehash, &request)?;
-    if !out.json {
-        materialize::answer(out, &summary, &tally);
-        if !summary.interrupted {
-            headline(out, project.as_ref())?;
-            places(out, project.as_ref())?;
-            next(out, project.as_ref(), &args.dir, &config);
-        }
+    let summary = materialize::make(out, project.as_ref(), global.rehash, &request)?;
+    if !out.json && !summary.interrupted {
+        headline(out, project.as_ref())?;
+        places(out, project.as_ref())?;
+        next(out, project.as_ref(), &args.dir, &config);
     }
     Ok(materialize::exit_code(&summary))
 }

@@ -42,10 +42,7 @@ pub(crate) fn run(
     let anew =
         Anew { argv: argv.to_vec(), before, build: build_id(), is_fixed: true, ender: project.ender(), out: *out };
     let request = Request { args: &args, saved: saved.as_ref(), trigger: &trigger(argv), anew: Some(anew) };
-    let (summary, tally) = make(out, project.as_ref(), global.rehash, &request)?;
-    if !out.json {
-        answer(out, &summary, &tally);
-    }
+    let summary = make(out, project.as_ref(), global.rehash, &request)?;
     Ok(exit_code(&summary))
 }
 
@@ -66,13 +63,13 @@ pub(crate) struct Request<'a> {
     pub(crate) anew: Option<Anew>,
 }
 
-/// One build, from the lock to the last published view.
+/// One build, from the lock to the last published view, with its answer.
 pub(crate) fn make(
     out: &Out,
     project: &dyn Project,
     rehash: bool,
     request: &Request<'_>,
-) -> Result<(BuildSummary, Tally), Failure> {
+) -> Result<BuildSummary, Failure> {
     let args = request.args;
     // What is named wrongly should not wait for another build.
     let mut scope = Scope::new(project.graph(), &args.scope.select, args.only)?;
@@ -83,7 +80,11 @@ pub(crate) fn make(
     let of_everything = args.scope.select.is_empty() && args.scope.runs.is_empty() && !args.only;
     let look = Standing::of(project);
     let believed = look.as_ref().filter(|_| is_plain);
-    let is_all_fresh = |fresh: AllFresh| Ok(as_sealed(out, fresh, since));
+    let is_all_fresh = |fresh: AllFresh| {
+        let (summary, tally) = as_sealed(out, fresh, since);
+        answer(out, &summary, &tally);
+        Ok(summary)
+    };
     if let Some(fresh) = believed.filter(|_| of_everything).and_then(Standing::everything) {
         return is_all_fresh(fresh);
     }
@@ -135,20 +136,23 @@ pub(crate) fn make(
         id: anew.as_ref().map_or_else(build_id, |anew| anew.build.clone()),
         trigger: request.trigger.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        all_published: store.all_published(),
+        // Of a part that was looked at when it was opened.
+        all_published: part.is_some() || store.all_published(),
         wait: !args.no_wait,
         since,
         beside: part.as_ref().map(|part| part.beside.clone()),
     };
     let (summary, tally) = build(out, project, store.as_ref(), sources, &scope, (args, anew.as_ref()), &options)?;
+    answer(out, &summary, &tally);
     if let Some(look) = &look {
+        interrupt::all_is_done(exit_code(&summary));
         let of_everything = of_everything && request.saved.is_none();
         let ended = Ended { summary: &summary, tally: &tally, of_everything, part: part.as_ref() };
         let _ = standing::leave(project, store.as_ref(), look, &ended);
     }
     // The process is about to end: taking the ledger apart, piece by piece, was 9 % of a build that finds 100,000 steps fresh.
     std::mem::forget(ledger);
-    Ok((summary, tally))
+    Ok(summary)
 }
 
 /// What a build tells that finds the world as it was when everything was fresh.
@@ -229,7 +233,10 @@ pub(crate) fn exit_code(summary: &BuildSummary) -> u8 {
 }
 
 /// The answer for a person.
-pub(crate) fn answer(out: &Out, summary: &BuildSummary, tally: &Tally) {
+fn answer(out: &Out, summary: &BuildSummary, tally: &Tally) {
+    if out.json {
+        return;
+    }
     out.line(&summary_line(summary));
     if tally.files == 0 {
         out.hint("no file matches the sources: see `sources` and `files` in assets.toml");

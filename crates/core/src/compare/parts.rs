@@ -103,7 +103,7 @@ mod tests {
 
     fn output(parts: &[(Option<&str>, &str, &str, Option<&str>)]) -> OutputRecord {
         let part = |(slice, column, hash, code): &(Option<&str>, &str, &str, Option<&str>)| Part {
-            id: PartId { slice: slice.map(str::to_owned), column: (*column).to_owned() },
+            id: PartId { slice: slice.map(Into::into), column: (*column).into() },
             fingerprint: code.map(|code| Fingerprint(Hasher::new("test").text(code).finish())),
             hash: ContentHash(Hasher::new("test").text(hash).finish()),
         };

@@ -7,6 +7,7 @@ use crate::pool::now_us;
 use crate::schedule::Index;
 use crate::told::event;
 use assets_core::Step;
+use assets_core::excerpt::Excerpt;
 use assets_core::freshness::State;
 use assets_core::record::{BuildEnd, Entry, Outcome};
 use std::sync::atomic::AtomicBool;
@@ -43,12 +44,14 @@ impl Build<'_> {
         let held = self.claim_views(cancel)?;
         let all_published = held.is_some() && self.publish_all()?;
         if self.begun {
-            // Where only a part is looked at, there was nothing to be told of the rest.
-            let undeclared = match self.options.beside {
-                None => self.publisher.undeclared(&self.ledger)?,
-                Some(_) => Vec::new(),
+            let whole = if self.options.beside.is_some() && self.publisher.has_undeclared()? {
+                Some(self.backends.catalog.ledger_of(&Excerpt::default())?)
+            } else {
+                None
             };
-            undeclared.into_iter().for_each(|warning| (self.events)(Event::Warning(warning)));
+            for warning in self.publisher.undeclared(whole.as_ref().unwrap_or(&self.ledger))? {
+                (self.events)(Event::Warning(warning));
+            }
             let (id, counts) = (self.options.id.clone(), self.counts);
             self.commit(vec![Entry::End(BuildEnd { id, end_us: now_us(), counts, interrupted })])?;
         }

@@ -318,7 +318,7 @@ impl AlignedTable {
                 // Never stored, so that it is computed along with this one.
                 part.opens.extend(used.opens.iter().cloned());
             }
-            let by_value = part.via.contains(&used.id.column);
+            let by_value = part.via.contains(used.id.column.as_str());
             let direct = if by_value { &mut part.direct } else { &mut part.indirect };
             direct.extend(used.direct.iter().cloned());
             part.indirect.extend(used.indirect.iter().cloned());
@@ -409,7 +409,7 @@ impl AlignedTable {
             let column = self.defined(name)?;
             if let Make::Copy(read) = &column.make {
                 let record = inputs.output(read.output.as_str())?;
-                let from = read.column.clone().unwrap_or_default();
+                let from = read.column.as_ref().map(ToString::to_string).unwrap_or_default();
                 if let Some(reason) = reason_in(inputs, read) {
                     outputs.unavailable(self.name.as_str(), name, reason)?;
                 }
@@ -440,7 +440,7 @@ impl AlignedTable {
 pub(crate) fn reason_in(inputs: &Inputs<'_>, read: &PartRead) -> Option<Reason> {
     let known = inputs.unavailable(read.output.as_str()).ok()?;
     let part = read.slice.as_ref().or(read.column.as_ref())?;
-    known.iter().find(|unavailable| unavailable.column == *part).map(|unavailable| unavailable.reason.clone())
+    known.iter().find(|unavailable| *part == unavailable.column).map(|unavailable| unavailable.reason.clone())
 }
 
 const RESULT: &str = "result";

@@ -25,7 +25,7 @@ use crate::files;
 use assets_core::hash::{Digest, Hasher};
 use assets_core::ledger::Ledger;
 use assets_core::panics::caught;
-use assets_core::record::{SliceRecord, SourceRecord};
+use assets_core::record::{FileStat, SliceRecord, SourceRecord};
 use assets_core::source::{Delivery, Identified, Source};
 use assets_core::{AssetName, Fact, Fingerprint, ObjectId, Partition, Reason, Step};
 use held::{HeldRows, Large};
@@ -136,6 +136,17 @@ pub struct Intake {
     files: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     /// Files with more rows than can be held, by who reads them, with their slices in the order of steps.
     large: Mutex<Large>,
+    /// What was found of files when they were read or hashed last: once more, that is true for the same stat. Sources may be
+    /// identified for a part of what there is, and then for all of it.
+    found: Mutex<HashMap<String, Found>>,
+}
+
+/// What was found of a file.
+struct Found {
+    stat: FileStat,
+    content: ObjectId,
+    /// As it was read, where that holds all of it.
+    read: Option<SourceRecord>,
 }
 
 fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -153,6 +164,7 @@ impl Intake {
             paths: Mutex::default(),
             files: Mutex::default(),
             large: Mutex::default(),
+            found: Mutex::default(),
         }
     }
 
@@ -205,13 +217,19 @@ impl Intake {
             return reading::with_note(&self.readers, &file.readers, record);
         }
         let trusted = is_old_enough(&stat).then_some(stat);
-        let content = match hash_file(&file.path) {
+        let found = locked(&self.found).remove(&file.name).filter(|found| found.stat == stat && trusted.is_some());
+        let content = match found.as_ref().map_or_else(|| hash_file(&file.path), |found| Ok(found.content)) {
             Ok(content) => content,
             Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
         };
+        let find = |read| drop(locked(&self.found).insert(file.name.clone(), Found { stat, content, read }));
         if let Some(record) = same_reading.filter(|r| r.content == Some(content) && r.problem.is_none()) {
             let record = reading::with_note(&self.readers, &file.readers, record);
+            find(None);
             return SourceRecord { stat: trusted, ..record };
+        }
+        if let Some(read) = found.and_then(|found| found.read).filter(|read| read.reading == reading) {
+            return SourceRecord { stat: trusted, ..read };
         }
         match self.read(file, known) {
             Ok(read) => {
@@ -219,7 +237,11 @@ impl Intake {
                 if after.ok() != Some(stat) {
                     return self.unreadable(file, known, changed(&file.name));
                 }
-                SourceRecord { stat: trusted, content: Some(content), reading, ..read }
+                let read = SourceRecord { stat: trusted, content: Some(content), reading, ..read };
+                let is_ours =
+                    |slice: &SliceRecord| self.reader_of(&slice.asset).is_some_and(|at| file.readers.contains(&at));
+                find((read.problem.is_none() && read.slices.iter().all(is_ours)).then(|| read.clone()));
+                read
             }
             Err(reason) => SourceRecord { stat: trusted, ..self.unreadable(file, known, reason) },
         }

@@ -90,7 +90,7 @@ pub(crate) fn columns<'a>(graph: &Graph, plan: &'a Plan, estimate: &Estimate<'a>
             continue;
         }
         // All columns of a slice are told by its name.
-        let name = part.id.slice.clone().unwrap_or_else(|| part.id.column.clone());
+        let name = part.id.slice.as_ref().unwrap_or(&part.id.column).to_string();
         let key = (&part.output, name, part.state);
         let known = found.entry(key.clone()).or_insert_with(|| {
             order.push(key);
