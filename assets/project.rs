@@ -31,7 +31,7 @@ use assets_frames::examine::FrameExaminer;
 use assets_frames::expression::Function;
 use assets_frames::view::FramePacker;
 use assets_frames::worker::read_output;
-use assets_frames::{FrameWorker, parquet, small, sql};
+use assets_frames::{FrameWorker, foreign, parquet, small, sql};
 use assets_store::seal::{self, Glance};
 use assets_store::{FolderLogs, FolderTables, Reader, Store, StoreError, Wait, Writer};
 use std::collections::BTreeMap;
@@ -206,6 +206,10 @@ impl Project for Opened {
 
     fn memory(&self) -> u64 {
         self.memory
+    }
+
+    fn memory_in_all(&self) -> u64 {
+        self.memory.saturating_mul(2).min(foreign::memory_bytes() / 8 * 7).max(self.memory)
     }
 
     fn reader(&self) -> Result<Box<dyn ReadStore>, Failure> {

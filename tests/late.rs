@@ -233,6 +233,33 @@ fn an_empty_file_that_is_gone_is_no_reason_to_look_at_everything() {
     assert!(well(&project, &[]).finished()["fresh"].as_u64().unwrap() > 1000);
 }
 
+#[test]
+fn what_is_to_be_told_of_sources_is_told_by_every_build() {
+    let project = Project::new();
+    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
+                 columns.n = { type = \"integer\" }\n";
+    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    project.source("a.csv", "key,n\na,1\na,many\n");
+    let warnings = |build: &Output| {
+        let lines = build.lines();
+        let warnings = lines.iter().filter(|line| line["event"] == "warning");
+        warnings.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let told = warnings(&well(&project, &[]));
+    assert!(told.len() == 1 && told[0].contains("rows_rejected"), "{told:?}");
+    for key in ["b", "c"] {
+        project.source(&format!("{key}.csv"), &format!("key,n\n{key},2\n"));
+        seal::forge(&project, |seal| seal["steps"]["readings"] = json!(1001));
+        let build = well(&project, &[]);
+        assert!(build.finished()["fresh"].as_u64().unwrap() > 1000, "{build:?}");
+        assert_eq!(warnings(&build), told);
+        fs::remove_file(project.path(SEAL)).unwrap();
+        assert_eq!(warnings(&well(&project, &[])), told);
+    }
+    let nothing = well(&project, &[]);
+    assert_eq!((nothing.log(), warnings(&nothing)), (Default::default(), told));
+}
+
 /// One of the files below a folder.
 fn any_file(folder: PathBuf, numbers: &mut Numbers) -> Option<PathBuf> {
     let mut all = all_files(&folder);

@@ -1,6 +1,6 @@
 //! Little memory changes what is held, never what comes out.
 
-use crate::harness::{HEADER, Output, Project, row};
+use crate::harness::{HEADER, Output, Project, row, run_rows};
 use std::fs;
 use std::time::Duration;
 
@@ -171,4 +171,21 @@ fn a_packed_table_larger_than_the_memory_is_published() {
     let built = project.build(&["--jobs", "1"]);
     assert_eq!((built.code, built.finished()["failed"].as_u64()), (0, Some(0)), "{built:?}");
     assert!(project.path("warehouse/tables/pairs/part-00000.parquet").exists());
+}
+
+#[test]
+fn rows_that_are_cut_into_too_many_runs_end_with_a_reason() {
+    let project = Project::new();
+    let rows: String = (0..40_000).map(|run| row(run, "1.5", "x", "1", &format!("r{run}"))).collect();
+    project.source("a.csv", &(HEADER.to_owned() + &rows));
+    project.settings("memory = \"256MiB\"\n");
+    for verb in ["plan", "materialize"] {
+        let output = project.run(&[verb, "--json"]);
+        let said: serde_json::Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
+        assert_eq!((output.code, &said["code"]), (1, &"memory_needed".into()), "{verb}: {output:?}");
+    }
+    // What was there is there still, and can be used.
+    project.source("a.csv", &(HEADER.to_owned() + &run_rows("a", 0.3)));
+    assert_eq!(project.build(&[]).code, 0);
+    assert_eq!(project.run(&["verify"]).code, 0);
 }

@@ -276,6 +276,8 @@ pub trait Project: Send + Sync {
     fn workers(&self) -> Option<usize>;
     /// Bytes of memory that steps may take together.
     fn memory(&self) -> u64;
+    /// Bytes of memory that the program may take in all, with what is known of all runs.
+    fn memory_in_all(&self) -> u64;
     /// Opens the store for reading. A store that does not exist yet is empty.
     fn reader(&self) -> Result<Box<dyn ReadStore>, Failure>;
     /// Opens the store for writing, beside other builds; waits for whoever needs it alone unless `wait` is false, saying

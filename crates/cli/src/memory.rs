@@ -1,7 +1,7 @@
 //! What becomes of a program that takes more memory than it may. A build begins anew in its own place, as after a kill:
 //! one step at a time, and without a step that is too large even alone. Anything else ends, and says why.
 
-use crate::app::Failure;
+use crate::app::{Failure, Project};
 use crate::edge;
 use crate::interrupt;
 use crate::out::Out;
@@ -73,6 +73,30 @@ fn taken_bytes() -> Option<u64> {
 /// Ends a verb that answers a question.
 pub(crate) fn limit(out: Out, allowed: u64) -> Watch {
     Watch::begin(allowed, taken_bytes, Arc::new(move |excess: &Excess| fail(out, excess)))
+}
+
+/// Ends whatever takes more than the program may take in all: records of very many runs are no step's, and no setting of steps
+/// limits them. What steps have started outside of this program ends with it.
+pub(crate) fn limit_in_all(out: Out, project: &dyn Project) -> Watch {
+    let (allowed, ender) = (project.memory_in_all(), project.ender());
+    let end = move |excess: &Excess| {
+        ender();
+        let mib = |bytes: u64| bytes >> 20;
+        let message = format!(
+            "this took {} MiB of memory, and {} MiB are allowed in all, with what is known of all runs (twice `memory`, and \
+             no more than the machine has)",
+            mib(excess.taken_bytes),
+            mib(allowed)
+        );
+        let reason = Reason::new("memory_needed", message).with("needed_bytes", excess.taken_bytes);
+        let help = "raise `memory` in the settings, or see whether a key is meant that cuts the rows into so many runs (`assets runs`)";
+        let failure =
+            Failure { reason: reason.with("allowed_bytes", allowed), help: Some(help.to_owned()), exit: edge::DATA };
+        edge::report(&out, &failure);
+        std::process::exit(i32::from(edge::DATA));
+    };
+    // A watch ends what takes a quarter more than it allows.
+    Watch::begin(allowed / 5 * 4, taken_bytes, Arc::new(end))
 }
 
 fn fail(out: Out, excess: &Excess) {

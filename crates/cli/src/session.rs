@@ -3,6 +3,7 @@
 use crate::app::{App, Failure, OpenOptions, Project, ReadStore};
 use crate::args::{Global, ScopeArgs};
 use crate::edge;
+use crate::memory;
 use crate::out::Out;
 use assets_core::excerpt::Excerpt;
 use assets_core::ledger::Ledger;
@@ -10,6 +11,7 @@ use assets_core::record::SliceRef;
 use assets_core::select;
 use assets_core::source::Identified;
 use assets_core::{AssetName, Mapping, Partition, Reason, Step};
+use assets_engine::memory::Watch;
 use assets_engine::plan::{Plan, all_partitions};
 use assets_engine::scope::resolve_run;
 use assets_engine::{Scope, ScopeError, World, gone};
@@ -32,6 +34,7 @@ pub(crate) struct Session {
     /// What is recorded of everything, where it was needed after all.
     whole: OnceCell<Ledger>,
     is_part: bool,
+    _limit: Watch,
 }
 
 /// A run that is gone.
@@ -75,7 +78,7 @@ impl Session {
         select: &[String],
         runs: &[String],
     ) -> Result<Self, Failure> {
-        let mut session = Self::over(project)?;
+        let mut session = Self::over(project, global)?;
         if session.is_about_few(select, runs) {
             session.take_part(&Excerpt::of_runs(runs.iter().cloned()))?;
             session.identify(global.rehash)?;
@@ -124,13 +127,15 @@ impl Session {
     }
 
     fn unread(app: &dyn App, global: &Global) -> Result<Self, Failure> {
-        Self::over(app.open(&open_options(global))?)
+        Self::over(app.open(&open_options(global))?, global)
     }
 
-    fn over(project: Box<dyn Project>) -> Result<Self, Failure> {
+    fn over(project: Box<dyn Project>, global: &Global) -> Result<Self, Failure> {
+        let out = Out { json: global.json, quiet: global.quiet };
+        let limit = memory::limit_in_all(out, project.as_ref());
         let reader: Arc<dyn ReadStore> = Arc::from(project.reader()?);
         let (ledger, sources) = (Ledger::default(), Identified::default());
-        Ok(Self { project, reader, ledger, sources, whole: OnceCell::new(), is_part: false })
+        Ok(Self { project, reader, ledger, sources, whole: OnceCell::new(), is_part: false, _limit: limit })
     }
 
     fn take_all(&mut self) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use assets_core::ledger::Ledger;
 use assets_core::record::SourceRecord;
 use assets_core::seal::Seal;
 use assets_core::source::Identified;
-use assets_core::{AssetName, Mapping, Partition, Step};
+use assets_core::{AssetName, Mapping, Partition, Reason, Step};
 use assets_engine::{BuildSummary, Scope, World, is_all_there, plan};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +68,7 @@ impl Standing {
         let Identified { changed, problems, warnings, vanished, files, .. } =
             project.source().identify(&heads, false).ok()?;
         let is_gone = vanished.iter().any(|file| !file.steps.is_empty());
-        if files == 0 || !problems.is_empty() || !warnings.is_empty() || is_gone {
+        if files == 0 || !problems.is_empty() || is_gone {
             return None;
         }
         let known = |record: &SourceRecord| heads.sources().get(&record.path);
@@ -93,12 +93,12 @@ impl Standing {
         let over_all = over_all.flat_map(|asset| &asset.inputs).filter(|input| input.mapping == Mapping::All);
         let over_all = over_all.filter_map(|input| graph.producer(input.output.as_str()));
         let whole: BTreeSet<AssetName> = over_all.map(|asset| asset.name.clone()).collect();
-        Some(Come { new, untrusted: others.len(), files, runs, whole })
+        Some(Come { new, untrusted: others.len(), files, warnings, runs, whole })
     }
 
     /// Whether nothing has to be looked at for a scope that is all there is; then it is said so for the sources as they are.
     pub(crate) fn nothing_came(&self, project: &dyn Project, come: &Come) -> Option<AllFresh> {
-        let is_nothing = come.new.is_empty() && come.untrusted == 0 && come.runs.is_empty();
+        let is_nothing = come.new.is_empty() && come.untrusted == 0 && come.runs.is_empty() && come.warnings.is_empty();
         let seal = self.seal.as_ref().filter(|_| is_nothing)?;
         let fresh = AllFresh { steps: seal.all()?, runs: seal.runs };
         if self.sources.is_some() {
@@ -125,6 +125,8 @@ pub(crate) struct Come {
     /// Files whose stats are to be recorded.
     untrusted: usize,
     files: usize,
+    /// What is to be told of sources, whichever they are of.
+    warnings: Vec<Reason>,
     /// The runs that have to be looked at.
     runs: BTreeSet<String>,
     /// Assets that are read over all runs.
@@ -184,7 +186,8 @@ impl Come {
         records.extend(self.new.iter().map(|record| (record.path.as_str(), record)));
         let mut deliveries = project.source().delivered(&records.into_values().collect::<Vec<_>>());
         deliveries.retain(|step, _| step.partition.is_none() || is_of(step));
-        let sources = Identified { deliveries, changed: self.new, files: self.files, others, ..Identified::default() };
+        let (changed, files, warnings) = (self.new, self.files, self.warnings);
+        let sources = Identified { deliveries, changed, files, warnings, others, ..Identified::default() };
         Some(Part { sources, beside, runs_beside, runs: self.runs })
     }
 }
@@ -201,6 +204,8 @@ impl Part {
 pub(crate) struct Ended<'a> {
     pub(crate) summary: &'a BuildSummary,
     pub(crate) tally: &'a Tally,
+    /// How many warnings were of sources: every build tells them.
+    pub(crate) of_sources: usize,
     /// Whether it was asked for everything.
     pub(crate) of_everything: bool,
     /// The part that it looked at, if not at all.
@@ -210,10 +215,10 @@ pub(crate) struct Ended<'a> {
 /// Leaves a seal of what stands now, so that it is not looked at again. What goes wrong with that is nothing to a person
 /// whose tables are made: it is found out again.
 pub(crate) fn leave(project: &dyn Project, store: &dyn WriteStore, look: &Standing, ended: &Ended<'_>) -> Option<()> {
-    let Ended { summary, tally, of_everything, part } = ended;
+    let Ended { summary, tally, of_sources, of_everything, part } = ended;
     let after = &summary.after;
     let is_calm = after.holds && summary.source_problems == 0 && summary.unpublished == 0 && tally.files > 0;
-    if summary.interrupted || tally.warned || !is_calm || !(*of_everything || part.is_some()) {
+    if summary.interrupted || tally.warnings > *of_sources || !is_calm || !(*of_everything || part.is_some()) {
         return None;
     }
     let bad: BTreeSet<String> = after.bad.iter().filter_map(Partition::run).collect();
@@ -232,6 +237,7 @@ pub(crate) fn leave(project: &dyn Project, store: &dyn WriteStore, look: &Standi
         runs: after.runs,
         except: bad,
         uncut: after.uncut,
+        warned: *of_sources > 0,
     };
     match part {
         None if !is_well => return None,

@@ -6,7 +6,7 @@ use crate::key::AssetName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// That steps were fresh, published, and had nothing to be told of.
+/// That steps were fresh, published, and had nothing to be told of themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     /// The program, its settings and what they declare.
@@ -23,12 +23,14 @@ pub struct Seal {
     pub except: BTreeSet<String>,
     /// How many steps there are that nothing cuts, where all of them were fresh.
     pub uncut: Option<u64>,
+    /// Whether there was something to be told of sources, which every build tells: rows that were left out, say.
+    pub warned: bool,
 }
 
 impl Seal {
-    /// The number of steps, where it speaks of all there are.
+    /// The number of steps, where that is all that there is to be said.
     pub fn all(&self) -> Option<u64> {
-        let uncut = self.uncut.filter(|_| self.except.is_empty())?;
+        let uncut = self.uncut.filter(|_| self.except.is_empty() && !self.warned)?;
         Some(self.steps.values().sum::<u64>() + uncut)
     }
 }

@@ -19,8 +19,8 @@ pub(crate) struct Tally {
     pub(crate) unavailable: BTreeMap<String, usize>,
     /// Files looked at.
     pub(crate) files: usize,
-    /// Whether anything was told that a person should know, whatever became of steps.
-    pub(crate) warned: bool,
+    /// How much was told that a person should know, whatever became of steps.
+    pub(crate) warnings: usize,
 }
 
 impl Tally {
@@ -28,7 +28,7 @@ impl Tally {
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Identified { files, .. } => self.files = *files,
-            Event::Warning(_) => self.warned = true,
+            Event::Warning(_) => self.warnings += 1,
             Event::Source { path, reason } => self.sources.push((path.clone(), reason.clone())),
             Event::Step(step) => {
                 let reason = || step.reason.clone().unwrap_or_else(|| Reason::new("failed", "it failed"));

@@ -74,6 +74,7 @@ pub(crate) fn make(
     // What is named wrongly should not wait for another build.
     let mut scope = Scope::new(project.graph(), &args.scope.select, args.only)?;
     let since = Instant::now();
+    let _limit = memory::limit_in_all(*out, project);
     let begun = request.anew.as_ref().and_then(|anew| anew.before.as_ref());
     // Of what is remade in any case, or held against something else, nothing is taken as it was found before.
     let is_plain = !args.force && !rehash && request.saved.is_none() && begun.is_none() && args.scope.runs.is_empty();
@@ -147,7 +148,8 @@ pub(crate) fn make(
     if let Some(look) = &look {
         interrupt::all_is_done(exit_code(&summary));
         let of_everything = of_everything && request.saved.is_none();
-        let ended = Ended { summary: &summary, tally: &tally, of_everything, part: part.as_ref() };
+        let (tally, of_sources, part) = (&tally, sources.warnings.len(), part.as_ref());
+        let ended = Ended { summary: &summary, tally, of_sources, of_everything, part };
         let _ = standing::leave(project, store.as_ref(), look, &ended);
     }
     // The process is about to end: taking the ledger apart, piece by piece, was 9 % of a build that finds 100,000 steps fresh.
