@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 const SEAL: &str = "warehouse/seal";
+const TWICE: &str = "[assets.twice]\nsql = \"select 2 * n as n from readings\"\npacked = true\n";
 
 fn rows(run: &str, seconds: f64) -> String {
     HEADER.to_owned() + &run_rows(run, seconds)
@@ -19,6 +20,15 @@ fn rows(run: &str, seconds: f64) -> String {
 /// Makes the seal say that there are a thousand steps more than there are: only who believes it tells so.
 fn forge(project: &Project) {
     seal::forge(project, |seal| seal["steps"]["clean"] = (seal["steps"]["clean"].as_u64().unwrap() + 1000).into());
+}
+
+/// A project with a packed table of files, `readings` of keys, and further settings.
+fn readings(further: &str) -> Project {
+    let project = Project::new();
+    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
+                 columns.n = { type = \"integer\" }\n";
+    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}{further}")).unwrap();
+    project
 }
 
 fn well(project: &Project, args: &[&str]) -> Output {
@@ -118,12 +128,8 @@ fn a_run_that_fails_is_looked_at_every_time_and_the_others_are_not() {
 
 #[test]
 fn late_runs_go_into_the_files_that_many_share() {
-    let project = Project::new();
     let keys = |all: std::ops::Range<i64>| all.map(|n| format!("k{n},{n}\n")).collect::<String>();
-    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
-                 columns.n = { type = \"integer\" }\n\
-                 [assets.twice]\nsql = \"select 2 * n as n from readings\"\npacked = true\n";
-    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    let project = readings(TWICE);
     project.source("a.csv", &("key,n\n".to_owned() + &keys(0..498)));
     well(&project, &[]);
     let files = |project: &Project| {
@@ -151,12 +157,8 @@ fn late_runs_go_into_the_files_that_many_share() {
 
 #[test]
 fn what_stands_near_in_one_table_need_not_in_another() {
-    let project = Project::new();
     let keys = |all: std::ops::Range<i64>| all.map(|n| format!("k{n:04},{n}\n")).collect::<String>();
-    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
-                 columns.n = { type = \"integer\" }\n\
-                 [assets.twice]\nsql = \"select 2 * n as n from readings\"\npacked = true\n";
-    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    let project = readings(TWICE);
     project.source("a.csv", &("key,n\n".to_owned() + &keys(0..1100)));
     // Other steps are first in one table than in the other.
     well(&project, &["readings"]);
@@ -172,13 +174,11 @@ fn what_stands_near_in_one_table_need_not_in_another() {
 
 #[test]
 fn another_run_concerns_every_one_where_tables_of_runs_read_one_over_all() {
-    let project = Project::new();
-    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
-                 columns.n = { type = \"integer\" }\n\
-                 [assets.total]\nsql = \"select sum(n) as total from readings\"\npartition = \"all\"\n\
-                 [assets.share]\nsql = \"select r.n as n, t.total as total from readings r cross join total t\"\n\
-                 packed = true\n";
-    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    let project = readings(
+        "[assets.total]\nsql = \"select sum(n) as total from readings\"\npartition = \"all\"\n\
+        [assets.share]\nsql = \"select r.n as n, t.total as total from readings r cross join total t\"\n\
+        packed = true\n",
+    );
     project.source("a.csv", "key,n\na,1\nb,2\n");
     well(&project, &[]);
     for (key, n) in [("c", 10), ("d", 20)] {
@@ -192,10 +192,7 @@ fn another_run_concerns_every_one_where_tables_of_runs_read_one_over_all() {
 
 #[test]
 fn a_build_that_could_not_publish_says_nothing_of_what_stands() {
-    let project = Project::new();
-    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
-                 columns.n = { type = \"integer\" }\n";
-    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    let project = readings("");
     project.source("a.csv", "key,n\na,1\n");
     well(&project, &[]);
     project.source("b.csv", "key,n\nb,2\n");
@@ -219,10 +216,7 @@ fn a_build_that_could_not_publish_says_nothing_of_what_stands() {
 
 #[test]
 fn an_empty_file_that_is_gone_is_no_reason_to_look_at_everything() {
-    let project = Project::new();
-    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
-                 columns.n = { type = \"integer\" }\n";
-    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    let project = readings("");
     project.source("a.csv", "key,n\na,1\n");
     project.source("empty.csv", "key,n\n");
     assert_eq!(project.build(&[]).code, 1);
@@ -235,10 +229,7 @@ fn an_empty_file_that_is_gone_is_no_reason_to_look_at_everything() {
 
 #[test]
 fn what_is_to_be_told_of_sources_is_told_by_every_build() {
-    let project = Project::new();
-    let table = "[assets.readings]\nfiles = [\"data/*.csv\"]\npartition_by = [\"key\"]\npacked = true\n\
-                 columns.n = { type = \"integer\" }\n";
-    fs::write(project.path("assets.toml"), format!("pipeline = \"none\"\n{table}")).unwrap();
+    let project = readings("");
     project.source("a.csv", "key,n\na,1\na,many\n");
     let warnings = |build: &Output| {
         let lines = build.lines();
