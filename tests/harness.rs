@@ -19,6 +19,16 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+/// What a failed test leaves is looked at.
+impl Drop for Project {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("the project is kept in {}", self.dir.path().display());
+        }
+    }
+}
+
 impl Output {
     /// The one JSON value on stdout.
     pub(crate) fn json(&self) -> Value {

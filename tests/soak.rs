@@ -8,7 +8,7 @@ use assets_frames::parquet;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Child;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const RUNS: usize = 8;
@@ -23,6 +23,16 @@ struct Done {
     killed_gcs: AtomicUsize,
     questions: AtomicUsize,
     tables: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+/// Stops everything where one part has failed, so that its store is left as it was then.
+struct Stop<'a>(&'a Done);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Relaxed);
+    }
 }
 
 /// Runs the program to its end, or kills it after some time. `None`: it was killed.
@@ -110,11 +120,12 @@ fn run(time: Duration) {
     (0..RUNS).for_each(|run| source(&project, run, 0.3));
     assert_eq!(project.build(&[]).code, 0);
     let until = Instant::now() + time;
-    let is_on = || Instant::now() < until;
+    let is_on = || Instant::now() < until && !done.is_over.load(Relaxed);
     std::thread::scope(|scope| {
         let (project, done, is_on) = (&project, &done, &is_on);
         for seed in 1..=2 {
             scope.spawn(move || {
+                let _stop = Stop(done);
                 let (mut numbers, mut longest) = (Numbers::new(seed), Duration::from_millis(100));
                 while is_on() {
                     let (log, kill, begun) = (format!("build{seed}"), fate(&mut numbers, longest), Instant::now());
@@ -129,6 +140,7 @@ fn run(time: Duration) {
             });
         }
         scope.spawn(move || {
+            let _stop = Stop(done);
             let (mut numbers, mut longest) = (Numbers::new(3), Duration::from_millis(50));
             while is_on() {
                 std::thread::sleep(Duration::from_millis(numbers.below(2000) as u64));
@@ -143,6 +155,7 @@ fn run(time: Duration) {
             }
         });
         scope.spawn(move || {
+            let _stop = Stop(done);
             let questions: [&[&str]; 4] = [
                 &["status", "--json"],
                 &["sql", "select count(*) n, max(v1) v from features", "--format", "json"],
@@ -164,6 +177,7 @@ fn run(time: Duration) {
                 }
             }
         });
+        let _stop = Stop(done);
         let (mut numbers, mut seconds) = (Numbers::new(4), [0.3; RUNS]);
         while is_on() {
             change(project, &mut numbers, &mut seconds);
