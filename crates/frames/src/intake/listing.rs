@@ -47,10 +47,10 @@ pub(super) struct Listing {
 pub(super) fn list(all: &[Patterns]) -> Result<Listing, Reason> {
     let mut listing = Listing::default();
     let mut found: BTreeMap<String, Listed> = BTreeMap::new();
-    let mut seen: HashMap<PathBuf, String> = HashMap::new();
+    let (mut seen, mut folders) = (HashMap::<PathBuf, String>::new(), HashMap::new());
     for (reader, own) in all.iter().enumerate() {
         for path in paths(own, &mut listing)? {
-            let place = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+            let place = place_of(&path, &mut folders).unwrap_or_else(|_| path.clone());
             let name = seen.entry(place.clone()).or_insert_with(|| {
                 let name = own.name_of(&path);
                 // Another file of that name, relative to elsewhere.
@@ -65,6 +65,22 @@ pub(super) fn list(all: &[Patterns]) -> Result<Listing, Reason> {
     }
     listing.files = found.into_values().collect();
     Ok(listing)
+}
+
+/// Where a file really is. Its folder is asked for once: that looks at every part of a path.
+fn place_of(path: &Path, folders: &mut HashMap<PathBuf, PathBuf>) -> std::io::Result<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let (Some(folder), Some(name)) = (folder, path.file_name()) else { return fs::canonicalize(path) };
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return fs::canonicalize(path);
+    }
+    if let Some(folder) = folders.get(folder) {
+        return Ok(folder.join(name));
+    }
+    let place = fs::canonicalize(folder)?;
+    let file = place.join(name);
+    folders.insert(folder.to_owned(), place);
+    Ok(file)
 }
 
 /// Names, readers and stats of all files, as one hash; `None` where anything is amiss, or a stat too young to trust.
