@@ -74,8 +74,8 @@ pub fn load_cell(robot: usize) -> [usize; 3] {
 
 /// Which channel each row of a table belongs to: its texts are looked at once each, and not in every row.
 pub struct Places {
-    sensors: Vec<u32>,
-    fields: Vec<u32>,
+    sensors: OwnedCodes,
+    fields: OwnedCodes,
     /// By code: the sensor among a robot's two.
     sensor: Vec<Option<usize>>,
     /// By code: the field among a robot's six.
@@ -91,18 +91,28 @@ impl Places {
         };
         let sensor = sensors.texts.iter().map(|text| place(text, |c| c.sensor).map(|first| first / 3)).collect();
         let field = fields.texts.iter().map(|text| place(text, |c| c.field)).collect();
-        Self { sensors: sensors.codes, fields: fields.codes, sensor, field }
+        Self { sensors, fields, sensor, field }
+    }
+
+    /// The sensor of a row as it was delivered.
+    pub fn sensor_text(&self, row: usize) -> Option<&str> {
+        self.sensors.get(row)
+    }
+
+    /// The field of a row as it was delivered.
+    pub fn field_text(&self, row: usize) -> Option<&str> {
+        self.fields.get(row)
     }
 
     /// Whether a row's field is one of a sensor.
     pub fn is_field(&self, row: usize) -> bool {
-        self.field[self.fields[row] as usize].is_some()
+        self.field[self.fields.codes[row] as usize].is_some()
     }
 
     /// The channel of a row, if robot, sensor and field name one.
     pub fn channel(&self, robot: i64, row: usize) -> Option<usize> {
-        let field = self.field[self.fields[row] as usize]?;
-        let sensor = self.sensor[self.sensors[row] as usize]?;
+        let field = self.field[self.fields.codes[row] as usize]?;
+        let sensor = self.sensor[self.sensors.codes[row] as usize]?;
         let first = match robot {
             1 => 0,
             2 => COUNT / 2,

@@ -93,18 +93,17 @@ struct Row {
 
 impl FrameAsset for Clean {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-        let raw = inputs.read("raw", &READS)?;
-        let (mut rows, delivered, mut codes) = classify(&raw)?;
-        let wrong = |error| frame_error("raw", &error);
-        let texts = |name: &str| raw.column(name).and_then(Column::str).map_err(wrong);
-        let texts = [texts("time_text")?, texts("value_text")?, texts("robot_id_text")?];
+        let places = Places::new(inputs.codes("raw", "sensor_type")?, inputs.codes("raw", "field")?);
+        let others: Vec<&str> = READS.into_iter().filter(|name| !matches!(*name, "sensor_type" | "field")).collect();
+        let raw = inputs.read("raw", &others)?;
+        let (mut rows, delivered, mut codes) = classify(&raw, &places)?;
         for (channel, rows) in rows.iter_mut().enumerate() {
-            self.reject_within(channel, rows, &texts, &mut codes);
+            self.reject_within(channel, rows, &raw, &mut codes)?;
         }
         let run = inputs.key(RUN);
-        let (rejects, expected) = (rejects_frame(run, &raw, &codes)?, raw.height());
+        let (rejects, expected) = (rejects_frame(run, &raw, &places, &codes)?, raw.height());
         // A long run need not be in memory twice.
-        drop((raw, codes));
+        drop((raw, places, codes));
         rows.iter_mut().for_each(Vec::shrink_to_fit);
         self.subtract_tare(&mut rows);
         let clean = clean_frame(run, &rows)?;
@@ -115,7 +114,11 @@ impl FrameAsset for Clean {
         outputs.write("clean", clean)?;
         outputs.write("rejects", rejects)?;
         let samples: Vec<Samples> = rows.iter().map(|rows| samples(rows)).collect();
-        outputs.write("sessions", sessions::table(run, &sessions::split(&samples, &self.sessions))?)
+        drop(rows);
+        let sessions = sessions::split(&samples, &self.sessions);
+        outputs.write("sessions", sessions::table(run, &sessions)?)?;
+        sessions::keep(outputs, samples, sessions);
+        Ok(())
     }
 
     fn memory(&self, _: &AssetDecl, request: &StepRequest) -> Option<u64> {
@@ -135,13 +138,11 @@ fn code(name: &str) -> u8 {
     u8::try_from(CODES.iter().position(|code| *code == name).unwrap_or(0)).unwrap_or(0)
 }
 
-fn classify(raw: &DataFrame) -> Result<Classified, Reason> {
-    let codes = |name: &str| columns::to_codes(raw, name);
-    let places = Places::new(codes("sensor_type")?.into(), codes("field")?.into());
+fn classify(raw: &DataFrame, places: &Places) -> Result<Classified, Reason> {
     let times = columns::iter_times(raw, "time")?;
     let robots = columns::iter_ints(raw, "robot_id")?;
     let values = columns::iter_floats(raw, "value")?;
-    let value_texts = raw.column("value_text").and_then(Column::str).map_err(|e| frame_error("value_text", &e))?;
+    let value_texts = kept(raw, "value_text")?;
     let mut rows: [Vec<Row>; COUNT] = Default::default();
     let mut delivered = [0; COUNT];
     let mut codes = vec![None; raw.height()];
@@ -156,7 +157,7 @@ fn classify(raw: &DataFrame) -> Result<Classified, Reason> {
             (_, None, ..) => code("unknown_robot"),
             (_, _, None, _) if !places.is_field(at) => code("unknown_field"),
             (_, _, None, _) => code("field_sensor_mismatch"),
-            (.., None) if value_texts.get(at).is_some() => code("bad_value"),
+            (.., None) if value_texts.is_some_and(|texts| texts.get(at).is_some()) => code("bad_value"),
             (.., None) => code("null_value"),
             (.., Some(value)) if !value.is_finite() => code("not_finite"),
             (Some(time), _, Some(channel), Some(value)) => {
@@ -167,6 +168,14 @@ fn classify(raw: &DataFrame) -> Result<Classified, Reason> {
         });
     }
     Ok((rows, delivered, codes))
+}
+
+/// The texts that were kept of cells of a column; `None` where none was.
+fn kept<'a>(raw: &'a DataFrame, name: &str) -> Result<Option<&'a StringChunked>, Reason> {
+    let column = raw.column(name).map_err(|error| frame_error(name, &error))?;
+    // Nearly always: no memory is taken for what is not there.
+    let is_any = column.null_count() < column.len();
+    is_any.then(|| column.str()).transpose().map_err(|error| frame_error(name, &error))
 }
 
 impl Clean {
@@ -190,13 +199,14 @@ impl Clean {
         &self,
         channel: usize,
         rows: &mut Vec<Row>,
-        texts: &[&StringChunked; 3],
+        raw: &DataFrame,
         codes: &mut [Option<u8>],
-    ) {
+    ) -> Result<(), Reason> {
         let conflicts = if rows.is_sorted_by(|a, b| a.time < b.time) {
             Vec::new()
         } else {
-            take_out_duplicates(rows, texts, codes)
+            let kept = |name: &str| kept(raw, name);
+            take_out_duplicates(rows, &[kept("time_text")?, kept("value_text")?, kept("robot_id_text")?], codes)
         };
         let [low, high] = self.limits.get(&CHANNELS[channel].column()).copied().unwrap_or([f64::MIN, f64::MAX]);
         rows.retain(|row| {
@@ -210,6 +220,7 @@ impl Clean {
         if let Some((window_ms, k)) = self.settings.hampel(&CHANNELS[channel].column()) {
             self.reject_outliers(channel, (window_ms, k), rows, codes);
         }
+        Ok(())
     }
 
     fn reject_outliers(
@@ -273,10 +284,10 @@ fn check(
 }
 
 /// Sorts a channel's rows and takes out all but one of equal ones; the times at which values differ.
-fn take_out_duplicates(rows: &mut Vec<Row>, texts: &[&StringChunked; 3], codes: &mut [Option<u8>]) -> Vec<i64> {
+fn take_out_duplicates(rows: &mut Vec<Row>, texts: &[Option<&StringChunked>; 3], codes: &mut [Option<u8>]) -> Vec<i64> {
     // Which of equal duplicates is kept must not depend on which came first: zeros of either sign are equal, and so are
     // two spellings of a number.
-    let spelling = |row: &Row| texts.map(|texts| texts.get(row.at));
+    let spelling = |row: &Row| texts.map(|texts| texts.and_then(|texts| texts.get(row.at)));
     rows.sort_by(|a, b| {
         let order = a.time.cmp(&b.time).then(a.value.total_cmp(&b.value));
         order.then_with(|| spelling(a).cmp(&spelling(b))).then(a.at.cmp(&b.at))
@@ -365,11 +376,14 @@ pub fn delivered_texts(raw: &DataFrame) -> Result<Vec<Column>, Reason> {
     ])
 }
 
-fn rejects_frame(run: &str, raw: &DataFrame, codes: &[Option<u8>]) -> Result<DataFrame, Reason> {
+fn rejects_frame(run: &str, raw: &DataFrame, places: &Places, codes: &[Option<u8>]) -> Result<DataFrame, Reason> {
     use assets_frames::polars::prelude::{IdxCa, IdxSize, NewChunkedArray};
     let wrong = |error| frame_error("rejects", &error);
     let rejected: Vec<IdxSize> = (0..).zip(codes).filter(|(_, code)| code.is_some()).map(|(at, _)| at).collect();
-    let picked = raw.take(&IdxCa::from_slice("at".into(), &rejected)).map_err(wrong)?;
+    let mut picked = raw.take(&IdxCa::from_slice("at".into(), &rejected)).map_err(wrong)?;
+    let at = || rejected.iter().map(|at| *at as usize);
+    picked.with_column(columns::texts("field", at().map(|at| places.field_text(at)))).map_err(wrong)?;
+    picked.with_column(columns::texts("sensor_type", at().map(|at| places.sensor_text(at)))).map_err(wrong)?;
     let mut all = vec![columns::constant_text(RUN, run, rejected.len())];
     all.extend(delivered_texts(&picked)?);
     all.push(columns::texts("code", codes.iter().flatten().map(|code| Some(CODES[usize::from(*code)]))));

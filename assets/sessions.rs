@@ -7,7 +7,7 @@ use crate::columns::RUN;
 use crate::settings::Sessions as Settings;
 use assets_core::Reason;
 use assets_core::hash::{Digest, Hasher};
-use assets_frames::{DataFrame, Inputs, columns};
+use assets_frames::{DataFrame, Inputs, Outputs, columns};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -112,8 +112,10 @@ pub fn table(run: &str, sessions: &[Session]) -> Result<DataFrame, Reason> {
     ])
 }
 
+const RECORDED: &str = "recorded";
+
 /// A run's samples and its sessions.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Recorded {
     /// By channel.
     pub samples: Vec<Samples>,
@@ -121,9 +123,26 @@ pub struct Recorded {
     pub sessions: Vec<Session>,
 }
 
-/// Reads a run's samples and its sessions, once a step.
+impl Recorded {
+    /// About how much memory it takes: times and values, and each time once more in its session.
+    fn bytes(&self) -> u64 {
+        let samples = self.samples.iter().map(|samples| samples.ts.len()).sum::<usize>();
+        let times = self.sessions.iter().map(|session| session.times.len()).sum::<usize>();
+        (samples * 16 + times * 8) as u64
+    }
+}
+
+/// Saves the next steps reading what is written of it.
+pub fn keep(outputs: &mut Outputs<'_>, samples: Vec<Samples>, sessions: Vec<Session>) {
+    let recorded = Recorded { samples, sessions };
+    let bytes = recorded.bytes();
+    outputs.keep(RECORDED, &["clean", "sessions"], recorded, bytes);
+}
+
+/// Reads a run's samples and its sessions, once for all steps that do.
 pub fn read(inputs: &Inputs<'_>) -> Result<Arc<Recorded>, Reason> {
-    inputs.shared("recorded", || {
+    let of: [(&str, &[&str]); 2] = [("clean", &channels::SAMPLE_COLUMNS), ("sessions", &["start_time", "stop_time"])];
+    inputs.kept(RECORDED, &of, Recorded::bytes, || {
         let samples = channels::read(inputs)?;
         let bounds = inputs.read("sessions", &["start_time", "stop_time"])?;
         let starts = columns::to_times(&bounds, "start_time")?;

@@ -185,6 +185,32 @@ fn a_missing_sensor_is_null_with_its_reason_down_to_stats() {
 }
 
 #[test]
+fn steps_that_follow_each_other_make_what_each_makes_alone() {
+    let rows = run_rows("a", 1.0);
+    // Late, twice, out of order, far off, and another session after a pause.
+    let again: String = rows.lines().step_by(7).map(|line| format!("{line}\n")).collect();
+    let far = row(300, "99999", "x", "1", "a") + &row(20_000, "5", "x", "1", "a") + &row(20_010, "6", "x", "1", "a");
+    let one: String =
+        run_rows("b", 0.7).lines().filter(|line| !line.contains("load_cell")).map(|l| format!("{l}\n")).collect();
+    let text = format!("{HEADER}{rows}{far}{again}{one}");
+    let settings = "[tare]\nfirst_s = 0.1\n[limits]\nx_1 = [-500, 500]\n[sessions]\nsession_gap_s = 2.0\n";
+    let [at_once, one_by_one] = [(); 2].map(|()| {
+        let project = Project::new();
+        project.settings(settings);
+        project.source("a.csv", &text);
+        project
+    });
+    assert_eq!(at_once.build(&[]).code, 0);
+    for asset in ["raw", "clean", "wide", "features", "stats", "fleet", "*"] {
+        // Each in a process of its own, which reads what the ones before have stored.
+        let output = one_by_one.build(&[asset]);
+        assert_eq!(output.code, 0, "{output:?}");
+    }
+    assert_eq!(one_by_one.sql("select count(*) n from sessions")[0]["n"], 3);
+    assert_eq!(at_once.hashes(), one_by_one.hashes());
+}
+
+#[test]
 fn a_pause_makes_two_sessions_and_its_jump_is_no_distance() {
     let project = Project::new();
     let mut rows = String::new();

@@ -180,17 +180,62 @@ impl ColumnHasher {
     }
 
     /// Adds a text for each code, its place in `texts`: the fast way of `text` for texts that repeat.
-    pub fn coded_texts(&mut self, texts: &[Option<&str>], codes: impl Iterator<Item = u32>) {
-        let bytes = |text: &Option<&str>| {
-            let mut bytes = Vec::new();
-            put_text(&mut bytes, text.unwrap_or_default());
-            bytes
-        };
-        let bytes: Vec<Vec<u8>> = texts.iter().map(bytes).collect();
+    pub fn coded_texts(&mut self, texts: &[Option<&str>], mut codes: &[u32]) {
+        let bytes: Vec<Vec<u8>> = texts.iter().map(|text| text_bytes(text.unwrap_or_default())).collect();
+        let padded: Option<Vec<_>> = texts.iter().zip(&bytes).map(|(text, bytes)| text.and(padded(bytes))).collect();
+        while let Some(code) = codes.first() {
+            let most = codes.len().min(BLOCK_ROWS - self.in_block).min(TEXTS_AT_ONCE) & !7;
+            match &padded {
+                Some(padded) if most > 0 && self.in_block.is_multiple_of(8) => {
+                    let (now, later) = codes.split_at(most);
+                    self.short_texts(padded, now);
+                    codes = later;
+                }
+                _ => {
+                    self.start_row(texts[*code as usize].is_some());
+                    self.values.extend_from_slice(&bytes[*code as usize]);
+                    self.end_row();
+                    codes = &codes[1..];
+                }
+            }
+        }
+    }
+
+    /// Adds short texts that are there, a multiple of eight that the block has room for.
+    fn short_texts(&mut self, padded: &[([u8; PADDED], usize)], codes: &[u32]) {
+        let mut at = self.values.len();
+        // Each is written with what pads it, and the next one over that.
+        self.values.resize(at + codes.len() * PADDED, 0);
         for code in codes {
-            self.start_row(texts[code as usize].is_some());
-            self.values.extend_from_slice(&bytes[code as usize]);
-            self.end_row();
+            let (bytes, length) = &padded[*code as usize];
+            self.values[at..at + PADDED].copy_from_slice(bytes);
+            at += length;
+        }
+        self.values.truncate(at);
+        self.valid_rows(codes.len(), u8::MAX);
+    }
+
+    /// Adds the same text again and again: the fast way of `text` for a column of one.
+    pub fn repeated_text(&mut self, text: &str, mut rows: usize) {
+        let bytes = text_bytes(text);
+        while rows > 0 {
+            let take = if self.in_block.is_multiple_of(8) { rows.min(BLOCK_ROWS - self.in_block) & !7 } else { 0 };
+            if take == 0 {
+                self.start_row(true);
+                self.values.extend_from_slice(&bytes);
+                self.end_row();
+                rows -= 1;
+                continue;
+            }
+            let begin = self.values.len();
+            self.values.extend_from_slice(&bytes);
+            while self.values.len() < begin + take * bytes.len() {
+                // Twice as many each time.
+                let more = (self.values.len() - begin).min(begin + take * bytes.len() - self.values.len());
+                self.values.extend_from_within(begin..begin + more);
+            }
+            self.valid_rows(take, u8::MAX);
+            rows -= take;
         }
     }
 
@@ -220,6 +265,24 @@ impl ColumnHasher {
         });
         ContentHash(hasher.finish())
     }
+}
+
+/// Room for a short text behind its length.
+const PADDED: usize = 32;
+
+/// Texts that are put down at once: what pads them stays in the processor's cache.
+const TEXTS_AT_ONCE: usize = 1024;
+
+fn padded(bytes: &[u8]) -> Option<([u8; PADDED], usize)> {
+    let mut padded = [0; PADDED];
+    padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some((padded, bytes.len()))
+}
+
+fn text_bytes(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_text(&mut bytes, text);
+    bytes
 }
 
 /// A text's length, then the text or, of a long one, its hash: the length says which.
@@ -291,9 +354,30 @@ mod tests {
         codes.clone().for_each(|code| slow.text(texts[code as usize]));
         (0..9).for_each(|_| slow.text(None));
         let mut fast = ColumnHasher::new(Tag::Text);
-        fast.coded_texts(&texts, codes);
+        fast.coded_texts(&texts, &codes.collect::<Vec<u32>>());
         fast.nulls(9);
         assert_eq!(fast.finish(), slow.finish());
+    }
+
+    #[test]
+    fn short_and_equal_texts_hash_like_one_by_one() {
+        let long = "x".repeat(PADDED);
+        for texts in [vec!["a", "", "nine more"], vec!["a", &long]] {
+            let codes: Vec<u32> = (0..150_003).map(|row| row / 5 % texts.len() as u32).collect();
+            let optional: Vec<Option<&str>> = texts.iter().copied().map(Some).collect();
+            let mut slow = ColumnHasher::new(Tag::Text);
+            codes.iter().for_each(|code| slow.text(optional[*code as usize]));
+            (0..150_003).for_each(|_| slow.text(optional[0]));
+            let expected = slow.finish();
+            for cut in [0, 1, 8, 1024, 65_535, 70_001] {
+                let mut fast = ColumnHasher::new(Tag::Text);
+                fast.coded_texts(&optional, &codes[..cut]);
+                fast.coded_texts(&optional, &codes[cut..]);
+                fast.repeated_text(texts[0], cut);
+                fast.repeated_text(texts[0], codes.len() - cut);
+                assert_eq!(fast.finish(), expected, "cut at {cut}");
+            }
+        }
     }
 
     #[test]
@@ -303,7 +387,7 @@ mod tests {
         (0..1000).for_each(|_| hasher.text(Some(&long)));
         assert!(hasher.values.len() < 32 * 1000);
         let mut coded = ColumnHasher::new(Tag::Text);
-        coded.coded_texts(&[Some(&long)], std::iter::repeat_n(0, 1000));
+        coded.coded_texts(&[Some(&long)], &[0; 1000]);
         let last = "y".repeat(TEXT_BYTES_MOST + 1);
         let mut other = ColumnHasher::new(Tag::Text);
         (0..999).for_each(|_| other.text(Some(&long)));

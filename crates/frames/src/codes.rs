@@ -4,6 +4,35 @@
 use polars::prelude::*;
 use std::collections::HashMap;
 
+/// A column of texts as it is held: in each row, or once for all of them.
+pub(crate) enum Texts<'a> {
+    /// The same in so many rows, which no memory is taken for.
+    Same(Option<&'a str>, usize),
+    /// Each row's own.
+    Each(&'a StringChunked),
+}
+
+impl<'a> Texts<'a> {
+    /// Those of a column.
+    pub(crate) fn of(column: &'a Column) -> PolarsResult<Self> {
+        match column.as_scalar_column() {
+            Some(same) if same.dtype() == &DataType::String => {
+                Ok(Self::Same(same.scalar().value().get_str(), same.len()))
+            }
+            _ => column.str().map(Self::Each),
+        }
+    }
+
+    /// As codes.
+    pub(crate) fn codes(self) -> Codes<'a> {
+        match self {
+            Self::Same(_, 0) => Codes::default(),
+            Self::Same(text, rows) => Codes { texts: vec![text], codes: vec![0; rows] },
+            Self::Each(values) => Codes::of(values),
+        }
+    }
+}
+
 /// A column of texts: which there are, and which of them each row has.
 #[derive(Debug, Default, PartialEq)]
 pub struct Codes<'a> {
@@ -131,6 +160,11 @@ impl From<Codes<'_>> for OwnedCodes {
 }
 
 impl OwnedCodes {
+    /// The text of a row.
+    pub fn get(&self, row: usize) -> Option<&str> {
+        self.texts[self.codes[row] as usize].as_deref()
+    }
+
     /// Adds rows, whose codes are places in `texts`.
     pub(crate) fn extend(&mut self, texts: Vec<String>, codes: &[u32]) -> Option<()> {
         let place = |text: String| {

@@ -1,9 +1,10 @@
 //! Columns in and out of frames: vectors of plain values, nulls as `None` or NaN, times in microseconds UTC.
 
-use crate::codes::Codes;
+use crate::codes::{Codes, Texts};
 use crate::frame_error;
 use assets_core::{ColumnDecl, Kind, Reason};
 use polars::prelude::*;
+use polars_arrow::bitmap::Bitmap;
 
 /// The data type of a declared column.
 pub fn dtype(kind: Kind) -> DataType {
@@ -65,8 +66,8 @@ pub fn floats_nan_null(name: &str, values: Vec<f64>) -> Column {
         return Float64Chunked::full_null(name.into(), values.len()).into_column();
     }
     if unknown > 0 {
-        let values = values.into_iter().map(|value| (!value.is_nan()).then_some(value));
-        Float64Chunked::from_iter_options(name.into(), values).into_column()
+        let known = Bitmap::from_trusted_len_iter(values.iter().map(|value| !value.is_nan()));
+        Float64Chunked::from_vec_validity(name.into(), values, Some(known)).into_column()
     } else {
         floats(name, values)
     }
@@ -108,12 +109,12 @@ pub fn coded_texts(name: &str, texts: &[Option<&str>], codes: Vec<u32>) -> Resul
 
 /// No text in any row.
 pub fn null_texts(name: &str, rows: usize) -> Column {
-    StringChunked::full_null(name.into(), rows).into_column()
+    Column::full_null(name.into(), rows, &DataType::String)
 }
 
 /// The same text in every row.
 pub fn constant_text(name: &str, text: &str, rows: usize) -> Column {
-    StringChunked::full(name.into(), text, rows).into_column()
+    Column::new_scalar(name.into(), Scalar::new(DataType::String, AnyValue::StringOwned(text.into())), rows)
 }
 
 /// A column of booleans.
@@ -169,7 +170,8 @@ pub fn to_ints(frame: &DataFrame, name: &str) -> Result<Vec<Option<i64>>, Reason
 
 /// Texts of a column that repeat, as small numbers.
 pub fn to_codes<'a>(frame: &'a DataFrame, name: &str) -> Result<Codes<'a>, Reason> {
-    Ok(Codes::of(typed(frame, name, Column::str)?))
+    let texts = frame.column(name).and_then(Texts::of);
+    Ok(texts.map_err(|error| frame_error(&format!("the column {name}"), &error))?.codes())
 }
 
 /// Texts of a column.

@@ -2,6 +2,7 @@
 //! run on several threads anyway.
 
 use crate::codes::OwnedCodes;
+use crate::columns;
 use crate::encode;
 use crate::guard::guarded;
 use crate::splice::Source;
@@ -10,7 +11,7 @@ use polars_arrow::bitmap::BitmapBuilder;
 use polars_buffer::Buffer;
 use polars_parquet::parquet::compression::DecompressionContext;
 use polars_parquet::parquet::encoding::hybrid_rle::{HybridRleChunk, HybridRleDecoder};
-use polars_parquet::parquet::metadata::ColumnChunkMetadata;
+use polars_parquet::parquet::metadata::{ColumnChunkMetadata, RowGroupMetadata};
 use polars_parquet::parquet::page::{CompressedPage, DataPage, DataPageHeader, FormatEncoding, split_buffer};
 use polars_parquet::read::{BasicDecompressor, Page, PageReader, column_iter_to_arrays, decompress, infer_schema};
 use std::io::Cursor;
@@ -31,6 +32,7 @@ impl Source {
             let field = schema.get(name).ok_or_else(|| polars_err!(ColumnNotFound: "{name}"))?;
             Ok(match self.floats(field, &mut decompressing)? {
                 Some(values) => values.into_column(),
+                None if self.has_no_text(field) => columns::null_texts(name, self.metadata.num_rows),
                 None => self.general(field)?,
             })
         });
@@ -63,6 +65,17 @@ impl Source {
             let bytes = bytes.ok_or_else(|| polars_err!(ComputeError: "the file ends before {column} does"))?;
             Ok((chunk, bytes))
         })
+    }
+
+    /// Whether a column of texts says of itself that it holds none.
+    fn has_no_text(&self, field: &ArrowField) -> bool {
+        let has_none = |group: &RowGroupMetadata| {
+            let chunk = group.columns_under_root_iter(&field.name).and_then(|mut chunks| chunks.next())?;
+            let statistics = chunk.statistics(&self.metadata.footer_buf)?.ok()?;
+            Some(usize::try_from(statistics.null_count()?).ok()? == group.num_rows())
+        };
+        DataType::from_arrow_field(field) == DataType::String
+            && self.metadata.row_groups.iter().all(|group| has_none(group) == Some(true))
     }
 
     /// A column of any kind, as polars decodes it.
@@ -256,7 +269,7 @@ fn places(page: &DataPage) -> PolarsResult<Option<Vec<u32>>> {
 mod tests {
     use super::*;
     use crate::codes::Codes;
-    use crate::{columns, parquet};
+    use crate::parquet;
     use assets_core::table_store::Object;
     use std::sync::Arc;
 

@@ -18,6 +18,7 @@ pub mod foreign;
 mod grow;
 mod guard;
 pub mod intake;
+mod kept;
 mod pages;
 pub mod parquet;
 pub mod parts;

@@ -1,5 +1,6 @@
 //! Tables in Parquet files, written in batches and read by column.
 
+use crate::codes::Texts;
 use crate::guard::guarded;
 use crate::splice::Source;
 use crate::{encode, frame_error};
@@ -72,8 +73,11 @@ fn group_rows(batch: &DataFrame) -> usize {
 
 /// Bytes of the texts in a batch.
 pub(crate) fn text_bytes(batch: &DataFrame) -> usize {
-    let texts = batch.columns().iter().filter_map(|column| column.str().ok());
-    texts.flat_map(StringChunked::downcast_iter).map(|texts| texts.total_bytes_len()).sum()
+    let bytes = |texts: Texts<'_>| match texts {
+        Texts::Same(text, rows) => text.map_or(0, str::len).saturating_mul(rows),
+        Texts::Each(values) => values.downcast_iter().map(|texts| texts.total_bytes_len()).sum(),
+    };
+    batch.columns().iter().filter_map(|column| Texts::of(column).ok()).map(bytes).fold(0, usize::saturating_add)
 }
 
 pub(crate) fn write_error(error: &PolarsError) -> Reason {

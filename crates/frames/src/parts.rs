@@ -1,7 +1,7 @@
 //! Content hashes of frames, part by part, as batches come by: a column, or a column of one slice where the output
 //! declares a slice key. The partition's own columns are no parts: the step says them.
 
-use crate::codes::Codes;
+use crate::codes::{Codes, Texts};
 use crate::frame_error;
 use assets_core::content::{ColumnHasher, Tag};
 use assets_core::record::{Part, PartId};
@@ -103,7 +103,7 @@ impl PartsHasher {
 /// What the column says of a row's slice: the texts, and which of them each row has.
 fn key_codes(column: &Column) -> PolarsResult<(Vec<String>, Vec<u32>)> {
     if column.dtype() != &DataType::Int64 {
-        let codes = Codes::of(column.str()?);
+        let codes = Texts::of(column)?.codes();
         return Ok((codes.texts.iter().map(|text| text.unwrap_or_default().to_owned()).collect(), codes.codes));
     }
     let mut distinct: Vec<Option<i64>> = Vec::new();
@@ -141,15 +141,21 @@ fn add(hasher: &mut ColumnHasher, batch: &DataFrame, name: &str, rows: Option<&[
                 Some(rows) => rows.iter().for_each(|row| hasher.bool(values.get(*row))),
             }
         }
-        _ => {
-            let values = column.str().map_err(wrong)?;
-            match (rows, Codes::up_to(values, values.len() / 4)) {
-                (None, _) if values.null_count() == values.len() => hasher.nulls(values.len()),
-                (None, Some(codes)) => hasher.coded_texts(&codes.texts, codes.codes.iter().copied()),
-                (None, None) => values.iter().for_each(|value| hasher.text(value)),
-                (Some(rows), _) => rows.iter().for_each(|row| hasher.text(values.get(*row))),
+        _ => match (Texts::of(column).map_err(wrong)?, rows) {
+            (Texts::Same(text, all), rows) => {
+                let rows = rows.map_or(all, <[usize]>::len);
+                match text {
+                    Some(text) => hasher.repeated_text(text, rows),
+                    None => hasher.nulls(rows),
+                }
             }
-        }
+            (Texts::Each(values), None) if values.null_count() == values.len() => hasher.nulls(values.len()),
+            (Texts::Each(values), None) => match Codes::up_to(values, values.len() / 4) {
+                Some(codes) => hasher.coded_texts(&codes.texts, &codes.codes),
+                None => values.iter().for_each(|value| hasher.text(value)),
+            },
+            (Texts::Each(values), Some(rows)) => rows.iter().for_each(|row| hasher.text(values.get(*row))),
+        },
     }
     Ok(())
 }

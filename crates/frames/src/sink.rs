@@ -1,6 +1,6 @@
 //! Where an asset writes an output: batches go in, an object (or rows for the record) with content hashes comes out.
 
-use crate::codes::Codes;
+use crate::codes::Texts;
 use crate::parquet::TableWriter;
 use crate::parts::PartsHasher;
 use crate::{columns, frame_error, small};
@@ -109,8 +109,8 @@ impl Sink {
     /// Rows of another partition are never written, whatever an asset does: a table is trusted to say whose it is.
     fn check_partition(&self, batch: &DataFrame) -> Result<(), Reason> {
         for (dimension, key) in self.partition.keys() {
-            let Ok(column) = batch.column(dimension).and_then(Column::str) else { continue };
-            if let Some(other) = Codes::of(column).texts.into_iter().find(|value| *value != Some(key)) {
+            let Ok(column) = batch.column(dimension).and_then(Texts::of) else { continue };
+            if let Some(other) = column.codes().texts.into_iter().find(|value| *value != Some(key)) {
                 let message = format!("{} of {key} has a row whose {dimension} is {other:?}", self.decl.name);
                 return Err(Reason::new("partition_mismatch", message).with("output", self.decl.name.as_str()));
             }

@@ -3,6 +3,7 @@
 
 use crate::assemble::{Assembly, Piece};
 use crate::codes::OwnedCodes;
+use crate::kept::{self, Kept};
 use crate::sink::{self, Rows, Sink};
 use crate::splice::{self, SplicedColumn};
 use crate::{columns, frame_error, grow, parquet};
@@ -52,6 +53,7 @@ pub struct Inputs<'a> {
     request: &'a StepRequest,
     tables: &'a dyn TableStore,
     shared: RefCell<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+    kept: &'a Kept,
 }
 
 impl Inputs<'_> {
@@ -87,6 +89,29 @@ impl Inputs<'_> {
         }
         let made = Arc::new(make()?);
         self.shared.borrow_mut().insert(key.to_owned(), Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
+        Ok(made)
+    }
+
+    /// Something that is made of these columns of inputs and of nothing else, once for all steps that read the same tables,
+    /// as long as there is room for what it takes.
+    pub fn kept<T: Any + Send + Sync>(
+        &self,
+        what: &'static str,
+        of: &[(&str, &[&str])],
+        bytes: impl Fn(&T) -> u64,
+        make: impl FnOnce() -> Result<T, Reason>,
+    ) -> Result<Arc<T>, Reason> {
+        let mut tables = Vec::new();
+        for (name, columns) in of {
+            self.may_read(name, columns)?;
+            tables.extend(self.tables_of(name)?);
+        }
+        let key = kept::key(tables, what);
+        if let Some(known) = self.kept.get(&key) {
+            return Ok(known);
+        }
+        let made = Arc::new(make()?);
+        self.kept.put(key, Arc::clone(&made) as Arc<dyn Any + Send + Sync>, bytes(&made));
         Ok(made)
     }
 
@@ -129,6 +154,15 @@ impl Inputs<'_> {
         Reason::new("undeclared_input", format!("{} reads {what}, {why}", self.asset.name))
     }
 
+    /// The input, where all of these columns of it are declared.
+    fn may_read(&self, name: &str, wanted: &[&str]) -> Result<&InputDecl, Reason> {
+        let input = self.declared(name)?;
+        match wanted.iter().find(|column| !input.reads.includes(column)) {
+            Some(column) => Err(self.undeclared(&format!("{name}.{column}"), "which it does not declare")),
+            None => Ok(input),
+        }
+    }
+
     /// The tables of an input: one, or over all partitions any number, in their order.
     fn tables_of(&self, name: &str) -> Result<Vec<&OutputRecord>, Reason> {
         self.declared(name)?;
@@ -150,10 +184,7 @@ impl Inputs<'_> {
     /// Columns of an input, the rows of all its partitions one after the other where it is read over all. Only declared
     /// ones can be read: what isn't declared isn't in the fingerprint.
     pub fn read(&self, name: &str, wanted: &[&str]) -> Result<DataFrame, Reason> {
-        let input = self.declared(name)?;
-        if let Some(column) = wanted.iter().find(|column| !input.reads.includes(column)) {
-            return Err(self.undeclared(&format!("{name}.{column}"), "which it does not declare"));
-        }
+        let input = self.may_read(name, wanted)?;
         match (input.mapping, self.graph.output(name)) {
             (Mapping::All, Some(decl)) => stack(self.tables, decl, &self.tables_of(name)?, wanted),
             _ => read_output(self.tables, self.output(name)?, Some(wanted), None),
@@ -250,7 +281,11 @@ pub struct Outputs<'a> {
     tables: &'a dyn TableStore,
     checks: Vec<CheckRecord>,
     warnings: Vec<Reason>,
+    kept: Vec<ForLater>,
 }
+
+/// Something made of outputs: what it is, of which, and what it takes.
+type ForLater = (&'static str, Vec<String>, Arc<dyn Any + Send + Sync>, u64);
 
 impl Outputs<'_> {
     /// Adds rows to an output.
@@ -262,6 +297,11 @@ impl Outputs<'_> {
     /// Adds a column to an output that is made by columns.
     pub(crate) fn column(&mut self, output: &AssetName, name: &str, piece: Piece) {
         self.pieces.entry(output.clone()).or_default().push((name.to_owned(), piece));
+    }
+
+    /// Gives the next steps what they would make of these outputs, as `Inputs::kept`.
+    pub fn keep<T: Any + Send + Sync>(&mut self, what: &'static str, of: &[&str], value: T, bytes: u64) {
+        self.kept.push((what, of.iter().map(|name| (*name).to_owned()).collect(), Arc::new(value), bytes));
     }
 
     /// Says that a column is null throughout, and why.
@@ -297,12 +337,19 @@ pub struct FrameWorker {
     graph: Arc<Graph>,
     code: HashMap<AssetName, Arc<dyn FrameAsset>>,
     tables: Arc<dyn TableStore>,
+    kept: Kept,
 }
 
 impl FrameWorker {
     /// A worker for the assets of a graph.
     pub fn new(graph: Arc<Graph>, code: HashMap<AssetName, Arc<dyn FrameAsset>>, tables: Arc<dyn TableStore>) -> Self {
-        Self { graph, code, tables }
+        Self { graph, code, tables, kept: Kept::default() }
+    }
+
+    /// The same with so much memory for what several steps make of the same tables.
+    #[must_use]
+    pub fn keeping(self, bytes_most: u64) -> Self {
+        Self { kept: Kept::up_to(bytes_most), ..self }
     }
 
     /// The fingerprint as this worker sees it; a request of another program has another.
@@ -349,12 +396,13 @@ impl Worker for FrameWorker {
         let tables = self.tables.as_ref();
         let sink = |decl| Sink::new(decl, &asset.dimensions, &request.step.partition);
         let sinks = asset.outputs.iter().map(|decl| (decl.name.clone(), sink(decl)));
-        let (checks, warnings) = (Vec::new(), Vec::new());
-        let mut outputs = Outputs { sinks: sinks.collect(), pieces: BTreeMap::new(), tables, checks, warnings };
+        let (checks, warnings, kept) = Default::default();
+        let mut outputs = Outputs { sinks: sinks.collect(), pieces: BTreeMap::new(), tables, checks, warnings, kept };
         let shared = RefCell::default();
         let mut grown = grow::begin(asset, request, tables)?;
-        code.make(&Inputs { graph: &self.graph, asset, request, tables, shared }, &mut outputs)?;
-        let Outputs { mut sinks, mut pieces, mut checks, warnings, .. } = outputs;
+        let inputs = Inputs { graph: &self.graph, asset, request, tables, shared, kept: &self.kept };
+        code.make(&inputs, &mut outputs)?;
+        let Outputs { mut sinks, mut pieces, mut checks, warnings, kept, .. } = outputs;
         let mut records = Vec::new();
         let mut taken = Vec::new();
         for decl in &asset.outputs {
@@ -377,6 +425,12 @@ impl Worker for FrameWorker {
                 blocking: true,
                 failed: None,
             });
+        }
+        for (what, of, value, bytes) in kept {
+            let made = |name: &String| records.iter().find(|record| record.name.as_str() == name);
+            if let Some(of) = of.iter().map(made).collect::<Option<Vec<_>>>() {
+                self.kept.put(kept::key(of, what), value, bytes);
+            }
         }
         Ok(Product { outputs: records, checks, warnings, taken })
     }

@@ -5,6 +5,7 @@
 //! passes over the rest: half the time for a smaller file.
 
 use polars::prelude::*;
+use polars_arrow::bitmap::utils::SlicesIterator;
 use polars_parquet::parquet::page::FormatEncoding;
 use polars_parquet::parquet::schema::Repetition;
 use polars_parquet::parquet::schema::types::PrimitiveType;
@@ -32,7 +33,10 @@ pub(super) fn pages(values: &Float64Chunked, of: &PrimitiveType) -> PolarsResult
             let range = match &validity {
                 None => append(values, &mut bytes),
                 Some(validity) => {
-                    let known: Vec<f64> = values.iter().zip(validity).filter(|(_, v)| *v).map(|(v, _)| *v).collect();
+                    let mut known: Vec<f64> = Vec::with_capacity(rows - validity.unset_bits());
+                    // Values and nulls mostly come many in a row.
+                    SlicesIterator::new(validity)
+                        .for_each(|(at, rows)| known.extend_from_slice(&values[at..at + rows]));
                     append(&known, &mut bytes)
                 }
             };

@@ -7,6 +7,7 @@ mod text;
 
 pub(crate) use float::join;
 
+use crate::codes::Texts;
 use crate::{frame_error, parquet};
 use assets_core::Reason;
 use polars::prelude::*;
@@ -71,9 +72,15 @@ pub(crate) fn columns(columns: &[(&Column, &ParquetType)]) -> Result<Vec<Vec<Com
 /// The encoded pages of a column.
 fn pages(column: &Column, parquet_type: &ParquetType) -> Result<Vec<CompressedPage>, Reason> {
     let failed = |error: PolarsError| parquet::write_error(&error);
-    let column = column.as_materialized_series().rechunk();
     let is_split = column.dtype() == &DataType::Float64;
     let options = options_at(if is_split { ZSTD_LEVEL_SPLIT } else { ZSTD_LEVEL })?;
+    if let (Ok(Texts::Same(Some(text), rows)), ParquetType::PrimitiveType(of)) = (Texts::of(column), parquet_type)
+        && rows > 0
+        && let Some(pages) = text::same(text, rows, of).map_err(failed)?
+    {
+        return compressed(pages, options);
+    }
+    let column = column.as_materialized_series().rechunk();
     let own = match (column.dtype(), parquet_type) {
         (DataType::Float64, ParquetType::PrimitiveType(of)) => {
             Some(float::pages(column.f64().map_err(failed)?, of).map_err(failed)?)
@@ -87,10 +94,13 @@ fn pages(column: &Column, parquet_type: &ParquetType) -> Result<Vec<CompressedPa
         Some(pages) => pages,
         None => general(&column, parquet_type, options).map_err(failed)?,
     };
-    let pages = pages.into_iter().map(Ok);
-    Compressor::new_from_vec(pages, options.compression, Vec::new())
-        .map(|page| page.map_err(|error: ParquetError| failed(error.into())))
-        .collect()
+    compressed(pages, options)
+}
+
+fn compressed(pages: Vec<Page>, options: WriteOptions) -> Result<Vec<CompressedPage>, Reason> {
+    let failed = |error: ParquetError| parquet::write_error(&error.into());
+    let pages = Compressor::new_from_vec(pages.into_iter().map(Ok), options.compression, Vec::new());
+    pages.map(|page| page.map_err(failed)).collect()
 }
 
 /// Pages as polars makes them.
