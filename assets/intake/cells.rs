@@ -2,6 +2,7 @@
 
 use assets_core::Reason;
 use assets_frames::columns;
+use assets_frames::intake::cell::Cells;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -26,6 +27,20 @@ impl Codes {
         }
         self.codes.push(self.last);
         if self.texts.len() > before { text.len() } else { 0 }
+    }
+
+    /// The same of a cell. `places` are the codes of what was met of its column.
+    pub(super) fn push_cell(&mut self, cells: &Cells<'_>, row: usize, places: &mut Vec<Option<u32>>) -> usize {
+        let Some(code) = cells.code(row) else { return self.push(cells.get_text(row)) };
+        if let Some(Some(place)) = places.get(code) {
+            self.last = *place;
+            self.codes.push(self.last);
+            return 0;
+        }
+        let more = self.push(cells.get_text(row));
+        places.resize(places.len().max(code + 1), None);
+        places[code] = Some(self.last);
+        more
     }
 
     fn code(&mut self, text: &str) -> u32 {

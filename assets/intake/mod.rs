@@ -8,6 +8,7 @@ mod cells;
 pub mod delivered;
 pub mod reader;
 mod rows;
+mod run;
 pub mod run_id;
 
 pub use rows::Reading;

@@ -1,6 +1,6 @@
 //! Reads one file, delimited text or Parquet, row by row as delivered.
 
-use super::rows::{Gather, Gathered, Only, Part, Reading, Row, Runs};
+use super::rows::{Columns, Gather, Gathered, Only, Part, Reading, Row, Runs};
 use super::{RunFiles, run_id};
 use assets_core::Reason;
 use assets_core::record::SliceRecord;
@@ -229,24 +229,12 @@ fn holds(ids: &Cells<'_>, reading: &Reading, is_wanted: &dyn Fn(&str) -> bool) -
 fn push_frame(frame: &DataFrame, name: &str, reading: &Reading, gather: &mut Gather<'_>) -> Result<(), Reason> {
     let unreadable = |error| no_parquet(name, &error);
     let cells = |name: &str| frame.column(name).and_then(Cells::of).map_err(unreadable);
-    let (times, values, robots, runs) = (cells("time")?, cells("value")?, cells("robot_id")?, cells("run_uuid")?);
+    let (time, value, robot) = (cells("time")?, cells("value")?, cells("robot_id")?);
+    let run = frame.column("run_uuid").and_then(Cells::alike).map_err(unreadable)?;
     let texts = |name: &str| frame.column(name).and_then(Cells::text).map_err(unreadable);
-    let (fields, sensors) = (texts("field")?, texts("sensor_type")?);
-    let attributes: Vec<Option<Cells<'_>>> = reading.attributes.iter().map(|name| texts(name).ok()).collect();
-    for at in 0..frame.height() {
-        let row = Row {
-            time: times.get(at),
-            value: values.get(at),
-            field: fields.get_text(at),
-            robot: robots.get(at),
-            run: runs.get(at),
-            sensor: sensors.get_text(at),
-        };
-        let attributes = attributes.iter().map(|cells| cells.as_ref().map_or("", |cells| cells.get_text(at)));
-        gather.push(row, attributes);
-        gather.make_room(name)?;
-    }
-    Ok(())
+    let (field, sensor) = (texts("field")?, texts("sensor_type")?);
+    let attributes = reading.attributes.iter().map(|name| texts(name).ok()).collect();
+    gather.push_columns(&Columns { time, value, field, robot, run, sensor, attributes }, name)
 }
 
 #[cfg(test)]

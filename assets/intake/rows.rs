@@ -1,15 +1,15 @@
 //! Rows of one file, gathered run by run into columns, and cut into slices with their hashes.
 
-use super::cells::{Codes, Numbers, Rare};
+use super::run::Run;
 use super::{delivered, run_id, run_partition};
-use crate::columns::{self as names, RUN};
+use crate::columns::RUN;
 use assets_core::{AssetName, Partition, Reason, key};
-use assets_frames::intake::cell::Delivered;
+use assets_frames::DataFrame;
+use assets_frames::intake::cell::{Cells, Delivered};
 use assets_frames::intake::time::{self, Parser};
 use assets_frames::intake::{Parsed, ROW_BYTES, Slicing, TakeRows};
-use assets_frames::{DataFrame, columns};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What decides how a file is read.
@@ -34,24 +34,42 @@ pub(super) struct Row<'a> {
     pub(super) sensor: &'a str,
 }
 
+/// Delivered rows as columns of cells.
+pub(super) struct Columns<'a> {
+    pub(super) time: Cells<'a>,
+    pub(super) value: Cells<'a>,
+    pub(super) field: Cells<'a>,
+    pub(super) robot: Cells<'a>,
+    pub(super) run: Cells<'a>,
+    pub(super) sensor: Cells<'a>,
+    /// `None`: the file has no such column.
+    pub(super) attributes: Vec<Option<Cells<'a>>>,
+}
+
+/// Bytes of texts that are kept of some rows beside their values.
+struct TextBytes {
+    of_rows: Vec<usize>,
+    all: usize,
+    most: usize,
+}
+
+impl TextBytes {
+    fn of(rows: usize) -> Self {
+        Self { of_rows: vec![0; rows], all: 0, most: SURPLUS_MOST + rows * ROW_BYTES as usize }
+    }
+
+    /// False where it is more than any file may hold.
+    fn add(&mut self, row: usize, bytes: usize) -> bool {
+        if bytes > 0 {
+            self.of_rows[row] += bytes;
+            self.all += bytes;
+        }
+        self.all <= self.most
+    }
+}
+
 /// Bytes of texts, beyond what a row takes, that a file may hold.
 const SURPLUS_MOST: usize = 32 << 20;
-
-/// The rows of one run.
-#[derive(Default)]
-struct Run {
-    time: Numbers<i64>,
-    time_text: Rare,
-    value: Numbers<f64>,
-    value_text: Rare,
-    field: Codes,
-    robot: Numbers<i64>,
-    robot_text: Rare,
-    sensor: Codes,
-    attributes: Vec<Codes>,
-    /// The ids as delivered, of rows that have no usable one.
-    ids: Vec<Option<String>>,
-}
 
 /// The rows of one run that are gathered, and what is known of those before them.
 struct Own {
@@ -185,8 +203,8 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// The run of a row, by its id as delivered.
-    fn run_of(&mut self, cell: Delivered<'_>) -> usize {
+    /// The run of some rows, by their id as delivered.
+    fn run_of(&mut self, cell: Delivered<'_>, rows: usize) -> usize {
         if let (Delivered::Text(text), Some((last, at))) = (cell, &self.last)
             && last == text
         {
@@ -196,7 +214,7 @@ impl<'a> Gather<'a> {
         let (id, imprecise) = id.as_ref().map_or(("", false), |id| (id.id.as_ref(), id.imprecise));
         let id = self.reading.named(id).to_owned();
         if imprecise {
-            *self.imprecise.entry(id.clone()).or_default() += 1;
+            *self.imprecise.entry(id.clone()).or_default() += rows as u64;
         }
         // Rows without a usable id share one place, whatever stands in it.
         let usable = key::usable_key(&id).is_ok();
@@ -218,34 +236,77 @@ impl<'a> Gather<'a> {
     }
 
     pub(super) fn push<'r>(&mut self, row: Row<'r>, attributes: impl Iterator<Item = &'r str>) {
-        self.rows += 1;
-        let at = self.run_of(row.run);
-        let own = &mut self.runs[at];
-        own.came_again |= own.slicing.is_closed();
-        if !own.wanted || own.came_again {
-            return;
-        }
-        let (time, time_text) = self.time(row.time);
+        let Some(at) = self.wanted(row.run, 1) else { return };
+        let time = self.time(row.time);
         let Own { id, rows: run, .. } = &mut self.runs[at];
-        let number = run.time.count();
-        run.time.push(time);
-        let mut text_bytes = run.time_text.push(number, time_text);
-        let (value, value_text) = delivered::value(row.value);
-        run.value.push(value);
-        text_bytes += run.value_text.push(number, value_text);
-        let (robot, robot_text) = delivered::integer(row.robot);
-        run.robot.push(robot);
-        text_bytes += run.robot_text.push(number, robot_text);
+        let mut text_bytes = run.push_time(time) + run.push_value(row.value) + run.push_robot(row.robot);
         text_bytes += run.field.push(row.field) + run.sensor.push(row.sensor);
         for (codes, text) in run.attributes.iter_mut().zip(attributes) {
             text_bytes += codes.push(text);
         }
         if id.is_none() {
-            let delivered = row.run.text().map(Cow::into_owned);
-            text_bytes += delivered.as_ref().map_or(0, String::len);
-            run.ids.push(delivered);
+            text_bytes += run.push_id(row.run);
         }
         self.gathered += 1;
+        self.kept(text_bytes);
+    }
+
+    /// Adds rows, of each run a column after the other: most files have many of a run together.
+    pub(super) fn push_columns(&mut self, cells: &Columns<'_>, name: &str) -> Result<(), Reason> {
+        let (rows, mut start) = (cells.run.len(), 0);
+        while start < rows {
+            let room = self.most.saturating_sub(self.gathered).max(1);
+            let most = rows.min(start.saturating_add(room));
+            let end = (start + 1..most).find(|at| !cells.run.is_same(*at, start)).unwrap_or(most);
+            self.push_same(cells, start..end).ok_or_else(|| too_long(name))?;
+            self.make_room(name)?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Adds rows of one run; `None` where their texts are more than any file may hold.
+    fn push_same(&mut self, cells: &Columns<'_>, rows: Range<usize>) -> Option<()> {
+        let Some(at) = self.wanted(cells.run.get(rows.start), rows.len()) else { return Some(()) };
+        let mut run = std::mem::take(&mut self.runs[at].rows);
+        let mut kept = TextBytes::of(rows.len());
+        let is_told = self.runs[at].id.is_none();
+        let mut each = |push: &mut dyn FnMut(usize) -> usize| {
+            let mut all = rows.clone().enumerate();
+            all.all(|(row, at)| kept.add(row, push(at))).then_some(())
+        };
+        each(&mut |at| run.push_time(self.time(cells.time.get(at))))?;
+        each(&mut |at| run.push_value(cells.value.get(at)))?;
+        each(&mut |at| run.push_robot(cells.robot.get(at)))?;
+        let texts = [(&mut run.field, Some(&cells.field)), (&mut run.sensor, Some(&cells.sensor))];
+        let attributes = run.attributes.iter_mut().zip(cells.attributes.iter().map(Option::as_ref));
+        for (codes, cells) in texts.into_iter().chain(attributes) {
+            let mut places = Vec::new();
+            each(&mut |at| match cells {
+                Some(cells) => codes.push_cell(cells, at, &mut places),
+                None => codes.push(""),
+            })?;
+        }
+        if is_told {
+            each(&mut |at| run.push_id(cells.run.get(at)))?;
+        }
+        self.runs[at].rows = run;
+        self.gathered += rows.len();
+        kept.of_rows.into_iter().for_each(|bytes| self.kept(bytes));
+        Some(())
+    }
+
+    /// The run of some rows, if they are to be gathered.
+    fn wanted(&mut self, id: Delivered<'_>, rows: usize) -> Option<usize> {
+        self.rows += rows as u64;
+        let at = self.run_of(id, rows);
+        let own = &mut self.runs[at];
+        own.came_again |= own.slicing.is_closed();
+        (own.wanted && !own.came_again).then_some(at)
+    }
+
+    /// Notes what was kept of a row's texts.
+    fn kept(&mut self, text_bytes: usize) {
         // Hardly ever: what a row takes has room for the usual texts.
         if text_bytes > ROW_BYTES as usize {
             let surplus = text_bytes - ROW_BYTES as usize;
@@ -318,11 +379,7 @@ impl Gather<'_> {
     /// kilobytes of Parquet can hold any number of them.
     pub(super) fn make_room(&mut self, name: &str) -> Result<(), Reason> {
         if self.surplus > SURPLUS_MOST {
-            let message = format!(
-                "{name} has more than {} MiB of texts too long for cells of telemetry; is it another kind of file?",
-                SURPLUS_MOST >> 20
-            );
-            return Err(Reason::new("texts_too_long", message).with("path", name));
+            return Err(too_long(name));
         }
         if self.gathered < self.most {
             return Ok(());
@@ -370,6 +427,14 @@ impl Gather<'_> {
     }
 }
 
+fn too_long(name: &str) -> Reason {
+    let message = format!(
+        "{name} has more than {} MiB of texts too long for cells of telemetry; is it another kind of file?",
+        SURPLUS_MOST >> 20
+    );
+    Reason::new("texts_too_long", message).with("path", name)
+}
+
 impl Own {
     /// What is gathered as rows of its table; nothing is gathered any more.
     fn cut(&mut self, reading: &Reading) -> Result<DataFrame, Reason> {
@@ -380,63 +445,5 @@ impl Own {
         };
         self.slicing.add(&frame)?;
         Ok(frame)
-    }
-}
-
-impl Run {
-    fn new(reading: &Reading) -> Self {
-        Self { attributes: reading.attributes.iter().map(|_| Codes::default()).collect(), ..Self::default() }
-    }
-
-    fn count(&self) -> usize {
-        self.time.count()
-    }
-
-    /// Adds what came later.
-    fn append(&mut self, later: Self) {
-        let rows = self.count();
-        self.time.append(later.time);
-        self.time_text.append(rows, later.time_text);
-        self.value.append(later.value);
-        self.value_text.append(rows, later.value_text);
-        self.field.append(later.field);
-        self.robot.append(later.robot);
-        self.robot_text.append(rows, later.robot_text);
-        self.sensor.append(later.sensor);
-        self.attributes.iter_mut().zip(later.attributes).for_each(|(all, later)| all.append(later));
-        self.ids.extend(later.ids);
-    }
-
-    /// The rows as `raw` has them, without the column that names the source.
-    fn raw_frame(self, id: &str, attributes: &[String]) -> Result<DataFrame, Reason> {
-        let rows = self.count();
-        let maybe_times = |cells: &mut dyn Iterator<Item = Option<i64>>| columns::maybe_times("time", cells);
-        let mut all = vec![
-            columns::constant_text(RUN, id, rows),
-            self.time.column(|us| columns::times("time", us), maybe_times),
-            self.value.column(|v| columns::floats("value", v), |cells| columns::maybe_floats("value", cells)),
-            self.field.column("field")?,
-            self.robot.column(|n| columns::whole_ints("robot_id", n), |cells| columns::ints("robot_id", cells)),
-            self.sensor.column("sensor_type")?,
-        ];
-        for (name, codes) in attributes.iter().zip(self.attributes) {
-            all.push(codes.column(name)?);
-        }
-        all.push(self.time_text.column("time_text", rows));
-        all.push(self.value_text.column("value_text", rows));
-        all.push(self.robot_text.column("robot_id_text", rows));
-        columns::frame(all)
-    }
-
-    /// The rows as `intake_rejects` has them.
-    fn rejects_frame(mut self) -> Result<DataFrame, Reason> {
-        let ids = std::mem::take(&mut self.ids);
-        let raw = self.raw_frame("", &[])?;
-        let delivered = crate::clean::delivered_texts(&raw)?;
-        let mut all = vec![columns::texts(RUN, ids.iter().map(Option::as_deref))];
-        all.extend(delivered);
-        all.push(columns::constant_text("code", "bad_run_id", ids.len()));
-        debug_assert_eq!(all.len(), names::rejects().len(), "the columns of `rejects`");
-        columns::frame(all)
     }
 }

@@ -2,9 +2,11 @@
 
 use super::iso::time_text;
 use super::time::{self, Parsed, Parser};
+use crate::codes::{Codes, OwnedCodes};
 use crate::parquet;
 use polars::prelude::*;
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// A cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,6 +72,25 @@ pub fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() < 1e15).then_some(value as i64)
 }
 
+/// Integers as texts, each of them written once.
+fn repeated(values: &Int64Chunked) -> OwnedCodes {
+    let (mut all, mut known, mut last) = (OwnedCodes::default(), HashMap::new(), None);
+    let codes = values.iter().map(|value| match last {
+        Some((same, code)) if same == value => code,
+        _ => {
+            let code = *known.entry(value).or_insert_with(|| {
+                all.texts.push(value.map(|value| value.to_string()));
+                // polars counts rows in 32 bits, and there are no more texts than rows.
+                (all.texts.len() - 1) as u32
+            });
+            last = Some((value, code));
+            code
+        }
+    });
+    all.codes = codes.collect();
+    all
+}
+
 /// A column of any type, cell by cell.
 pub enum Cells<'a> {
     /// Text.
@@ -84,7 +105,14 @@ pub enum Cells<'a> {
     Unsigned(Vec<Option<u64>>),
     /// Microseconds, and whether they have a zone.
     Times(Vec<Option<i64>>, bool),
+    /// Integers that repeat, as texts.
+    Repeated(OwnedCodes),
+    /// Texts that repeat.
+    Coded(Codes<'a>),
 }
+
+/// Texts of so many kinds are held as codes.
+const KINDS_MOST: usize = 256;
 
 impl<'a> Cells<'a> {
     /// The cells of a column.
@@ -105,10 +133,22 @@ impl<'a> Cells<'a> {
         })
     }
 
+    /// The cells of a column of which most are like others.
+    pub fn alike(column: &'a Column) -> PolarsResult<Self> {
+        match column.dtype() {
+            DataType::String => {
+                Codes::up_to(column.str()?, KINDS_MOST).map_or_else(|| Self::of(column), |codes| Ok(Self::Coded(codes)))
+            }
+            _ => Self::of(column),
+        }
+    }
+
     /// A column whose cells are wanted as text, whatever type they came in.
     pub fn text(column: &'a Column) -> PolarsResult<Self> {
         match column.dtype() {
-            DataType::String => Self::of(column),
+            DataType::String => Self::alike(column),
+            DataType::Int64 => Ok(Self::Repeated(repeated(column.i64()?))),
+            dtype if dtype.is_signed_integer() => Ok(Self::Repeated(repeated(column.cast(&DataType::Int64)?.i64()?))),
             _ => Ok(Self::Owned(parquet::as_text(column)?)),
         }
     }
@@ -122,12 +162,31 @@ impl<'a> Cells<'a> {
             Self::Ints(cells) => cells.len(),
             Self::Unsigned(cells) => cells.len(),
             Self::Times(cells, _) => cells.len(),
+            Self::Repeated(cells) => cells.codes.len(),
+            Self::Coded(cells) => cells.len(),
         }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A small number that stands for a cell: those with the same one are equal.
+    pub fn code(&self, row: usize) -> Option<usize> {
+        match self {
+            Self::Repeated(cells) => Some(cells.codes[row] as usize),
+            Self::Coded(cells) => Some(cells.codes[row] as usize),
+            _ => None,
+        }
+    }
+
+    /// Whether two cells are equal.
+    pub fn is_same(&self, row: usize, other: usize) -> bool {
+        match (self.code(row), self.code(other)) {
+            (Some(code), Some(other)) => code == other,
+            _ => self.get(row) == self.get(other),
+        }
     }
 
     /// The text of a cell; empty where it is none.
@@ -148,7 +207,29 @@ impl<'a> Cells<'a> {
             Self::Unsigned(cells) => cells[row].map(Delivered::Unsigned),
             Self::Times(cells, true) => cells[row].map(Delivered::Time),
             Self::Times(cells, false) => cells[row].map(Delivered::Local),
+            Self::Repeated(cells) => cells.get(row).map(Delivered::Text),
+            Self::Coded(cells) => cells.get(row).map(Delivered::Text),
         };
         cell.unwrap_or(Delivered::Null)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns;
+
+    #[test]
+    fn integers_are_the_texts_that_polars_makes_of_them() {
+        let cells = [Some(7), Some(7), None, Some(-8), Some(7), None, Some(i64::MIN)];
+        let column = columns::ints("cell_id", cells.into_iter());
+        for column in [column.cast(&DataType::Int64), column.slice(0, 6).cast(&DataType::Int16)] {
+            let column = column.expect("they fit");
+            let texts = parquet::as_text(&column).expect("texts");
+            let found = Cells::text(&column).expect("texts");
+            assert!(matches!(&found, Cells::Repeated(codes) if codes.texts.len() <= 4));
+            let expected = texts.iter().map(|text| text.as_deref().map_or(Delivered::Null, Delivered::Text));
+            assert!((0..found.len()).map(|row| found.get(row)).eq(expected));
+        }
     }
 }
