@@ -54,6 +54,10 @@ impl Codes {
         })
     }
 
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.codes.reserve_exact(rows);
+    }
+
     /// Adds what came later.
     pub(super) fn append(&mut self, later: Self) {
         let codes: Vec<u32> = later.texts.iter().map(|text| self.code(text)).collect();
@@ -113,6 +117,10 @@ impl<T: Copy + Default> Numbers<T> {
             self.absent.push(self.values.len());
         }
         self.values.push(value.unwrap_or_default());
+    }
+
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.values.reserve_exact(rows);
     }
 
     /// Adds what came later.

@@ -10,7 +10,7 @@ use assets_frames::intake::time::{self, Parser};
 use assets_frames::intake::{Parsed, ROW_BYTES, Slicing, TakeRows};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What decides how a file is read.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +75,8 @@ const SURPLUS_MOST: usize = 32 << 20;
 struct Own {
     /// `None`: rows without a usable id.
     id: Option<String>,
+    /// Those before `rows`, as they were gathered.
+    before: Vec<Run>,
     rows: Run,
     slicing: Slicing<'static>,
     /// All of it, where it was cut at once.
@@ -197,7 +199,7 @@ impl<'a> Gather<'a> {
             let next = self.runs.len();
             let at = *self.by_id.entry(own.id.clone().unwrap_or_default()).or_insert(next);
             match self.runs.get_mut(at) {
-                Some(known) => known.rows.append(own.rows),
+                Some(known) => known.append(own, self.reading),
                 None => self.runs.push(own),
             }
         }
@@ -227,7 +229,8 @@ impl<'a> Gather<'a> {
                 && self.among.as_ref().is_none_or(|runs| runs.contains(&id));
             let without: &[&str] = if usable { &[RUN] } else { &[] };
             let (rows, slicing) = (Run::new(self.reading), Slicing::new(without));
-            self.runs.push(Own { id, rows, slicing, whole: None, wanted, came_again: false });
+            let (before, whole) = Default::default();
+            self.runs.push(Own { id, before, rows, slicing, whole, wanted, came_again: false });
         }
         if let (Delivered::Text(text), true, false) = (cell, usable, imprecise) {
             self.last = Some((text.to_owned(), at));
@@ -393,11 +396,11 @@ impl Gather<'_> {
     fn cut(&mut self, is_last: bool) -> Result<(), Reason> {
         self.gathered = 0;
         if self.closes && self.spilled {
-            let is_over = |own: &&mut Own| own.wanted && own.id.is_some() && own.rows.count() == 0;
+            let is_over = |own: &&mut Own| own.wanted && own.id.is_some() && own.count() == 0;
             self.runs.iter_mut().filter(is_over).for_each(|own| own.slicing.close());
         }
         let (reading, hold) = (self.reading, !self.spilled && self.only.is_none());
-        let runs = self.runs.iter_mut().filter(|own| own.wanted && own.rows.count() > 0);
+        let runs = self.runs.iter_mut().filter(|own| own.wanted && own.count() > 0);
         if let Some(only) = &mut self.only {
             for own in runs {
                 (only.each)(own.cut(reading)?)?;
@@ -405,19 +408,23 @@ impl Gather<'_> {
             return Ok(());
         }
         let mut left: Vec<&mut Own> = runs.collect();
-        let width = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = left.len().div_ceil(width).max(1);
-        let one = &|own: &mut &mut Own| {
-            let frame = own.cut(reading)?;
-            own.whole = hold.then_some(frame);
-            if is_last {
-                own.slicing.close();
+        // The long ones first: none is left to be cut alone.
+        left.sort_by_key(|own| std::cmp::Reverse(own.count()));
+        let width = std::thread::available_parallelism().map_or(1, usize::from).min(left.len());
+        let left = Mutex::new(left.into_iter());
+        let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let all = || {
+            while let Some(own) = next() {
+                let frame = own.cut(reading)?;
+                own.whole = hold.then_some(frame);
+                if is_last {
+                    own.slicing.close();
+                }
             }
             Ok(())
         };
         std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                left.chunks_mut(share).map(|runs| scope.spawn(move || runs.iter_mut().try_for_each(one))).collect();
+            let threads: Vec<_> = (0..width).map(|_| scope.spawn(all)).collect();
             // A panic goes on where it would have without threads.
             let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -436,9 +443,22 @@ fn too_long(name: &str) -> Reason {
 }
 
 impl Own {
+    fn count(&self) -> usize {
+        self.before.iter().map(Run::count).sum::<usize>() + self.rows.count()
+    }
+
+    /// Adds what was gathered elsewhere of the rows that come next. They are put together where they are cut, several runs
+    /// at a time.
+    fn append(&mut self, later: Self, reading: &Reading) {
+        let now = std::mem::replace(&mut self.rows, Run::new(reading));
+        let all = std::iter::once(now).chain(later.before).chain([later.rows]);
+        self.before.extend(all.filter(|rows| rows.count() > 0));
+    }
+
     /// What is gathered as rows of its table; nothing is gathered any more.
     fn cut(&mut self, reading: &Reading) -> Result<DataFrame, Reason> {
-        let rows = std::mem::replace(&mut self.rows, Run::new(reading));
+        let last = std::mem::replace(&mut self.rows, Run::new(reading));
+        let rows = Run::joined(std::mem::take(&mut self.before), last);
         let frame = match &self.id {
             Some(id) => rows.raw_frame(id, &reading.attributes)?,
             None => rows.rejects_frame()?,

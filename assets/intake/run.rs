@@ -57,8 +57,28 @@ impl Run {
         self.ids.last().and_then(Option::as_ref).map_or(0, String::len)
     }
 
+    /// All of these, in their order.
+    pub(super) fn joined(parts: Vec<Self>, last: Self) -> Self {
+        let rows = parts.iter().map(Self::count).sum::<usize>() + last.count();
+        let mut parts = parts.into_iter().chain([last]);
+        let Some(mut all) = parts.next() else { return Self::default() };
+        all.reserve(rows - all.count());
+        parts.for_each(|part| all.append(part));
+        all
+    }
+
+    fn reserve(&mut self, rows: usize) {
+        self.time.reserve(rows);
+        self.value.reserve(rows);
+        self.robot.reserve(rows);
+        [&mut self.field, &mut self.sensor]
+            .into_iter()
+            .chain(&mut self.attributes)
+            .for_each(|codes| codes.reserve(rows));
+    }
+
     /// Adds what came later.
-    pub(super) fn append(&mut self, later: Self) {
+    fn append(&mut self, later: Self) {
         let rows = self.count();
         self.time.append(later.time);
         self.time_text.append(rows, later.time_text);

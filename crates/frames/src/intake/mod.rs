@@ -149,6 +149,9 @@ struct Found {
     read: Option<SourceRecord>,
 }
 
+/// A file of so many bytes is worth a thread that hashes it.
+const READ_BYTES: u64 = 1 << 20;
+
 fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -218,7 +221,18 @@ impl Intake {
         }
         let trusted = is_old_enough(&stat).then_some(stat);
         let found = locked(&self.found).remove(&file.name).filter(|found| found.stat == stat && trusted.is_some());
-        let content = match found.as_ref().map_or_else(|| hash_file(&file.path), |found| Ok(found.content)) {
+        // Of a file that is new nothing depends on its hash: it is read meanwhile.
+        let is_new = known.is_none() && found.is_none() && stat.bytes > READ_BYTES;
+        let (content, read) = match &found {
+            Some(found) => (Ok(found.content), None),
+            None if is_new => std::thread::scope(|scope| {
+                let hash = scope.spawn(|| hash_file(&file.path));
+                let read = self.read(file, known);
+                (hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), Some(read))
+            }),
+            None => (hash_file(&file.path), None),
+        };
+        let content = match content {
             Ok(content) => content,
             Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
         };
@@ -231,7 +245,7 @@ impl Intake {
         if let Some(read) = found.and_then(|found| found.read).filter(|read| read.reading == reading) {
             return SourceRecord { stat: trusted, ..read };
         }
-        match self.read(file, known) {
+        match read.unwrap_or_else(|| self.read(file, known)) {
             Ok(read) => {
                 let after = fs::metadata(&file.path).map(|metadata| stat_of(&metadata));
                 if after.ok() != Some(stat) {
