@@ -42,27 +42,37 @@ pub struct Codes<'a> {
     pub codes: Vec<u32>,
 }
 
-/// Texts that are remembered by how they are stored: more than there are in most columns.
-const RECENT: usize = 8;
+/// Places for texts that are remembered by how they are stored, two beside each other for those that fall on one.
+const RECENT: usize = 128;
 
 /// The codes of what was seen last. Text of up to 12 bytes is stored in a row's own 16 bytes, longer text elsewhere, once
 /// or more often: of one chunk equal bytes are equal text, and others may be.
-#[derive(Default)]
 struct Recent {
-    seen: [(u128, u32); RECENT],
-    filled: usize,
-    oldest: usize,
+    /// `None`: nothing was seen there.
+    seen: [(u128, Option<u32>); RECENT],
 }
 
 impl Recent {
+    fn new() -> Self {
+        Self { seen: [(0, None); RECENT] }
+    }
+
+    fn place(stored: u128) -> usize {
+        let folded = (stored ^ (stored >> 64)) as u64;
+        // Fibonacci hashing: the highest bits depend on all of them.
+        (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize * 2
+    }
+
     fn find(&self, stored: u128) -> Option<u32> {
-        self.seen[..self.filled].iter().find(|(known, _)| *known == stored).map(|(_, code)| *code)
+        let place = Self::place(stored);
+        let (first, second) = (self.seen[place], self.seen[place + 1]);
+        if first.0 == stored { first.1 } else { second.1.filter(|_| second.0 == stored) }
     }
 
     fn push(&mut self, stored: u128, code: u32) -> u32 {
-        self.seen[self.oldest] = (stored, code);
-        self.oldest = (self.oldest + 1) % RECENT;
-        self.filled = (self.filled + 1).min(RECENT);
+        let place = Self::place(stored);
+        self.seen[place + 1] = self.seen[place];
+        self.seen[place] = (stored, Some(code));
         code
     }
 }
@@ -96,7 +106,7 @@ impl<'a> Codes<'a> {
         let mut distinct = Distinct::default();
         for (chunk, array) in values.downcast_iter().zip(values.chunks()) {
             let validity = array.validity();
-            let mut recent = Recent::default();
+            let mut recent = Recent::new();
             let mut null = None;
             let rows = chunk.views().len();
             // Most columns of text say the same in every row.

@@ -7,6 +7,7 @@ use crate::{encode, frame_error};
 use assets_core::Reason;
 use assets_core::table_store::{Object, Staged};
 use polars::prelude::*;
+use polars_arrow::array::Utf8ViewArray;
 use polars_io::mmap::MmapBytesReader;
 use polars_io::parquet::read::ParquetReader;
 use polars_io::prelude::SerReader;
@@ -68,14 +69,23 @@ impl<W: Write> TableWriter<W> {
 
 /// Rows that make up a row group of a batch: fewer where texts are long.
 fn group_rows(batch: &DataFrame) -> usize {
-    (batch.height() / text_bytes(batch).div_ceil(ROW_GROUP_TEXTS).max(1)).clamp(1, ROW_GROUP_ROWS)
+    let rows = |bytes: usize| (batch.height() / bytes.div_ceil(ROW_GROUP_TEXTS).max(1)).clamp(1, ROW_GROUP_ROWS);
+    // Nearly always that is enough, and no row is looked at.
+    let most = text_bytes_of(batch, &|texts| {
+        if texts.total_buffer_len() == 0 { texts.len() * 12 } else { texts.total_bytes_len() }
+    });
+    if rows(most) == ROW_GROUP_ROWS.min(batch.height().max(1)) { rows(most) } else { rows(text_bytes(batch)) }
 }
 
 /// Bytes of the texts in a batch.
 pub(crate) fn text_bytes(batch: &DataFrame) -> usize {
+    text_bytes_of(batch, &Utf8ViewArray::total_bytes_len)
+}
+
+fn text_bytes_of(batch: &DataFrame, of: &dyn Fn(&Utf8ViewArray) -> usize) -> usize {
     let bytes = |texts: Texts<'_>| match texts {
         Texts::Same(text, rows) => text.map_or(0, str::len).saturating_mul(rows),
-        Texts::Each(values) => values.downcast_iter().map(|texts| texts.total_bytes_len()).sum(),
+        Texts::Each(values) => values.downcast_iter().map(of).sum(),
     };
     batch.columns().iter().filter_map(|column| Texts::of(column).ok()).map(bytes).fold(0, usize::saturating_add)
 }

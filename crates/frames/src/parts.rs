@@ -63,7 +63,7 @@ impl PartsHasher {
     }
 
     /// Row numbers of each slice, in order.
-    fn rows_of_slices(&self, batch: &DataFrame) -> Result<BTreeMap<String, Vec<usize>>, Reason> {
+    fn rows_of_slices(&self, batch: &DataFrame) -> Result<BTreeMap<String, Vec<IdxSize>>, Reason> {
         // A row's slice as a number: its place among all there could be, of each column's texts one.
         let mut places: Vec<usize> = vec![0; batch.height()];
         let mut names: Vec<String> = vec![String::new()];
@@ -75,9 +75,11 @@ impl PartsHasher {
             names = names.iter().flat_map(further).collect();
             places.iter_mut().zip(&codes).for_each(|(place, code)| *place = *place * texts.len() + *code as usize);
         }
-        let mut rows: Vec<Vec<usize>> = vec![Vec::new(); names.len()];
-        places.iter().enumerate().for_each(|(row, place)| rows[*place].push(row));
-        let mut slices: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut counts = vec![0; names.len()];
+        places.iter().for_each(|place| counts[*place] += 1);
+        let mut rows: Vec<Vec<IdxSize>> = counts.into_iter().map(Vec::with_capacity).collect();
+        (0..).zip(&places).for_each(|(row, place)| rows[*place].push(row));
+        let mut slices: BTreeMap<String, Vec<IdxSize>> = BTreeMap::new();
         for (name, rows) in names.into_iter().zip(rows).filter(|(_, rows)| !rows.is_empty()) {
             slices.entry(name).or_default().extend(rows);
         }
@@ -124,7 +126,7 @@ fn key_codes(column: &Column) -> PolarsResult<(Vec<String>, Vec<u32>)> {
     Ok((distinct.iter().map(|value| value.map_or_else(String::new, |value| value.to_string())).collect(), codes))
 }
 
-fn add(hasher: &mut ColumnHasher, batch: &DataFrame, name: &str, rows: Option<&[usize]>) -> Result<(), Reason> {
+fn add(hasher: &mut ColumnHasher, batch: &DataFrame, name: &str, rows: Option<&[IdxSize]>) -> Result<(), Reason> {
     let wrong = |error: PolarsError| frame_error(&format!("hashing the column {name}"), &error);
     let column = batch.column(name).map_err(wrong)?;
     match column.dtype() {
@@ -138,12 +140,12 @@ fn add(hasher: &mut ColumnHasher, batch: &DataFrame, name: &str, rows: Option<&[
             let values = column.bool().map_err(wrong)?;
             match rows {
                 None => values.iter().for_each(|value| hasher.bool(value)),
-                Some(rows) => rows.iter().for_each(|row| hasher.bool(values.get(*row))),
+                Some(rows) => rows.iter().for_each(|row| hasher.bool(values.get(*row as usize))),
             }
         }
         _ => match (Texts::of(column).map_err(wrong)?, rows) {
             (Texts::Same(text, all), rows) => {
-                let rows = rows.map_or(all, <[usize]>::len);
+                let rows = rows.map_or(all, <[IdxSize]>::len);
                 match text {
                     Some(text) => hasher.repeated_text(text, rows),
                     None => hasher.nulls(rows),
@@ -154,13 +156,13 @@ fn add(hasher: &mut ColumnHasher, batch: &DataFrame, name: &str, rows: Option<&[
                 Some(codes) => hasher.coded_texts(&codes.texts, &codes.codes),
                 None => values.iter().for_each(|value| hasher.text(value)),
             },
-            (Texts::Each(values), Some(rows)) => rows.iter().for_each(|row| hasher.text(values.get(*row))),
+            (Texts::Each(values), Some(rows)) => rows.iter().for_each(|row| hasher.text(values.get(*row as usize))),
         },
     }
     Ok(())
 }
 
-fn add_ints(hasher: &mut ColumnHasher, values: &Int64Chunked, rows: Option<&[usize]>) {
+fn add_ints(hasher: &mut ColumnHasher, values: &Int64Chunked, rows: Option<&[IdxSize]>) {
     add_numbers(hasher, values, rows, ColumnHasher::ints, ColumnHasher::maybe_ints);
 }
 
@@ -170,7 +172,7 @@ const GATHERED: usize = 1024;
 fn add_numbers<T: PolarsNumericType>(
     hasher: &mut ColumnHasher,
     values: &ChunkedArray<T>,
-    rows: Option<&[usize]>,
+    rows: Option<&[IdxSize]>,
     add: impl Fn(&mut ColumnHasher, &[T::Native]),
     add_maybe: impl Fn(&mut ColumnHasher, &[T::Native], &dyn Fn(usize) -> bool),
 ) {
@@ -188,10 +190,10 @@ fn add_numbers<T: PolarsNumericType>(
     let mut gathered = Vec::with_capacity(GATHERED.min(rows.len()));
     for rows in rows.chunks(GATHERED) {
         gathered.clear();
-        gathered.extend(rows.iter().map(|row| chunk.values()[*row]));
+        gathered.extend(rows.iter().map(|row| chunk.values()[*row as usize]));
         match chunk.validity() {
             None => add(hasher, &gathered),
-            Some(validity) => add_maybe(hasher, &gathered, &|at| validity.get_bit(rows[at])),
+            Some(validity) => add_maybe(hasher, &gathered, &|at| validity.get_bit(rows[at] as usize)),
         }
     }
 }

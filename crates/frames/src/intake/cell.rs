@@ -99,8 +99,12 @@ pub enum Cells<'a> {
     Owned(Vec<Option<String>>),
     /// Floats.
     Floats(Vec<Option<f64>>),
+    /// Floats that are all there.
+    AllFloats(&'a [f64]),
     /// Integers.
     Ints(Vec<Option<i64>>),
+    /// Integers that are all there.
+    AllInts(&'a [i64]),
     /// Integers beyond `i64`.
     Unsigned(Vec<Option<u64>>),
     /// Microseconds, and whether they have a zone.
@@ -119,8 +123,14 @@ impl<'a> Cells<'a> {
     pub fn of(column: &'a Column) -> PolarsResult<Self> {
         Ok(match column.dtype() {
             DataType::String => Self::Texts(column.str()?.iter().collect()),
-            DataType::Float64 => Self::Floats(column.f64()?.iter().collect()),
-            DataType::Int64 => Self::Ints(column.i64()?.iter().collect()),
+            DataType::Float64 => match column.f64()?.cont_slice() {
+                Ok(all) => Self::AllFloats(all),
+                Err(_) => Self::Floats(column.f64()?.iter().collect()),
+            },
+            DataType::Int64 => match column.i64()?.cont_slice() {
+                Ok(all) => Self::AllInts(all),
+                Err(_) => Self::Ints(column.i64()?.iter().collect()),
+            },
             DataType::UInt64 => Self::Unsigned(column.u64()?.iter().collect()),
             DataType::Datetime(_, zone) => {
                 let zoned = zone.is_some();
@@ -159,7 +169,9 @@ impl<'a> Cells<'a> {
             Self::Texts(cells) => cells.len(),
             Self::Owned(cells) => cells.len(),
             Self::Floats(cells) => cells.len(),
+            Self::AllFloats(cells) => cells.len(),
             Self::Ints(cells) => cells.len(),
+            Self::AllInts(cells) => cells.len(),
             Self::Unsigned(cells) => cells.len(),
             Self::Times(cells, _) => cells.len(),
             Self::Repeated(cells) => cells.codes.len(),
@@ -203,7 +215,9 @@ impl<'a> Cells<'a> {
             Self::Texts(cells) => cells[row].map(Delivered::Text),
             Self::Owned(cells) => cells[row].as_deref().map(Delivered::Text),
             Self::Floats(cells) => cells[row].map(Delivered::Float),
+            Self::AllFloats(cells) => Some(Delivered::Float(cells[row])),
             Self::Ints(cells) => cells[row].map(Delivered::Int),
+            Self::AllInts(cells) => Some(Delivered::Int(cells[row])),
             Self::Unsigned(cells) => cells[row].map(Delivered::Unsigned),
             Self::Times(cells, true) => cells[row].map(Delivered::Time),
             Self::Times(cells, false) => cells[row].map(Delivered::Local),
