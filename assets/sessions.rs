@@ -124,11 +124,14 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// About how much memory it takes: times and values, and each time once more in its session.
+    /// How much memory it takes: times and values, and each time once more in its session.
     fn bytes(&self) -> u64 {
-        let samples = self.samples.iter().map(|samples| samples.ts.len()).sum::<usize>();
-        let times = self.sessions.iter().map(|session| session.times.len()).sum::<usize>();
-        (samples * 16 + times * 8) as u64
+        let words = |samples: &Samples| samples.ts.capacity() + samples.vs.capacity();
+        let session = |session: &Session| {
+            size_of::<Session>() + session.samples.capacity() * size_of::<Range<usize>>() + session.times.capacity() * 8
+        };
+        let samples = self.samples.iter().map(words).sum::<usize>() * 8;
+        (samples + self.sessions.iter().map(session).sum::<usize>()) as u64
     }
 }
 

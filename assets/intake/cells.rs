@@ -18,6 +18,9 @@ pub(super) struct Codes {
 /// Texts that are compared one by one before they are looked up.
 const FEW: usize = 8;
 
+/// Codes of a column that are noted.
+const PLACES_MOST: usize = 256;
+
 impl Codes {
     /// How many bytes more that takes.
     pub(super) fn push(&mut self, text: &str) -> usize {
@@ -30,8 +33,9 @@ impl Codes {
     }
 
     /// The same of a cell. `places` are the codes of what was met of its column.
-    pub(super) fn push_cell(&mut self, cells: &Cells<'_>, row: usize, places: &mut Vec<Option<u32>>) -> usize {
-        let Some(code) = cells.code(row) else { return self.push(cells.get_text(row)) };
+    pub(super) fn push_cell(&mut self, cells: &Cells<'_>, row: usize, places: Option<&mut Vec<Option<u32>>>) -> usize {
+        let code = cells.code(row).filter(|code| *code < PLACES_MOST);
+        let (Some(code), Some(places)) = (code, places) else { return self.push(cells.get_text(row)) };
         if let Some(Some(place)) = places.get(code) {
             self.last = *place;
             self.codes.push(self.last);

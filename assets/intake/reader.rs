@@ -214,14 +214,12 @@ fn no_parquet(name: &str, error: &PolarsError) -> Reason {
 
 /// Whether any of these ids is that of a run that is wanted.
 fn holds(ids: &Cells<'_>, reading: &Reading, is_wanted: &dyn Fn(&str) -> bool) -> bool {
-    let mut last = None;
     (0..ids.len()).any(|at| {
-        let id = ids.get(at);
         // Most are as the one before.
-        if last == Some(id) {
+        if at > 0 && ids.is_same(at, at - 1) {
             return false;
         }
-        last = Some(id);
+        let id = ids.get(at);
         run_id::of_cell(id).is_some_and(|id| is_wanted(reading.named(&id.id)))
     })
 }
@@ -295,6 +293,69 @@ mod tests {
             assert_eq!((&found.0, &found.2), (&slices, &warnings), "{cuts:?}");
             let same = found.1.iter().zip(&frames).all(|(found, frame)| found.equals_missing(frame));
             assert!(same, "{cuts:?}");
+        }
+    }
+
+    #[test]
+    fn columns_are_gathered_as_rows_are() {
+        let reading = Reading { attributes: vec!["cell_id".into(), "note".into()], ..Reading::default() };
+        let name = |name: &str| AssetName::new(name).expect("a name");
+        let rows = 700;
+        let pick = |of: &[Option<&str>]| -> Vec<Option<String>> {
+            (0..rows).map(|row| of[row * row / 7 % of.len()].map(str::to_owned)).collect()
+        };
+        let floats = [0.0, -0.0, f64::NAN, 7.58e18, 12.5, 0.0];
+        let ids: [Column; 3] = [
+            Series::new("run_uuid".into(), (0..rows).map(|row| floats[row / 3 % 6]).collect::<Vec<_>>()).into(),
+            Series::new("run_uuid".into(), pick(&[Some("a"), Some("b"), None, Some(""), Some("a/../b")])).into(),
+            Series::new("run_uuid".into(), (0..rows).map(|row| (row / 350) as i64).collect::<Vec<_>>()).into(),
+        ];
+        for run in ids {
+            let numbers: Vec<Option<f64>> = (0..rows).map(|row| (row % 9 != 4).then_some(row as f64 / 7.0)).collect();
+            let long = "long ".repeat(60);
+            let mut frame = df!(
+                "time" => pick(&[Some("2024-07-01T00:00:00.5Z"), Some("soon"), None, Some("2024-07-01T00:00:01Z")]),
+                "value" => numbers,
+                "field" => pick(&[Some("x"), Some("y"), None, Some(""), Some("z")]),
+                "robot_id" => (0..rows).map(|row| (row % 3) as i64).collect::<Vec<_>>(),
+                "sensor_type" => pick(&[Some("encoder"), Some("load_cell")]),
+                "cell_id" => (0..rows).map(|row| (row % 11 != 3).then_some((row / 2) as i64)).collect::<Vec<_>>(),
+                "note" => pick(&[None, Some("n"), Some(&long)]),
+            )
+            .expect("a frame");
+            frame.with_column(run).expect("a column");
+            for most in [usize::MAX, 90] {
+                let finish = |gather: Gather<'_>| {
+                    let surplus = gather.surplus();
+                    let found = gather.finish("a.parquet", &name("raw"), &name("intake_rejects")).expect("rows").parsed;
+                    let (slices, frames): (Vec<_>, Vec<_>) = found.slices.into_iter().unzip();
+                    (slices, frames, found.warnings, surplus)
+                };
+                let gather = || Gather::new(&reading, most, None).anywhere(0);
+                let (mut by_columns, mut by_rows) = (gather(), gather());
+                push_frame(&frame, "a.parquet", &reading, &mut by_columns).expect("gathered");
+                let cells = |name: &str| Cells::of(frame.column(name).expect("a column")).expect("cells");
+                let texts = |name: &str| Cells::text(frame.column(name).expect("a column")).expect("texts");
+                let [time, value, robot, run] = ["time", "value", "robot_id", "run_uuid"].map(cells);
+                let [field, sensor, cell, note] = ["field", "sensor_type", "cell_id", "note"].map(texts);
+                for at in 0..rows {
+                    let (field, sensor) = (field.get_text(at), sensor.get_text(at));
+                    let (time, value, robot, run) = (time.get(at), value.get(at), robot.get(at), run.get(at));
+                    by_rows.push(
+                        Row { time, value, field, robot, run, sensor },
+                        [&cell, &note].map(|c| c.get_text(at)).into_iter(),
+                    );
+                    by_rows.make_room("a.parquet").expect("no long texts");
+                }
+                let (found, expected) = (finish(by_columns), finish(by_rows));
+                assert!(found.0.len() >= 2, "{:?}", found.0);
+                assert_eq!((&found.0, &found.2, found.3), (&expected.0, &expected.2, expected.3));
+                let same = |(found, expected): (&Option<DataFrame>, &Option<DataFrame>)| match (found, expected) {
+                    (Some(found), Some(expected)) => found.equals_missing(expected),
+                    (found, expected) => found.is_none() && expected.is_none(),
+                };
+                assert!(found.1.iter().zip(&expected.1).all(same));
+            }
         }
     }
 

@@ -46,6 +46,9 @@ pub(super) struct Columns<'a> {
     pub(super) attributes: Vec<Option<Cells<'a>>>,
 }
 
+/// Rows whose texts are worth being found by their codes.
+const PLACES_ROWS: usize = 64;
+
 /// Bytes of texts that are kept of some rows beside their values.
 struct TextBytes {
     of_rows: Vec<usize>,
@@ -173,6 +176,11 @@ impl<'a> Gather<'a> {
         Self { closes: false, surplus, ..self }
     }
 
+    #[cfg(test)]
+    pub(super) fn surplus(&self) -> usize {
+        self.surplus
+    }
+
     /// The runs whose rows are gathered, where not all are.
     pub(super) fn runs(&self) -> Option<Arc<Runs>> {
         self.among.clone()
@@ -254,7 +262,8 @@ impl<'a> Gather<'a> {
         self.kept(text_bytes);
     }
 
-    /// Adds rows, of each run a column after the other: most files have many of a run together.
+    /// Adds rows, of each run a column after the other: most files have many of a run together. Where texts are long it may
+    /// be some rows more than are gathered at once.
     pub(super) fn push_columns(&mut self, cells: &Columns<'_>, name: &str) -> Result<(), Reason> {
         let (rows, mut start) = (cells.run.len(), 0);
         while start < rows {
@@ -271,9 +280,24 @@ impl<'a> Gather<'a> {
     /// Adds rows of one run; `None` where their texts are more than any file may hold.
     fn push_same(&mut self, cells: &Columns<'_>, rows: Range<usize>) -> Option<()> {
         let Some(at) = self.wanted(cells.run.get(rows.start), rows.len()) else { return Some(()) };
-        let mut run = std::mem::take(&mut self.runs[at].rows);
-        let mut kept = TextBytes::of(rows.len());
         let is_told = self.runs[at].id.is_none();
+        let mut run = std::mem::take(&mut self.runs[at].rows);
+        let kept = self.push_cells(&mut run, cells, rows.clone(), is_told);
+        self.runs[at].rows = run;
+        self.gathered += rows.len();
+        kept?.of_rows.into_iter().for_each(|bytes| self.kept(bytes));
+        Some(())
+    }
+
+    /// What is kept of their texts.
+    fn push_cells(
+        &mut self,
+        run: &mut Run,
+        cells: &Columns<'_>,
+        rows: Range<usize>,
+        is_told: bool,
+    ) -> Option<TextBytes> {
+        let mut kept = TextBytes::of(rows.len());
         let mut each = |push: &mut dyn FnMut(usize) -> usize| {
             let mut all = rows.clone().enumerate();
             all.all(|(row, at)| kept.add(row, push(at))).then_some(())
@@ -284,19 +308,17 @@ impl<'a> Gather<'a> {
         let texts = [(&mut run.field, Some(&cells.field)), (&mut run.sensor, Some(&cells.sensor))];
         let attributes = run.attributes.iter_mut().zip(cells.attributes.iter().map(Option::as_ref));
         for (codes, cells) in texts.into_iter().chain(attributes) {
-            let mut places = Vec::new();
+            // Of few rows the texts themselves are found as quickly.
+            let mut places = (rows.len() >= PLACES_ROWS).then(Vec::new);
             each(&mut |at| match cells {
-                Some(cells) => codes.push_cell(cells, at, &mut places),
+                Some(cells) => codes.push_cell(cells, at, places.as_mut()),
                 None => codes.push(""),
             })?;
         }
         if is_told {
             each(&mut |at| run.push_id(cells.run.get(at)))?;
         }
-        self.runs[at].rows = run;
-        self.gathered += rows.len();
-        kept.of_rows.into_iter().for_each(|bytes| self.kept(bytes));
-        Some(())
+        Some(kept)
     }
 
     /// The run of some rows, if they are to be gathered.

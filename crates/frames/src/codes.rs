@@ -15,11 +15,12 @@ pub(crate) enum Texts<'a> {
 impl<'a> Texts<'a> {
     /// Those of a column.
     pub(crate) fn of(column: &'a Column) -> PolarsResult<Self> {
-        match column.as_scalar_column() {
-            Some(same) if same.dtype() == &DataType::String => {
-                Ok(Self::Same(same.scalar().value().get_str(), same.len()))
-            }
-            _ => column.str().map(Self::Each),
+        match column.as_scalar_column().filter(|_| column.dtype() == &DataType::String) {
+            Some(same) => Ok(Self::Same(same.scalar().value().get_str(), same.len())),
+            None => column
+                .try_str()
+                .map(Self::Each)
+                .ok_or_else(|| polars_err!(SchemaMismatch: "{} is no text", column.name())),
         }
     }
 
@@ -151,6 +152,25 @@ impl<'a> Codes<'a> {
     pub fn get(&self, row: usize) -> Option<&'a str> {
         self.texts[self.codes[row] as usize]
     }
+}
+
+/// The distinct values of integers, in the order in which they come, and each row's place among them.
+pub(crate) fn of_ints(values: &Int64Chunked) -> (Vec<Option<i64>>, Vec<u32>) {
+    let (mut distinct, mut known, mut last) = (Vec::new(), HashMap::new(), None);
+    let codes = values.iter().map(|value| match last {
+        Some((same, code)) if same == value => code,
+        _ => {
+            let code = *known.entry(value).or_insert_with(|| {
+                distinct.push(value);
+                // polars counts rows in 32 bits, and there are no more values than rows.
+                (distinct.len() - 1) as u32
+            });
+            last = Some((value, code));
+            code
+        }
+    });
+    let codes = codes.collect();
+    (distinct, codes)
 }
 
 /// Codes with texts of their own.

@@ -1,13 +1,13 @@
 //! Content hashes of frames, part by part, as batches come by: a column, or a column of one slice where the output
 //! declares a slice key. The partition's own columns are no parts: the step says them.
 
-use crate::codes::{Codes, Texts};
+use crate::codes::{self, Codes, Texts};
 use crate::frame_error;
 use assets_core::content::{ColumnHasher, Tag};
 use assets_core::record::{Part, PartId};
 use assets_core::{Kind, OutputDecl, Reason};
 use polars::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Hashes an output's batches.
 pub struct PartsHasher {
@@ -108,21 +108,7 @@ fn key_codes(column: &Column) -> PolarsResult<(Vec<String>, Vec<u32>)> {
         let codes = Texts::of(column)?.codes();
         return Ok((codes.texts.iter().map(|text| text.unwrap_or_default().to_owned()).collect(), codes.codes));
     }
-    let mut distinct: Vec<Option<i64>> = Vec::new();
-    let mut known: HashMap<Option<i64>, u32> = HashMap::new();
-    let mut last = None;
-    let codes = column.i64()?.iter().map(|value| match last {
-        Some((same, code)) if same == value => code,
-        _ => {
-            let code = *known.entry(value).or_insert_with(|| {
-                distinct.push(value);
-                (distinct.len() - 1) as u32
-            });
-            last = Some((value, code));
-            code
-        }
-    });
-    let codes = codes.collect();
+    let (distinct, codes) = codes::of_ints(column.i64()?);
     Ok((distinct.iter().map(|value| value.map_or_else(String::new, |value| value.to_string())).collect(), codes))
 }
 

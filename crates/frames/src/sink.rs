@@ -1,6 +1,6 @@
 //! Where an asset writes an output: batches go in, an object (or rows for the record) with content hashes comes out.
 
-use crate::codes::Texts;
+use crate::codes::{Codes, Texts};
 use crate::parquet::TableWriter;
 use crate::parts::PartsHasher;
 use crate::{columns, frame_error, small};
@@ -110,7 +110,11 @@ impl Sink {
     fn check_partition(&self, batch: &DataFrame) -> Result<(), Reason> {
         for (dimension, key) in self.partition.keys() {
             let Ok(column) = batch.column(dimension).and_then(Texts::of) else { continue };
-            if let Some(other) = column.codes().texts.into_iter().find(|value| *value != Some(key)) {
+            let texts = match column {
+                Texts::Same(text, rows) => Vec::from_iter((rows > 0).then_some(text)),
+                Texts::Each(values) => Codes::of(values).texts,
+            };
+            if let Some(other) = texts.into_iter().find(|value| *value != Some(key)) {
                 let message = format!("{} of {key} has a row whose {dimension} is {other:?}", self.decl.name);
                 return Err(Reason::new("partition_mismatch", message).with("output", self.decl.name.as_str()));
             }

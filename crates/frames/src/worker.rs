@@ -83,12 +83,20 @@ impl Inputs<'_> {
         key: &str,
         make: impl FnOnce() -> Result<T, Reason>,
     ) -> Result<Arc<T>, Reason> {
-        let known = self.shared.borrow().get(key).cloned();
+        self.shared_as(key.to_owned(), || make().map(Arc::new))
+    }
+
+    fn shared_as<T: Any + Send + Sync>(
+        &self,
+        key: String,
+        make: impl FnOnce() -> Result<Arc<T>, Reason>,
+    ) -> Result<Arc<T>, Reason> {
+        let known = self.shared.borrow().get(&key).cloned();
         if let Some(known) = known.and_then(|known| known.downcast().ok()) {
             return Ok(known);
         }
-        let made = Arc::new(make()?);
-        self.shared.borrow_mut().insert(key.to_owned(), Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
+        let made = make()?;
+        self.shared.borrow_mut().insert(key, Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
         Ok(made)
     }
 
@@ -106,13 +114,16 @@ impl Inputs<'_> {
             self.may_read(name, columns)?;
             tables.extend(self.tables_of(name)?);
         }
-        let key = kept::key(tables, what);
-        if let Some(known) = self.kept.get(&key) {
-            return Ok(known);
-        }
-        let made = Arc::new(make()?);
-        self.kept.put(key, Arc::clone(&made) as Arc<dyn Any + Send + Sync>, bytes(&made));
-        Ok(made)
+        // Once a step in any case, also where there is no room for it.
+        self.shared_as(format!("kept: {what}"), || {
+            let key = kept::key(tables, what);
+            if let Some(known) = self.kept.get(&key) {
+                return Ok(known);
+            }
+            let made = Arc::new(make()?);
+            self.kept.put(key, Arc::clone(&made) as Arc<dyn Any + Send + Sync>, bytes(&made));
+            Ok(made)
+        })
     }
 
     /// The columns of an output that this step is to compute, where it is made by columns.

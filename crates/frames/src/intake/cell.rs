@@ -2,11 +2,10 @@
 
 use super::iso::time_text;
 use super::time::{self, Parsed, Parser};
-use crate::codes::{Codes, OwnedCodes};
+use crate::codes::{self, Codes, OwnedCodes};
 use crate::parquet;
 use polars::prelude::*;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 /// A cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,6 +44,14 @@ impl<'a> Delivered<'a> {
         })
     }
 
+    /// Whether it is the very same: zeros of either sign are different texts, and equal NaNs are one.
+    pub fn is(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Float(value), Self::Float(other)) => value.to_bits() == other.to_bits(),
+            _ => self == other,
+        }
+    }
+
     /// Bytes of its text, where it was delivered as one.
     pub fn text_bytes(self) -> usize {
         match self {
@@ -74,21 +81,8 @@ pub fn whole(value: f64) -> Option<i64> {
 
 /// Integers as texts, each of them written once.
 fn repeated(values: &Int64Chunked) -> OwnedCodes {
-    let (mut all, mut known, mut last) = (OwnedCodes::default(), HashMap::new(), None);
-    let codes = values.iter().map(|value| match last {
-        Some((same, code)) if same == value => code,
-        _ => {
-            let code = *known.entry(value).or_insert_with(|| {
-                all.texts.push(value.map(|value| value.to_string()));
-                // polars counts rows in 32 bits, and there are no more texts than rows.
-                (all.texts.len() - 1) as u32
-            });
-            last = Some((value, code));
-            code
-        }
-    });
-    all.codes = codes.collect();
-    all
+    let (distinct, codes) = codes::of_ints(values);
+    OwnedCodes { texts: distinct.into_iter().map(|value| value.map(|value| value.to_string())).collect(), codes }
 }
 
 /// A column of any type, cell by cell.
@@ -193,11 +187,11 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// Whether two cells are equal.
+    /// Whether two cells are the very same.
     pub fn is_same(&self, row: usize, other: usize) -> bool {
         match (self.code(row), self.code(other)) {
             (Some(code), Some(other)) => code == other,
-            _ => self.get(row) == self.get(other),
+            _ => self.get(row).is(self.get(other)),
         }
     }
 

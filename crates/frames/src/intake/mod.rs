@@ -221,8 +221,9 @@ impl Intake {
         }
         let trusted = is_old_enough(&stat).then_some(stat);
         let found = locked(&self.found).remove(&file.name).filter(|found| found.stat == stat && trusted.is_some());
-        // Of a file that is new nothing depends on its hash: it is read meanwhile.
-        let is_new = known.is_none() && found.is_none() && stat.bytes > READ_BYTES;
+        // A new file is read while it is hashed, where any write would show in its stat: else the hash could be that of
+        // newer bytes than were read, and what was read would stay for good.
+        let is_new = known.is_none() && found.is_none() && trusted.is_some() && stat.bytes > READ_BYTES;
         let (content, read) = match &found {
             Some(found) => (Ok(found.content), None),
             None if is_new => std::thread::scope(|scope| {
