@@ -97,12 +97,7 @@ fn sources(source: &dyn Source, ledger: &Ledger) -> Vec<Diagnosis> {
         message,
         advice: advice.map(str::to_owned),
     };
-    let looked = match source.identify(ledger, false) {
-        // What was renamed between its listing and its reading is another file by now.
-        Ok(looked) if !looked.problems.is_empty() => source.identify(ledger, false),
-        looked => looked,
-    };
-    let identified = match looked {
+    let identified = match source.identify(ledger, false) {
         Ok(identified) => identified,
         Err(reason) => return vec![line(Level::Bad, reason.message, Some("see `sources` in assets.toml"))],
     };

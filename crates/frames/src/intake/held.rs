@@ -1,7 +1,8 @@
 //! Rows of slices: held from the reading of their file until a step takes them, or read again where they were too many.
 
-use super::limits::Turns;
-use super::{Intake, Parsed, ROW_BYTES, TakeRows, Taken, changed, is_of, locked, width};
+use super::examine::changed;
+use super::limits::{Turns, width};
+use super::{Intake, Parsed, ROW_BYTES, TakeRows, Taken, is_of, locked};
 use assets_core::hash::Digest;
 use assets_core::record::{SliceRecord, SliceRef};
 use assets_core::{ContentHash, Reason, Step};

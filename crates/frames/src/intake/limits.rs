@@ -15,6 +15,11 @@ pub(super) const MEMORY_NEEDED: &str = "memory_needed";
 /// The fact of it that says what is allowed.
 const ALLOWED: &str = "allowed_bytes";
 
+/// Files that are read at once.
+pub(super) fn width() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Limits of one reading.
 #[derive(Debug, Clone)]
 pub struct Limits {

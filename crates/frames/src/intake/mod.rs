@@ -6,6 +6,7 @@
 
 pub mod cell;
 pub mod delimited;
+mod examine;
 pub mod format;
 mod held;
 pub mod iso;
@@ -24,19 +25,18 @@ pub use slicing::{Slicing, slice};
 use crate::files;
 use assets_core::hash::{Digest, Hasher};
 use assets_core::ledger::Ledger;
-use assets_core::panics::caught;
-use assets_core::record::{FileStat, SliceRecord, SourceRecord};
+use assets_core::record::{SliceRecord, SourceRecord};
 use assets_core::source::{Delivery, Identified, Source};
 use assets_core::{AssetName, Fact, Fingerprint, ObjectId, Partition, Reason, Step};
+use examine::Found;
 use held::{HeldRows, Large};
-use limits::Turns;
-use listing::{Listed, Listing, hash_file, is_old_enough, stat_of};
+use limits::{Turns, width};
+use listing::{Listed, Listing};
 use polars::prelude::DataFrame;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use vanished::{Lost, Seen};
 
 /// A file, read and cut.
@@ -116,12 +116,6 @@ fn is_of(slice: &SliceRecord, step: &Step) -> bool {
     slice.asset == step.asset && slice.partition == step.partition
 }
 
-/// How often a file that changes is read before it is left to the next build.
-const READINGS_MOST: usize = 3;
-/// Who writes a file may be done with it after that.
-const PAUSE: Duration = Duration::from_millis(200);
-const CHANGED: &str = "source_changed_while_reading";
-
 /// The sources of a project.
 pub struct Intake {
     readers: Vec<Patterns>,
@@ -140,17 +134,6 @@ pub struct Intake {
     /// identified for a part of what there is, and then for all of it.
     found: Mutex<HashMap<String, Found>>,
 }
-
-/// What was found of a file.
-struct Found {
-    stat: FileStat,
-    content: ObjectId,
-    /// As it was read, where that holds all of it.
-    read: Option<SourceRecord>,
-}
-
-/// A file of so many bytes is worth a thread that hashes it.
-const READ_BYTES: u64 = 1 << 20;
 
 fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
@@ -190,150 +173,6 @@ impl Intake {
             hasher.bytes(one.0.as_bytes());
         });
         Fingerprint(hasher.finish())
-    }
-
-    /// The record of a file: the known one where its stat says so, else read; again where it changed meanwhile.
-    fn examine(&self, file: &Listed, known: Option<&SourceRecord>, rehash: bool) -> SourceRecord {
-        let look = || self.look(file, known, rehash);
-        let has_changed = |record: &SourceRecord| record.problem.as_ref().is_some_and(|p| p.code == CHANGED);
-        let mut record = look();
-        for _ in 1..READINGS_MOST {
-            if !has_changed(&record) {
-                break;
-            }
-            std::thread::sleep(PAUSE);
-            record = look();
-        }
-        record
-    }
-
-    fn look(&self, file: &Listed, known: Option<&SourceRecord>, rehash: bool) -> SourceRecord {
-        let reading = self.readings(file);
-        let stat = match fs::metadata(&file.path) {
-            Ok(metadata) if metadata.is_file() => stat_of(&metadata),
-            // Opening a pipe would wait for whoever writes into it, for ever.
-            Ok(_) => return self.unreadable(file, known, no_file(&file.name)),
-            Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
-        };
-        let same_reading = known.filter(|record| record.reading == reading && !self.limits.let_in(record));
-        if let Some(record) = same_reading.filter(|record| !rehash && record.stat == Some(stat)) {
-            return reading::with_note(&self.readers, &file.readers, record);
-        }
-        let trusted = is_old_enough(&stat).then_some(stat);
-        let found = locked(&self.found).remove(&file.name).filter(|found| found.stat == stat && trusted.is_some());
-        // A new file is read while it is hashed, where any write would show in its stat: else the hash could be that of
-        // newer bytes than were read, and what was read would stay for good.
-        let is_new = known.is_none() && found.is_none() && trusted.is_some() && stat.bytes > READ_BYTES;
-        let (content, read) = match &found {
-            Some(found) => (Ok(found.content), None),
-            None if is_new => std::thread::scope(|scope| {
-                let hash = scope.spawn(|| hash_file(&file.path));
-                let read = self.read(file, known);
-                (hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), Some(read))
-            }),
-            None => (hash_file(&file.path), None),
-        };
-        let content = match content {
-            Ok(content) => content,
-            Err(error) => return self.unreadable(file, known, unreadable(&file.name, &error)),
-        };
-        let find = |read| drop(locked(&self.found).insert(file.name.clone(), Found { stat, content, read }));
-        if let Some(record) = same_reading.filter(|r| r.content == Some(content) && r.problem.is_none()) {
-            let record = reading::with_note(&self.readers, &file.readers, record);
-            find(None);
-            return SourceRecord { stat: trusted, ..record };
-        }
-        if let Some(read) = found.and_then(|found| found.read).filter(|read| read.reading == reading) {
-            return SourceRecord { stat: trusted, ..read };
-        }
-        match read.unwrap_or_else(|| self.read(file, known)) {
-            Ok(read) => {
-                let after = fs::metadata(&file.path).map(|metadata| stat_of(&metadata));
-                if after.ok() != Some(stat) {
-                    return self.unreadable(file, known, changed(&file.name));
-                }
-                let read = SourceRecord { stat: trusted, content: Some(content), reading, ..read };
-                let is_ours =
-                    |slice: &SliceRecord| self.reader_of(&slice.asset).is_some_and(|at| file.readers.contains(&at));
-                find((read.problem.is_none() && read.slices.iter().all(is_ours)).then(|| read.clone()));
-                read
-            }
-            Err(reason) => SourceRecord { stat: trusted, ..self.unreadable(file, known, reason) },
-        }
-    }
-
-    /// Has every reader of a file read it. Where one can't, its slices stay as they were; where none can, it is an error.
-    /// So do the slices of assets whose patterns no longer name the file: they are as good as vanished.
-    fn read(&self, file: &Listed, known: Option<&SourceRecord>) -> Result<SourceRecord, Reason> {
-        let limits = self.limits.shared_by(width());
-        let (mut slices, mut warnings) = (Vec::new(), Vec::new());
-        let mut failed: Option<(Reason, Vec<String>)> = None;
-        let mut stay: BTreeSet<usize> = (0..self.readers.len()).filter(|at| !file.readers.contains(at)).collect();
-        for at in &file.readers {
-            let reader = self.readers[*at].reader.as_ref();
-            match reader.read(&file.path, &file.name, &limits) {
-                Ok(parsed) => {
-                    slices.extend(parsed.slices.iter().map(|(slice, _)| slice.clone()));
-                    warnings.extend(parsed.warnings);
-                    self.note_if_large(*at, &file.name, &parsed.slices);
-                    self.keep(&file.name, parsed.slices, parsed.taken.as_ref(), None);
-                }
-                Err(reason) if file.readers.len() == 1 => return Err(reason),
-                Err(reason) => {
-                    stay.insert(*at);
-                    let (_, assets) = failed.get_or_insert_with(|| (reason, Vec::new()));
-                    assets.extend(reader.assets().iter().map(ToString::to_string));
-                }
-            }
-        }
-        let before = known.into_iter().flat_map(|record| &record.slices);
-        let stays = |slice: &&SliceRecord| self.reader_of(&slice.asset).is_some_and(|at| stay.contains(&at));
-        slices.extend(before.filter(stays).cloned());
-        let record = SourceRecord {
-            path: file.name.clone(),
-            stat: None,
-            content: None,
-            reading: self.readings(file),
-            slices,
-            problem: failed.map(|(reason, assets)| reason.with("assets", assets)),
-            warnings,
-            moved_to: None,
-        };
-        Ok(reading::noted(&self.readers, &file.readers, &stay, known, record))
-    }
-
-    /// A file that can't be read keeps the slices it had: their steps fail until it can, and nothing is forgotten.
-    fn unreadable(&self, file: &Listed, known: Option<&SourceRecord>, reason: Reason) -> SourceRecord {
-        SourceRecord {
-            path: file.name.clone(),
-            stat: None,
-            content: known.and_then(|record| record.content),
-            reading: self.readings(file),
-            slices: known.map(|record| record.slices.clone()).unwrap_or_default(),
-            problem: Some(reason),
-            warnings: reading::kept(known),
-            moved_to: None,
-        }
-    }
-
-    fn examine_all(&self, files: &[Listed], known: &Ledger, rehash: bool) -> Vec<SourceRecord> {
-        let share = files.len().div_ceil(width().min(files.len().max(1))).max(1);
-        let one = &|file: &Listed| {
-            let known = known.sources().get(&file.name);
-            // A file that breaks its reader is one that can't be read; its neighbours are none of its business.
-            caught(|| self.examine(file, known, rehash)).unwrap_or_else(|_| {
-                let message = format!("{} can't be read: it broke the reader, please report it", file.name);
-                let reason = Reason::new("source_unreadable", message).with("path", file.name.as_str());
-                self.unreadable(file, known, reason)
-            })
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = files
-                .chunks(share)
-                .map(|chunk| scope.spawn(move || chunk.iter().map(one).collect::<Vec<_>>()))
-                .collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
-        })
     }
 
     /// Where a source that is not listed any more has moved: a file with its content that is new, and read by whoever
@@ -416,11 +255,11 @@ fn concerns(problem: &Reason, asset: &AssetName) -> bool {
 
 impl Source for Intake {
     fn identify(&self, known: &Ledger, rehash: bool) -> Result<Identified, Reason> {
-        let Listing { files, problems, missing: not_there } = listing::list(&self.readers)?;
+        locked(&self.held).ask_again();
+        let (listing, records) = self.examine_listed(known, rehash)?;
+        let Listing { files, problems, missing: not_there } = listing;
         let paths = files.iter().map(|file| (file.name.clone(), (file.path.clone(), file.readers.clone())));
         *locked(&self.paths) = paths.collect();
-        locked(&self.held).ask_again();
-        let records = self.examine_all(&files, known, rehash);
         let mut identified = Identified { files: files.len(), ..Identified::default() };
         let mut new_contents: BTreeMap<ObjectId, Vec<&Listed>> = BTreeMap::new();
         for (file, record) in files.iter().zip(&records) {
@@ -483,23 +322,9 @@ impl Source for Intake {
     }
 }
 
-/// Files that are read at once.
-fn width() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn changed(name: &str) -> Reason {
-    let message = format!("{name} changed while it was read: run the command again");
-    Reason::new(CHANGED, message).with("path", name)
-}
-
 /// A source that can't be read, and why.
 pub fn unreadable(name: &str, error: &dyn std::fmt::Display) -> Reason {
     Reason::new("source_unreadable", format!("{name} can't be read: {error}")).with("path", name)
-}
-
-fn no_file(name: &str) -> Reason {
-    unreadable(name, &"it is a pipe, socket or device and not a file")
 }
 
 /// A file that the settings name, without pattern, and that is not there.
