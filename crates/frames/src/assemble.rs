@@ -3,7 +3,7 @@
 use crate::parts::PartsHasher;
 use crate::sink::{self, Sink};
 use crate::splice::{self, SplicedColumn};
-use crate::{columns, grow, worker};
+use crate::{columns, grow, inputs};
 use assets_core::executor::PartTask;
 use assets_core::record::{OutputRecord, Part, Stored, Unavailable};
 use assets_core::table_store::{Grown, TableStore};
@@ -73,7 +73,7 @@ impl Assembly<'_> {
         if !self.tasks.iter().all(same) {
             return Ok(None);
         }
-        let head = worker::read_output(self.tables, record, None, Some(0))?;
+        let head = inputs::read_output(self.tables, record, None, Some(0))?;
         Ok((**head.schema() == columns::schema(&self.decl.columns)).then(|| record.clone()))
     }
 
@@ -101,7 +101,7 @@ impl Assembly<'_> {
             all.push(match pieces.remove(&decl.name) {
                 Some(Piece::New(column)) => column,
                 Some(Piece::Stored(record, name)) => {
-                    worker::read_column(self.tables, &record, &name)?.with_name(decl.name.as_str().into())
+                    inputs::read_column(self.tables, &record, &name)?.with_name(decl.name.as_str().into())
                 }
                 None => self.key_column(&decl.name, rows)?,
             });
@@ -148,7 +148,7 @@ impl Assembly<'_> {
                     parts.extend(part_of(&record, &name, &decl.name));
                     match opened.iter().position(|stored| **stored == record.stored) {
                         Some(source) => SplicedColumn::Copy { source, column: name },
-                        None => SplicedColumn::New(worker::read_column(self.tables, &record, &name)?),
+                        None => SplicedColumn::New(inputs::read_column(self.tables, &record, &name)?),
                     }
                 }
                 Some(Piece::New(column)) => {

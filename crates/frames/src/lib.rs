@@ -17,8 +17,10 @@ pub mod files;
 pub mod foreign;
 mod grow;
 mod guard;
+mod inputs;
 pub mod intake;
 mod kept;
+mod outputs;
 mod pages;
 pub mod parquet;
 pub mod parts;
@@ -30,9 +32,11 @@ mod tree;
 pub mod view;
 pub mod worker;
 
+pub use inputs::{Inputs, read_output};
+pub use outputs::Outputs;
 pub use polars;
 pub use polars::prelude::{Column, DataFrame, IntoLazy, NamedFrom, Series};
-pub use worker::{FrameAsset, FrameWorker, Inputs, Outputs};
+pub use worker::{FrameAsset, FrameWorker};
 
 use assets_core::Reason;
 

@@ -1,10 +1,10 @@
 //! Views: rows of many steps as one table, in the columns that are declared now. They are put together row group by row
 //! group, so that a view may be larger than the memory.
 
+use crate::inputs::{CHUNKS_MAX, read_output};
 use crate::parquet::{ROW_GROUP_ROWS, ROW_GROUP_TEXTS, TableWriter, text_bytes};
 use crate::sink::Rows;
 use crate::splice::Source;
-use crate::worker::{CHUNKS_MAX, read_output};
 use crate::{columns, frame_error, sink};
 use assets_core::compute::Packer;
 use assets_core::record::{OutputRecord, Stored};

@@ -1,7 +1,7 @@
 //! The columns of one step while they are computed: each taken from where it is stored, or made from others.
 
 use super::{AlignedTable, Defined, Make, OWN, names};
-use crate::worker::Inputs;
+use crate::inputs::Inputs;
 use crate::{columns, derive, frame_error};
 use assets_core::{ColumnDecl, Kind, Reason};
 use polars::prelude::*;

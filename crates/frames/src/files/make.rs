@@ -2,8 +2,10 @@
 //! deliver any more comes from the last table.
 
 use super::TableOfFiles;
+use crate::inputs::Inputs;
 use crate::intake::Intake;
-use crate::worker::{FrameAsset, Inputs, Outputs};
+use crate::outputs::Outputs;
+use crate::worker::FrameAsset;
 use crate::{columns, frame_error};
 use assets_core::record::SliceRef;
 use assets_core::{AssetName, ColumnDecl, Reason};
