@@ -22,7 +22,7 @@ use assets_core::{
 use polars::prelude::*;
 use polars::sql::SQLContext;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A table as a person defines it by a query.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -68,6 +68,35 @@ struct QueryAsset {
     code: Digest<32>,
     ties: Ties,
     ordered: bool,
+    /// Plans that no step runs just now. Making one costs several times what running it over a few rows does.
+    idle: Mutex<Vec<Prepared>>,
+}
+
+/// The plan, checked against the one that was fingerprinted. Its leaves read what a step puts into their places.
+struct Prepared {
+    frame: LazyFrame,
+    places: Vec<Place>,
+}
+
+type Place = Arc<Mutex<Option<DataFrame>>>;
+
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A leaf that reads from a place.
+fn placed(name: &str, schema: &SchemaRef, place: Place) -> Result<LazyFrame, Reason> {
+    let empty = || Reason::new("opaque_plan", "the query asks for rows before it is run");
+    let read = move |wanted: Option<&[&str]>| {
+        let frame = locked(&place).clone().ok_or_else(empty)?;
+        match wanted {
+            Some(wanted) => {
+                frame.select(wanted.iter().copied()).map_err(|error| frame_error("columns of an input", &error))
+            }
+            None => Ok(frame),
+        }
+    };
+    derive::leaf(name, Arc::clone(schema), Arc::new(read))
 }
 
 fn plan(sql: &str, leaves: Vec<(String, LazyFrame)>) -> PolarsResult<LazyFrame> {
@@ -149,7 +178,10 @@ fn one(
         decl = decl.reads(InputDecl { output, reads: Reads::Columns(read.clone()), mapping });
     }
     let ordered = derived.ordered;
-    Ok((decl, QueryAsset { name, sql, leaves, columns: decls, keys, parts, code, ties, ordered }))
+    Ok((
+        decl,
+        QueryAsset { name, sql, leaves, columns: decls, keys, parts, code, ties, ordered, idle: Mutex::default() },
+    ))
 }
 
 /// What the plan reads of each table. Of a table cut into slices every column counts: the order in which rows of
@@ -220,30 +252,15 @@ fn reads(parts: &BTreeSet<LeafPart>, graph: &Graph, keys: &[String]) -> BTreeSet
 
 impl FrameAsset for QueryAsset {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-        let mut leaves = Vec::new();
-        for (name, (schema, read)) in &self.leaves {
-            let read: Vec<&str> = read.iter().map(String::as_str).collect();
-            let frame = inputs.read(name, &read)?;
-            let open = move |wanted: Option<&[&str]>| match wanted {
-                Some(wanted) => {
-                    frame.select(wanted.iter().copied()).map_err(|error| frame_error("columns of an input", &error))
-                }
-                None => Ok(frame.clone()),
-            };
-            leaves.push((name.clone(), derive::leaf(name, Arc::clone(schema), Arc::new(open))?));
-        }
-        let failed = |error: &PolarsError| derive::reason(&format!("the query of {}", self.name), error);
-        let frame = plan(&self.sql, leaves).and_then(|frame| self.ties.decide(&frame));
-        let frame = frame.map_err(|error| failed(&error))?;
-        if code_of(&derive::derive(&frame, &|_, _| None)?) != self.code {
-            let message = format!("the plan of {} is not the one that was fingerprinted", self.name);
-            return Err(Reason::new("plan_differs", message));
-        }
-        let mut answer = frame.with_check_order(false).collect().map_err(|error| failed(&error))?;
+        let read = self.leaves.iter().map(|(name, (_, columns))| {
+            let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+            inputs.read(name, &columns)
+        });
+        let mut answer = self.run(read.collect::<Result<_, Reason>>()?)?;
         if !self.ordered && answer.width() > 0 {
             // Where the query leaves the order open, it is that of the columns.
             let by: Vec<String> = answer.get_column_names().iter().map(ToString::to_string).collect();
-            answer = answer.sort(by, SortMultipleOptions::default()).map_err(|error| failed(&error))?;
+            answer = answer.sort(by, SortMultipleOptions::default()).map_err(|error| self.failed(&error))?;
         }
         let mut all = Vec::new();
         for decl in &self.columns {
@@ -251,7 +268,7 @@ impl FrameAsset for QueryAsset {
                 columns::constant_text(&decl.name, inputs.key(&decl.name), answer.height())
             } else {
                 let column = answer.column(&decl.name).and_then(|column| columns::conform(column, decl.kind));
-                column.map_err(|error| failed(&error))?
+                column.map_err(|error| self.failed(&error))?
             };
             if answer.height() > 0 && column.null_count() == column.len() {
                 self.unavailable(inputs, outputs, &decl.name)?;
@@ -263,6 +280,38 @@ impl FrameAsset for QueryAsset {
 }
 
 impl QueryAsset {
+    fn failed(&self, error: &PolarsError) -> Reason {
+        derive::reason(&format!("the query of {}", self.name), error)
+    }
+
+    /// The answer over the rows of the leaves.
+    fn run(&self, rows: Vec<DataFrame>) -> Result<DataFrame, Reason> {
+        let idle = locked(&self.idle).pop();
+        let prepared = idle.map_or_else(|| self.prepare(), Ok)?;
+        let put = |rows: Option<DataFrame>, place: &Place| *locked(place) = rows;
+        rows.into_iter().zip(&prepared.places).for_each(|(rows, place)| put(Some(rows), place));
+        let answer = prepared.frame.clone().collect();
+        prepared.places.iter().for_each(|place| put(None, place));
+        locked(&self.idle).push(prepared);
+        answer.map_err(|error| self.failed(&error))
+    }
+
+    fn prepare(&self) -> Result<Prepared, Reason> {
+        let (mut leaves, mut places) = (Vec::new(), Vec::new());
+        for (name, (schema, _)) in &self.leaves {
+            let place = Place::default();
+            leaves.push((name.clone(), placed(name, schema, Arc::clone(&place))?));
+            places.push(place);
+        }
+        let frame = plan(&self.sql, leaves).and_then(|frame| self.ties.decide(&frame));
+        let frame = frame.map_err(|error| self.failed(&error))?;
+        if code_of(&derive::derive(&frame, &|_, _| None)?) != self.code {
+            let message = format!("the plan of {} is not the one that was fingerprinted", self.name);
+            return Err(Reason::new("plan_differs", message));
+        }
+        Ok(Prepared { frame: frame.with_check_order(false), places })
+    }
+
     /// A column that is null throughout because what it derives from is.
     fn unavailable(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>, column: &str) -> Result<(), Reason> {
         let code = self.parts.iter().find(|part| part.id.column == column);
