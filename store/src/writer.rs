@@ -62,6 +62,9 @@ const FOLD_AT_CLOSE: usize = 1000;
 /// Of a store with fewer steps for each entry the index is quick to open.
 const FOLD_SHARE: usize = 100;
 
+/// A journal of fewer bytes is folded, all of it, while a question waits: opening and closing the index takes longer.
+const SMALL_BYTES: u64 = 1 << 20;
+
 /// The index is opened when it is first needed, so that having nothing to do costs nothing.
 enum Slot {
     Unopened,
@@ -271,7 +274,7 @@ pub(crate) fn clear(folder: &Path) -> Result<(), StoreError> {
 
 impl Drop for Writer {
     /// Many entries are folded now, so that the next question does not wait for them. Few are not worth opening the index
-    /// of a large store, which takes the longer the larger it is. The snapshot is written meanwhile: both only read the
+    /// of a large store, which takes the longer the larger it is, or of a small one, which may never be asked. The snapshot is written meanwhile: both only read the
     /// journal.
     fn drop(&mut self) {
         let this = &*self;
@@ -287,7 +290,8 @@ impl Drop for Writer {
                 // It closes here already: that takes a sync.
                 *slot = Slot::Unopened;
             };
-            let is_worth_it = unfolded >= FOLD_AT_CLOSE || unfolded * FOLD_SHARE > steps;
+            let is_small = ends.values().map(|end| end.offset).sum::<u64>() < SMALL_BYTES;
+            let is_worth_it = unfolded >= FOLD_AT_CLOSE || !is_small && unfolded * FOLD_SHARE > steps;
             if is_worth_it && std::thread::Builder::new().spawn_scoped(scope, fold).is_err() {
                 fold();
             }
