@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub struct Tip {
     /// The newest record, with its id.
     pub made: Option<(RecordId, Arc<StepRecord>)>,
-    /// The latest attempt; history once a newer record exists.
-    last_attempt: Option<AttemptRecord>,
+    /// The latest attempt; history once a newer record exists. Few steps have one, and there are very many tips.
+    last_attempt: Option<Box<AttemptRecord>>,
     /// Generation and end of the earliest record that was met: the first one, once all are.
     first: Option<(u64, i64)>,
 }
@@ -38,7 +38,7 @@ impl Tip {
 
     /// The latest attempt, if it failed after the newest record.
     pub fn attempt(&self) -> Option<&AttemptRecord> {
-        self.last_attempt.as_ref().filter(|attempt| attempt.after_generation >= self.generation())
+        self.last_attempt.as_deref().filter(|attempt| attempt.after_generation >= self.generation())
     }
 }
 
@@ -87,7 +87,7 @@ impl Ledger {
                 let tip = Arc::make_mut(&mut self.tips).entry(attempt.step.clone()).or_default();
                 let place = |attempt: &AttemptRecord| (attempt.after_generation, attempt.span.end_us);
                 if tip.last_attempt.as_ref().is_none_or(|last| place(last) <= place(&attempt)) {
-                    tip.last_attempt = Some(attempt);
+                    tip.last_attempt = Some(Box::new(attempt));
                 }
             }
             Entry::Step(record) => self.apply_step(record),

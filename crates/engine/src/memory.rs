@@ -8,7 +8,7 @@ use assets_core::{Reason, Step};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two looks: what two cores fill meanwhile is some tens of MiB.
 const TICK: Duration = Duration::from_millis(10);
@@ -57,6 +57,8 @@ struct Shared {
     taken: TakenBytes,
     /// What the process took when nothing was being made: records and what is published of them are no step's.
     base: AtomicU64,
+    /// When that was.
+    base_at: Mutex<Option<Instant>>,
     steps: Mutex<BTreeSet<Step>>,
     is_full: AtomicBool,
     has_ended: AtomicBool,
@@ -80,9 +82,9 @@ impl Shared {
 impl Watch {
     /// Begins to look. Where the system doesn't say what a process takes, nothing is ever too much.
     pub fn begin(allowed: u64, taken: TakenBytes, end: Arc<End>) -> Self {
-        let (steps, is_full, has_ended) = Default::default();
+        let (base_at, steps, is_full, has_ended) = Default::default();
         let base = AtomicU64::new(taken().unwrap_or_default());
-        let shared = Arc::new(Shared { allowed, taken, base, steps, is_full, has_ended });
+        let shared = Arc::new(Shared { allowed, taken, base, base_at, steps, is_full, has_ended });
         let watched = Arc::clone(&shared);
         let look = move || {
             while !watched.has_ended.load(Ordering::SeqCst) {
@@ -100,8 +102,14 @@ impl Watch {
         self.shared.is_full.load(Ordering::SeqCst)
     }
 
-    /// What is taken now is nobody's: no step is being made.
+    /// What is taken now is nobody's: no step is being made. Asking the system takes as long as making a small step, so it
+    /// isn't asked between two ticks.
     pub(crate) fn begin_anew(&self) {
+        let mut base_at = self.shared.base_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_full() && base_at.is_some_and(|at| at.elapsed() < TICK) {
+            return;
+        }
+        *base_at = Some(Instant::now());
         self.shared.base.store((self.shared.taken)().unwrap_or_default(), Ordering::SeqCst);
         self.shared.is_full.store(false, Ordering::SeqCst);
     }
