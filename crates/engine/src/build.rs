@@ -4,6 +4,7 @@
 mod after;
 mod again;
 mod asked;
+mod beginning;
 mod ending;
 mod gone;
 mod landing;
@@ -11,10 +12,8 @@ mod sharing;
 
 use crate::EngineError;
 use crate::event::{Event, StepEvent};
-use crate::inputs::{self, Lookup, StepNow};
-use crate::over_all;
 use crate::parts;
-use crate::plan::{self, Plan, PlannedPart, PlannedStep, Ready, World};
+use crate::plan::{Plan, PlannedPart, Ready, World};
 use crate::pool::now_us;
 use crate::publish::Publisher;
 use crate::schedule::{Index, Schedule};
@@ -26,20 +25,19 @@ use again::Again;
 use assets_core::catalog::{Catalog, Commit, Held};
 use assets_core::compute::Packer;
 use assets_core::executor::{Executor, StepOutcome, WITHDRAWN};
-use assets_core::freshness::State;
 use assets_core::graph::Graph;
 use assets_core::ledger::Ledger;
 use assets_core::record::{AttemptRecord, BuildRecord, Counts, Entry, Outcome};
 use assets_core::source::{Identified, Source};
 use assets_core::table_store::{TableStore, TableStoreError};
-use assets_core::{AssetName, Mapping, Reason, Step};
+use assets_core::{AssetName, Reason, Step};
 use landing::GATHERED_FOR;
 use sharing::Others;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// The backends of a build.
@@ -308,129 +306,10 @@ impl<'a> Build<'a> {
         Ok(cancel.load(Ordering::SeqCst) && self.counts.failed > 0)
     }
 
-    /// Judges steps whose inputs are settled and submits the stale ones, until the executor has its hands full.
-    fn start_ready(&mut self, sender: &Sender<StepOutcome>) -> Result<bool, EngineError> {
-        let mut progressed = false;
-        let again = self.again.due();
-        if !again.is_empty() {
-            self.look_at_sources_again()?;
-        }
-        for at in self.due().into_iter().chain(again) {
-            self.begin_step(at, sender, true)?;
-        }
-        while self.running.len() < self.backends.executor.width() && self.pending.len() < 64 {
-            let Some(at) = self.schedule.take() else { break };
-            progressed = true;
-            self.begin_step(at, sender, false)?;
-        }
-        Ok(progressed)
-    }
-
-    /// `was_aside`: there was something to do when it was looked at last, but another process had it.
-    fn begin_step(&mut self, at: Index, sender: &Sender<StepOutcome>, was_aside: bool) -> Result<(), EngineError> {
-        let step = self.schedule.step(at).clone();
-        if !was_aside && self.stands(&step) {
-            self.settle(at, &step, Outcome::Fresh, Settled::Stands);
-            return Ok(());
-        }
-        let mut claim = None;
-        if was_aside {
-            let Some(held) = self.claim(at, &step)? else { return Ok(()) };
-            claim = Some(held);
-            self.take_news()?;
-        }
-        let Some(mut planned) = self.planned_or_judged(&step) else {
-            self.schedule.settle(at);
-            return Ok(());
-        };
-        if claim.is_none() && planned.ready.is_some() && planned.verdict.state != State::Fresh {
-            let Some(held) = self.claim(at, &step)? else { return Ok(()) };
-            claim = Some(held);
-            if self.take_news()? {
-                planned = self.planned_or_judged(&step).unwrap_or(planned);
-            }
-        }
-        for warning in planned.warnings() {
-            (self.events)(Event::Warning(warning.clone()));
-            if planned.verdict.state != State::Fresh {
-                // Its record says so as well.
-                planned.verdict.reasons.push(warning);
-            }
-        }
-        match (planned.verdict.state, planned.ready.take(), claim) {
-            (State::Fresh, Some(_), _) => self.settle(at, &step, Outcome::Fresh, Settled::Stands),
-            (State::Reusable, Some(ready), Some(held)) if ready.older.is_some() => {
-                self.reuse(at, step, ready, planned.verdict.reasons, held);
-            }
-            (State::Stale | State::Failed | State::Maybe | State::Reusable, Some(ready), Some(held)) => {
-                if self.settle_as_failed_elsewhere(at, &step, &ready) {
-                    return Ok(());
-                }
-                let request = self.request(&step, &ready, &planned.parts);
-                (self.events)(Event::Started(step.clone()));
-                let running = Running { at, ready, because: planned.verdict.reasons, parts: planned.parts, held };
-                self.running.insert(step, running);
-                self.backends.executor.submit(request, sender.clone());
-            }
-            (state, ..) => {
-                let (root, reason) = plan::root_cause(&planned);
-                let outcome = if state == State::Blocked { Outcome::Blocked } else { Outcome::Failed };
-                self.only_transient &= outcome == Outcome::Blocked || is_transient(&reason);
-                let event = StepEvent { reason: Some(reason.clone()), ..event(&step, outcome) };
-                (self.events)(Event::Step(event));
-                self.settle(at, &step, outcome, Settled::Bad(root, reason));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the plan found it fresh, with nothing to tell, and nothing has changed since.
-    fn stands(&self, step: &Step) -> bool {
-        let is_fresh = |planned: &PlannedStep| {
-            planned.verdict.state == State::Fresh && planned.ready.is_some() && planned.left_out.is_empty()
-        };
-        self.moved.is_empty() && !self.has_arrived(step) && self.plan.get(step).is_some_and(is_fresh)
-    }
-
-    /// The plan's verdict where all inputs were known to it and still are what it saw; else a new one.
-    fn planned_or_judged(&mut self, step: &Step) -> Option<PlannedStep> {
-        let graph = self.backends.graph;
-        let asset = graph.asset(step.asset.as_str())?;
-        let own = asset.inputs.iter().filter(|input| input.mapping == Mapping::Identity);
-        let mut own = own.filter_map(|input| inputs::input_step(graph, input, &step.partition));
-        let over_all = over_all::reads_over_all(graph, asset);
-        let has_moved = own.any(|from| self.moved.contains(&from))
-            || !over_all.is_empty() && self.moved.iter().any(|moved| over_all.contains(&moved.asset));
-        let is_known = !has_moved && !self.has_arrived(step) && !self.again.has_failed(step);
-        is_known.then(|| self.plan.take(step)).flatten().or_else(|| self.judge(step))
-    }
-
-    /// The verdict with what the inputs hold now.
-    fn judge(&self, step: &Step) -> Option<PlannedStep> {
-        let graph = self.backends.graph;
-        let listed = graph.listed(step.asset.as_str())?;
-        let world = World {
-            graph,
-            ledger: &self.ledger,
-            sources: &self.sources,
-            records: self.backends.catalog,
-            tables: self.backends.tables,
-        };
-        let knows = |from: &Step, _: &AssetName| match self.settled.get(from) {
-            Some(Settled::Stands) => self.ledger.newest(from).cloned().map_or(StepNow::Outside, StepNow::Known),
-            Some(Settled::Bad(root, reason)) => StepNow::Bad(root.clone(), reason.clone()),
-            None => StepNow::Outside,
-        };
-        let lookup = Lookup { world: &world, partitions: &self.plan.partitions, scope: self.scope, knows: &knows };
-        let inputs = lookup.all(listed.asset, &step.partition);
-        let scope = if self.has_arrived(step) { &self.unforced } else { self.scope };
-        Some(plan::assess(&world, listed, step.clone(), inputs, scope))
-    }
-
     /// Takes what workers have brought; waits for something where there is nothing else to do.
     fn collect(&mut self, outcomes: &Receiver<StepOutcome>, mut busy: bool) {
         while !self.running.is_empty() {
-            let full = self.running.len() >= self.backends.executor.width();
+            let full = !self.has_room(0);
             let longest = if self.pending.is_empty() { Duration::from_millis(100) } else { GATHERED_FOR };
             let longest = self.others.pause(longest);
             let wait = if busy && !full { Duration::ZERO } else { longest };

@@ -63,6 +63,12 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
+    /// Whether a step has files that it shares with no other.
+    pub(crate) fn has_own_files(&self, step: &Step) -> bool {
+        let asset = self.graph.asset(step.asset.as_str());
+        asset.is_some_and(|asset| asset.outputs.iter().any(|output| !output.packed))
+    }
+
     /// The steps to be published where nobody knows what is: all that the ledger holds.
     pub(crate) fn missing(&mut self, ledger: &Ledger) -> Vec<Step> {
         self.everything = true;

@@ -56,6 +56,11 @@ impl Schedule {
         self.ready.pop_first().map(|(_, at)| at)
     }
 
+    /// The step that would be taken.
+    pub fn next(&self) -> Option<&Step> {
+        self.ready.first().map(|(_, at)| &self.steps[*at])
+    }
+
     /// Whether there is a step to take.
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()

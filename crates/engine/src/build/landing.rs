@@ -7,7 +7,7 @@ use assets_core::record::Entry;
 use std::time::Duration;
 
 /// Steps that are committed together where others are ready, and how long the first of them waits for the others.
-const GATHERED: usize = 16;
+pub(super) const GATHERED: usize = 64;
 pub(super) const GATHERED_FOR: Duration = Duration::from_millis(10);
 
 impl Build<'_> {

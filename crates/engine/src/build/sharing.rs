@@ -197,14 +197,19 @@ impl Build<'_> {
     }
 
     /// Publishes steps, each with its newest record, under its claim. What another process has in its hands it will
-    /// publish itself.
+    /// publish itself. Where all files are shared they are only noted: those are written under another claim.
     pub(super) fn publish(&mut self, steps: impl IntoIterator<Item = Step>) -> Result<(), EngineError> {
         for step in steps {
-            let Claim::Ours(_held) = self.backends.catalog.claim(&Work::Step(step.clone()))? else {
-                self.others.left_unpublished = true;
-                continue;
-            };
-            self.take_news()?;
+            let mut claim = None;
+            if self.publisher.has_own_files(&step) {
+                let Claim::Ours(held) = self.backends.catalog.claim(&Work::Step(step.clone()))? else {
+                    self.others.left_unpublished = true;
+                    continue;
+                };
+                claim = Some(held);
+                self.take_news()?;
+            }
+            let _held = claim;
             let Some(record) = self.ledger.newest(&step) else { continue };
             if plan::is_there(self.backends.tables, record) {
                 let record = std::sync::Arc::clone(record);
