@@ -13,13 +13,14 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Two builds, so that there are older objects and several segments.
+/// Two builds, so that there are older objects and several segments, and an index, which a repair makes.
 fn filled() -> tempfile::TempDir {
     let project = folder();
     for factor in [2, 3] {
         write_project(project.path(), factor, 1..factor + 2);
         build_well(project.path());
     }
+    repair_store(project.path()).expect("repaired");
     project
 }
 

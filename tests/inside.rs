@@ -144,6 +144,7 @@ pub(crate) fn repair_store(root: &Path) -> Result<(), Failure> {
     if !done.left.iter().any(|reason| reason.code == "not_published") {
         store.mark_published().map_err(EngineError::Tables)?;
     }
+    catalog.of_build("")?;
     Ok(())
 }
 

@@ -4,7 +4,8 @@
 //! down while it was open, more folded than the journal holds) has one answer: it is deleted and folded again.
 //!
 //! Keys are postcard, whose fields delimit themselves, so that no step's key begins another's; numbers in keys are
-//! big-endian, so that they sort. Not here: whether sled's files can be believed (`trust`).
+//! big-endian, so that they sort. What is inserted costs the same however long it is, so what comes together lies together:
+//! records in blocks, a build's steps in lists. Not here: whether sled's files can be believed (`trust`).
 
 use crate::codec;
 use crate::error::StoreError;
@@ -19,6 +20,7 @@ use assets_core::panics::caught;
 use assets_core::record::{AttemptRecord, Entry, StepRecord};
 use serde::Serialize;
 use sled::{Batch, Db, Tree};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const CACHE_BYTES: u64 = 64 << 20;
 /// Entries folded at once: enough that sled's cost per batch vanishes, few enough for memory.
 const FOLD_ENTRIES: usize = 1000;
+/// Bytes of records that lie in one block: it is read whole for one of them.
+const BLOCK_BYTES: usize = 16 << 10;
 const COUNT: &[u8] = b"count";
 
 /// Why the index can't be used. The journal answers instead.
@@ -39,6 +43,8 @@ pub(crate) enum IndexError {
     Foreign,
     #[error("an entry is missing or can't be understood")]
     Damaged,
+    #[error(transparent)]
+    Malformed(#[from] postcard::Error),
     #[error("it panicked")]
     Panicked,
 }
@@ -62,7 +68,6 @@ struct Trees {
     db: Db,
     records: Tree,
     history: Tree,
-    fingerprint: Tree,
     object: Tree,
     build: Tree,
     reason: Tree,
@@ -113,36 +118,25 @@ impl Index {
 
     /// As `Records::by_fingerprint`.
     pub(crate) fn by_fingerprint(&self, step: &Step, fingerprint: &Fingerprint) -> Result<Vec<Arc<StepRecord>>> {
-        guarded(|| {
-            let trees = self.trees();
-            let prefix = key(step, &[fingerprint.0.as_bytes()]);
-            let ids = trees.fingerprint.scan_prefix(prefix).values().rev();
-            ids.map(|id| Ok(trees.record(&id?)?.1)).collect()
-        })
+        guarded(|| self.trees().records_where(step, &|happened| Ok(happened.fingerprint == fingerprint.0.as_bytes())))
     }
 
     /// As `Records::history`.
     pub(crate) fn history(&self, step: &Step) -> Result<Vec<Past>> {
         guarded(|| {
             let trees = self.trees();
-            let pasts = trees.history.scan_prefix(key(step, &[])).values().rev();
-            pasts.map(|value| trees.past(&value?)).collect()
+            let pasts = trees.history.scan_prefix(key(step, &[])).rev();
+            pasts.map(|past| past.map_err(IndexError::from).and_then(|(key, value)| trees.past(&key, &value))).collect()
         })
     }
 
     /// As `Records::with_parts`.
     pub(crate) fn with_parts(&self, step: &Step, is_wanted: &WantedParts<'_>) -> Result<Vec<Arc<StepRecord>>> {
         guarded(|| {
-            let trees = self.trees();
-            let mut records = Vec::new();
-            for value in trees.history.scan_prefix(key(step, &[])).values().rev() {
-                if let Happened::Record(id, parts) = happened(&value?)?
-                    && is_wanted(&parts)
-                {
-                    records.push(trees.record(id)?.1);
-                }
-            }
-            Ok(records)
+            let has_wanted = |happened: &HappenedRecord<'_>| {
+                Ok(is_wanted(&postcard::from_bytes::<Vec<Vec<Fingerprint>>>(happened.parts)?))
+            };
+            self.trees().records_where(step, &has_wanted)
         })
     }
 
@@ -157,9 +151,9 @@ impl Index {
     /// As `Records::of_build`.
     pub(crate) fn of_build(&self, build: &str) -> Result<Vec<Step>> {
         guarded(|| {
-            let steps = self.trees().build.scan_prefix(key(build, &[])).values();
-            let steps = steps.map(|step| postcard::from_bytes(&step?).map_err(|_| IndexError::Damaged));
-            Ok(distinct(steps.collect::<Result<_>>()?))
+            let lists = self.trees().build.scan_prefix(key(build, &[])).values();
+            let lists = lists.map(|list| Ok(postcard::from_bytes::<Vec<Step>>(&list?)?));
+            Ok(distinct(lists.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()))
         })
     }
 
@@ -168,7 +162,7 @@ impl Index {
         guarded(|| {
             let prefix = key(code, &[]);
             let keys = self.trees().reason.scan_prefix(&prefix).keys();
-            let steps = keys.map(|key| postcard::from_bytes(&key?[prefix.len()..]).map_err(|_| IndexError::Damaged));
+            let steps = keys.map(|key| Ok(postcard::from_bytes(&key?[prefix.len()..])?));
             let mut steps = steps.collect::<Result<Vec<Step>>>()?;
             steps.sort();
             Ok(steps)
@@ -205,7 +199,6 @@ impl Trees {
         Ok(Self {
             records: db.open_tree("records")?,
             history: db.open_tree("history")?,
-            fingerprint: db.open_tree("fingerprint")?,
             object: db.open_tree("object")?,
             build: db.open_tree("build")?,
             reason: db.open_tree("reason")?,
@@ -274,36 +267,76 @@ impl Trees {
         Ok(u64::from_be_bytes(bytes))
     }
 
-    fn record(&self, id: &[u8]) -> Result<(RecordId, Arc<StepRecord>)> {
-        let value = self.records.get(id)?.ok_or(IndexError::Damaged)?;
-        match codec::decode(&value) {
-            Ok(Entry::Step(record)) => Ok((record_id(id)?, record)),
-            _ => Err(IndexError::Damaged),
+    /// The record that happened, out of its block. What a killed process left half folded may have lain there before.
+    fn record(&self, happened: &HappenedRecord<'_>) -> Result<(RecordId, Arc<StepRecord>)> {
+        let (_, block) = self.records.get_lt((happened.number + 1).to_be_bytes())?.ok_or(IndexError::Damaged)?;
+        let (number, id) = (happened.number.to_be_bytes(), record_id(happened.id)?);
+        let mut rest = &block[..];
+        while let Some((head, behind)) = rest.split_first_chunk::<12>() {
+            let (own, length) = head.split_at(8);
+            let length = u32::from_be_bytes(length.try_into().map_err(|_| IndexError::Damaged)?) as usize;
+            let (entry, others) = behind.split_at_checked(length).ok_or(IndexError::Damaged)?;
+            if own == number {
+                return match codec::decode(entry) {
+                    Ok(Entry::Step(record)) if record.id() == id => Ok((id, record)),
+                    _ => Err(IndexError::Damaged),
+                };
+            }
+            rest = others;
         }
+        Err(IndexError::Damaged)
     }
 
-    fn past(&self, value: &[u8]) -> Result<Past> {
-        match happened(value)? {
-            Happened::Record(id, _) => self.record(id).map(|(id, record)| Past::Record(id, record)),
+    fn past(&self, key: &[u8], value: &[u8]) -> Result<Past> {
+        match happened(key, value)? {
+            Happened::Record(happened) => self.record(&happened).map(|(id, record)| Past::Record(id, record)),
             Happened::Attempt(attempt) => Ok(Past::Attempt(attempt)),
         }
     }
+
+    /// The records of a step of which what is known beside them says so, the newest first.
+    fn records_where(
+        &self,
+        step: &Step,
+        is_wanted: &dyn Fn(&HappenedRecord<'_>) -> Result<bool>,
+    ) -> Result<Vec<Arc<StepRecord>>> {
+        let mut records = Vec::new();
+        for past in self.history.scan_prefix(key(step, &[])).rev() {
+            let (key, value) = past?;
+            if let Happened::Record(happened) = happened(&key, &value)?
+                && is_wanted(&happened)?
+            {
+                records.push(self.record(&happened)?.1);
+            }
+        }
+        Ok(records)
+    }
 }
 
-/// What a value of the tree `history` says: a record by its id, with the fingerprints of its parts; an attempt as it is.
+/// What the tree `history` says: an attempt as it is, and what is known of a record beside it.
 enum Happened<'a> {
-    Record(&'a [u8], Vec<Vec<Fingerprint>>),
+    Record(HappenedRecord<'a>),
     Attempt(AttemptRecord),
+}
+
+struct HappenedRecord<'a> {
+    number: u64,
+    id: &'a [u8],
+    fingerprint: &'a [u8],
+    /// Fingerprints of its parts, as postcard.
+    parts: &'a [u8],
 }
 
 const RECORD: u8 = 0;
 const ATTEMPT: u8 = 1;
 
-fn happened(value: &[u8]) -> Result<Happened<'_>> {
+fn happened<'a>(key: &[u8], value: &'a [u8]) -> Result<Happened<'a>> {
     match value.split_first() {
         Some((&RECORD, rest)) => {
-            let (id, parts) = rest.split_at_checked(16).ok_or(IndexError::Damaged)?;
-            Ok(Happened::Record(id, postcard::from_bytes(parts).map_err(|_| IndexError::Damaged)?))
+            let number = key.last_chunk().ok_or(IndexError::Damaged)?;
+            let (id, rest) = rest.split_at_checked(16).ok_or(IndexError::Damaged)?;
+            let (fingerprint, parts) = rest.split_at_checked(16).ok_or(IndexError::Damaged)?;
+            Ok(Happened::Record(HappenedRecord { number: u64::from_be_bytes(*number), id, fingerprint, parts }))
         }
         Some((&ATTEMPT, rest)) => match codec::decode(rest) {
             Ok(Entry::Attempt(attempt)) => Ok(Happened::Attempt(attempt)),
@@ -317,27 +350,19 @@ fn happened(value: &[u8]) -> Result<Happened<'_>> {
 struct Pending {
     count: u64,
     entries: usize,
-    records: Batch,
-    history: Batch,
-    fingerprint: Batch,
+    /// Blocks of records by the number of the first: number, length and bytes of each.
+    records: Vec<(u64, Vec<u8>)>,
+    history: Vec<(Vec<u8>, Vec<u8>)>,
     object: Batch,
-    build: Batch,
+    /// Steps by who made them, with the number of the first.
+    builds: BTreeMap<String, (u64, Vec<Step>)>,
     reason: Batch,
 }
 
 impl Pending {
     fn new(count: u64) -> Self {
-        let batch = Batch::default;
-        Self {
-            count,
-            entries: 0,
-            records: batch(),
-            history: batch(),
-            fingerprint: batch(),
-            object: batch(),
-            build: batch(),
-            reason: batch(),
-        }
+        let (records, history, object, builds, reason) = Default::default();
+        Self { count, entries: 0, records, history, object, builds, reason }
     }
 
     fn add(&mut self, entry: &Entry) {
@@ -346,13 +371,11 @@ impl Pending {
             Entry::Step(record) => {
                 let (id, generation) = (record.id(), record.generation.to_be_bytes());
                 let id = id.0.as_bytes();
-                self.records.insert(id, codec::encode(entry));
+                self.add_record(&codec::encode(entry));
                 let ended = sortable(record.span.end_us);
-                let mut value = [&[RECORD], &id[..]].concat();
+                let mut value = [&[RECORD], &id[..], record.fingerprint.0.as_bytes()].concat();
                 value = postcard::to_extend(&record.part_fingerprints(), value).expect("plain data always encodes");
-                self.history.insert(key(&record.step, &[&generation, &[RECORD], &ended, &number]), value);
-                let fingerprint = record.fingerprint.0.as_bytes();
-                self.fingerprint.insert(key(&record.step, &[fingerprint, &generation, &number]), id);
+                self.history.push((key(&record.step, &[&generation, &[RECORD], &ended, &number]), value));
                 for object in record.objects() {
                     self.object.insert([&object.0.as_bytes()[..], id].concat(), &[]);
                 }
@@ -361,29 +384,49 @@ impl Pending {
                 let after = attempt.after_generation.to_be_bytes();
                 let ended = sortable(attempt.span.end_us);
                 let value = [&[ATTEMPT], &codec::encode(entry)[..]].concat();
-                self.history.insert(key(&attempt.step, &[&after, &[ATTEMPT], &ended, &number]), value);
+                self.history.push((key(&attempt.step, &[&after, &[ATTEMPT], &ended, &number]), value));
             }
             Entry::Begin(_) | Entry::Source(_) | Entry::End(_) => {}
         }
         if let Some((step, build)) = step_and_build(entry) {
-            let step = key(step, &[]);
-            for code in codes(entry) {
-                self.reason.insert(key(code, &[&step]), &[]);
+            let codes = codes(entry);
+            if !codes.is_empty() {
+                let step = key(step, &[]);
+                codes.into_iter().for_each(|code| self.reason.insert(key(code, &[&step]), &[]));
             }
-            self.build.insert(key(build, &[&number]), step);
+            match self.builds.get_mut(build) {
+                Some((_, steps)) => steps.push(step.clone()),
+                None => drop(self.builds.insert(build.to_owned(), (self.count, vec![step.clone()]))),
+            }
         }
         self.count += 1;
         self.entries += 1;
     }
 
+    fn add_record(&mut self, bytes: &[u8]) {
+        let (number, length) = (self.count.to_be_bytes(), u32::try_from(bytes.len()).expect("a frame is smaller"));
+        let record = [&number[..], &length.to_be_bytes(), bytes];
+        match self.records.last_mut().filter(|(_, block)| block.len() + bytes.len() <= BLOCK_BYTES) {
+            Some((_, block)) => record.into_iter().for_each(|part| block.extend_from_slice(part)),
+            None => self.records.push((self.count, record.concat())),
+        }
+    }
+
     /// Records first, so that nothing ever points to one that isn't there; the mark last, so that it never says too
-    /// much.
-    fn apply(self, trees: &Trees, segment: &str, end: End) -> Result<()> {
-        trees.records.apply_batch(self.records)?;
-        trees.history.apply_batch(self.history)?;
-        trees.fingerprint.apply_batch(self.fingerprint)?;
+    /// much. In the order of keys, where neighbours are at hand.
+    fn apply(mut self, trees: &Trees, segment: &str, end: End) -> Result<()> {
+        for (first, block) in self.records {
+            trees.records.insert(first.to_be_bytes(), block)?;
+        }
+        self.history.sort_unstable();
+        for (key, value) in self.history {
+            trees.history.insert(key, value)?;
+        }
         trees.object.apply_batch(self.object)?;
-        trees.build.apply_batch(self.build)?;
+        for (build, (first, steps)) in self.builds {
+            let steps = postcard::to_stdvec(&steps).expect("names always encode");
+            trees.build.insert(key(&build, &[&first.to_be_bytes()]), steps)?;
+        }
         trees.reason.apply_batch(self.reason)?;
         let mut mark = Batch::default();
         mark.insert(segment, end.to_value());

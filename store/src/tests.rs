@@ -155,12 +155,12 @@ fn whatever_happens_to_the_index_the_answers_are_the_same() {
         // Garbage in an index that says it was left open: sled itself has to notice, or panic.
         |catalog| {
             let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-            fs::write(catalog.join("state"), format!("assets catalog 2\nopen {boot}")).unwrap();
+            fs::write(catalog.join("state"), format!("{}\nopen {boot}", trust::VERSION)).unwrap();
             fs::write(catalog.join("db"), vec![0x5a; 600_000]).unwrap();
         },
         |catalog| {
             let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-            fs::write(catalog.join("state"), format!("assets catalog 2\nopen {boot}")).unwrap();
+            fs::write(catalog.join("state"), format!("{}\nopen {boot}", trust::VERSION)).unwrap();
             fs::OpenOptions::new().write(true).open(catalog.join("db")).unwrap().set_len(0).unwrap();
         },
     ];

@@ -304,6 +304,8 @@ mod tests {
     struct Long {
         table: TableOfFiles,
         read: Arc<Mutex<Vec<String>>>,
+        /// What happens before a file is read.
+        before: fn(&Path),
     }
 
     impl Long {
@@ -335,6 +337,7 @@ mod tests {
 
         fn read(&self, path: &Path, name: &str, limits: &Limits) -> Result<Parsed, Reason> {
             self.note("all".to_owned());
+            (self.before)(path);
             let mut parsed = self.table.read(path, name, limits)?;
             if parsed.slices.iter().map(|(slice, _)| slice.rows as usize).sum::<usize>() > limits.rows_most {
                 parsed.slices.iter_mut().for_each(|(_, rows)| *rows = None);
@@ -373,7 +376,7 @@ mod tests {
         // Room for 250 rows of each file, however many are read at once.
         let memory = 250 * ROW_BYTES * 4 * width() as u64;
         let read: Arc<Mutex<Vec<String>>> = Arc::default();
-        let reader = Arc::new(Long { table: table(), read: Arc::clone(&read) });
+        let reader = Arc::new(Long { table: table(), read: Arc::clone(&read), before: |_| () });
         let patterns = Patterns { patterns: vec!["*.csv".into()], base: folder.path().to_owned(), reader };
         let intake = Intake::new(vec![patterns], memory);
         let identified = intake.identify(&Ledger::default(), false).expect("identified");
@@ -384,5 +387,23 @@ mod tests {
         fs::write(folder.path().join("a.csv"), "day,value\na,1\n").expect("written");
         let changed = rows(&intake, &identified, "a").expect_err("it holds other rows now");
         assert_eq!(changed.code, "source_changed_while_reading");
+    }
+    #[test]
+    fn a_file_that_is_renamed_while_it_is_looked_at_is_looked_at_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for day in ["a", "b"] {
+            fs::write(folder.path().join(format!("{day}.csv")), format!("day,value\n{day},1\n")).expect("written");
+        }
+        let before = |path: &Path| {
+            if path.ends_with("b.csv") {
+                fs::rename(path, path.with_file_name("c.csv")).expect("renamed");
+            }
+        };
+        let reader = Arc::new(Long { table: table(), read: Arc::default(), before });
+        let patterns = Patterns { patterns: vec!["*.csv".into()], base: folder.path().to_owned(), reader };
+        let intake = Intake::new(vec![patterns], 1 << 20);
+        let identified = intake.identify(&Ledger::default(), false).expect("identified");
+        assert_eq!((identified.files, &identified.problems[..]), (2, &[][..]));
+        assert_eq!(rows(&intake, &identified, "b"), Ok(Some(1)));
     }
 }
