@@ -15,6 +15,7 @@ use assets_core::executor::StepRequest;
 use assets_core::hash::Hasher;
 use assets_core::shared_text::SharedText;
 use assets_core::{AssetDecl, AssetName, ColumnDecl, Fact, PartCode, PartId, PartRead, Reason};
+use assets_frames::parquet::ROW_GROUP_ROWS;
 use assets_frames::polars::prelude::{SortMultipleOptions, StringChunked};
 use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,10 +86,52 @@ const CODES: [&str; 11] = [
     "outlier",
 ];
 
-struct Row {
-    time: i64,
-    value: f64,
-    at: usize,
+/// A channel's rows: what they say, and where in `raw` each is.
+#[derive(Default)]
+struct Rows {
+    samples: Samples,
+    at: Vec<u32>,
+}
+
+impl Rows {
+    fn with_capacity(rows: usize) -> Self {
+        Self {
+            samples: Samples { ts: Vec::with_capacity(rows), vs: Vec::with_capacity(rows) },
+            at: Vec::with_capacity(rows),
+        }
+    }
+
+    fn push(&mut self, time: i64, value: f64, at: u32) {
+        self.samples.ts.push(time);
+        self.samples.vs.push(value);
+        self.at.push(at);
+    }
+
+    fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    /// Keeps those of which time, value and place say so.
+    fn retain(&mut self, mut is_kept: impl FnMut(i64, f64, usize) -> bool) {
+        let mut kept = 0;
+        for row in 0..self.len() {
+            let (time, value, at) = (self.samples.ts[row], self.samples.vs[row], self.at[row]);
+            if is_kept(time, value, at as usize) {
+                (self.samples.ts[kept], self.samples.vs[kept], self.at[kept]) = (time, value, at);
+                kept += 1;
+            }
+        }
+        self.samples.ts.truncate(kept);
+        self.samples.vs.truncate(kept);
+        self.at.truncate(kept);
+    }
+
+    /// Those rows, in that order.
+    fn pick(&self, rows: &[usize]) -> Self {
+        let mut picked = Self::with_capacity(rows.len());
+        rows.iter().for_each(|row| picked.push(self.samples.ts[*row], self.samples.vs[*row], self.at[*row]));
+        picked
+    }
 }
 
 impl FrameAsset for Clean {
@@ -104,17 +147,14 @@ impl FrameAsset for Clean {
         let (rejects, expected) = (rejects_frame(run, &raw, &places, &codes)?, raw.height());
         // A long run need not be in memory twice.
         drop((raw, places, codes));
-        rows.iter_mut().for_each(Vec::shrink_to_fit);
-        self.subtract_tare(&mut rows);
-        let clean = clean_frame(run, &rows)?;
-        check(&rows, expected, &clean, &rejects, outputs)?;
-        for (channel, reason) in unavailable(&rows, &delivered) {
+        let mut samples: Vec<Samples> = rows.into_iter().map(|rows| rows.samples).collect();
+        self.subtract_tare(&mut samples);
+        check(&samples, expected, rejects.height(), outputs)?;
+        for (channel, reason) in unavailable(&samples, &delivered) {
             outputs.unavailable("clean", &CHANNELS[channel].slice(), reason)?;
         }
-        outputs.write("clean", clean)?;
+        merge(&samples, ROW_GROUP_ROWS, &mut |merged| outputs.write("clean", clean_frame(run, merged)?))?;
         outputs.write("rejects", rejects)?;
-        let samples: Vec<Samples> = rows.iter().map(|rows| samples(rows)).collect();
-        drop(rows);
         let sessions = sessions::split(&samples, &self.sessions);
         outputs.write("sessions", sessions::table(run, &sessions)?)?;
         sessions::keep(outputs, samples, sessions);
@@ -122,17 +162,13 @@ impl FrameAsset for Clean {
     }
 
     fn memory(&self, _: &AssetDecl, request: &StepRequest) -> Option<u64> {
-        // Measured with ten million rows.
-        Some(request.inputs.iter().map(|input| input.output.rows).sum::<u64>() * 150)
+        // Measured with ten million rows: 58.
+        Some(request.inputs.iter().map(|input| input.output.rows).sum::<u64>() * 75)
     }
 }
 
-fn samples(rows: &[Row]) -> Samples {
-    Samples { ts: rows.iter().map(|row| row.time).collect(), vs: rows.iter().map(|row| row.value).collect() }
-}
-
 /// Rows of each channel, how many were delivered for each, and the code of each row that no channel takes.
-type Classified = ([Vec<Row>; COUNT], [u64; COUNT], Vec<Option<u8>>);
+type Classified = ([Rows; COUNT], [u64; COUNT], Vec<Option<u8>>);
 
 fn code(name: &str) -> u8 {
     u8::try_from(CODES.iter().position(|code| *code == name).unwrap_or(0)).unwrap_or(0)
@@ -143,7 +179,8 @@ fn classify(raw: &DataFrame, places: &Places) -> Result<Classified, Reason> {
     let robots = columns::iter_ints(raw, "robot_id")?;
     let values = columns::iter_floats(raw, "value")?;
     let value_texts = kept(raw, "value_text")?;
-    let mut rows: [Vec<Row>; COUNT] = Default::default();
+    // Most runs deliver all channels at about one rate; what is not used of it costs nothing.
+    let mut rows: [Rows; COUNT] = std::array::from_fn(|_| Rows::with_capacity(raw.height().div_ceil(COUNT)));
     let mut delivered = [0; COUNT];
     let mut codes = vec![None; raw.height()];
     for (at, ((time, robot), value)) in times.zip(robots).zip(values).enumerate() {
@@ -161,7 +198,8 @@ fn classify(raw: &DataFrame, places: &Places) -> Result<Classified, Reason> {
             (.., None) => code("null_value"),
             (.., Some(value)) if !value.is_finite() => code("not_finite"),
             (Some(time), _, Some(channel), Some(value)) => {
-                rows[channel].push(Row { time, value, at });
+                // polars counts rows in 32 bits.
+                rows[channel].push(time, value, at as u32);
                 codes[at] = None;
                 continue;
             }
@@ -198,84 +236,76 @@ impl Clean {
     fn reject_within(
         &self,
         channel: usize,
-        rows: &mut Vec<Row>,
+        rows: &mut Rows,
         raw: &DataFrame,
         codes: &mut [Option<u8>],
     ) -> Result<(), Reason> {
-        let conflicts = if rows.is_sorted_by(|a, b| a.time < b.time) {
+        let conflicts = if rows.samples.ts.is_sorted_by(|a, b| a < b) {
             Vec::new()
         } else {
             let kept = |name: &str| kept(raw, name);
             take_out_duplicates(rows, &[kept("time_text")?, kept("value_text")?, kept("robot_id_text")?], codes)
         };
-        let [low, high] = self.limits.get(&CHANNELS[channel].column()).copied().unwrap_or([f64::MIN, f64::MAX]);
-        rows.retain(|row| {
-            if conflicts.binary_search(&row.time).is_ok() {
-                codes[row.at] = Some(code("conflict"));
-            } else if row.value < low || row.value > high {
-                codes[row.at] = Some(code("out_of_range"));
-            }
-            codes[row.at].is_none()
-        });
+        let limits = self.limits.get(&CHANNELS[channel].column()).copied();
+        if limits.is_some() || !conflicts.is_empty() {
+            let [low, high] = limits.unwrap_or([f64::MIN, f64::MAX]);
+            rows.retain(|time, value, at| {
+                if conflicts.binary_search(&time).is_ok() {
+                    codes[at] = Some(code("conflict"));
+                } else if value < low || value > high {
+                    codes[at] = Some(code("out_of_range"));
+                }
+                codes[at].is_none()
+            });
+        }
         if let Some((window_ms, k)) = self.settings.hampel(&CHANNELS[channel].column()) {
             self.reject_outliers(channel, (window_ms, k), rows, codes);
         }
         Ok(())
     }
 
-    fn reject_outliers(
-        &self,
-        channel: usize,
-        (window_ms, k): (f64, f64),
-        rows: &mut Vec<Row>,
-        codes: &mut [Option<u8>],
-    ) {
-        let ts: Vec<i64> = rows.iter().map(|row| row.time).collect();
-        let vs: Vec<f64> = rows.iter().map(|row| row.value).collect();
+    fn reject_outliers(&self, channel: usize, (window_ms, k): (f64, f64), rows: &mut Rows, codes: &mut [Option<u8>]) {
         let is_position = CHANNELS[channel].sensor == "encoder";
         let floor = if is_position { self.settings.resolution_mm } else { self.settings.resolution_n };
-        let outliers = hampel::outliers(&ts, &vs, (window_ms * 1000.0) as i64, k, floor);
+        let outliers = hampel::outliers(&rows.samples.ts, &rows.samples.vs, (window_ms * 1000.0) as i64, k, floor);
+        if !outliers.contains(&true) {
+            return;
+        }
         let mut outliers = outliers.into_iter();
-        rows.retain(|row| {
+        rows.retain(|_, _, at| {
             let is_outlier = outliers.next().unwrap_or(false);
             if is_outlier {
-                codes[row.at] = Some(code("outlier"));
+                codes[at] = Some(code("outlier"));
             }
             !is_outlier
         });
     }
 
-    fn subtract_tare(&self, rows: &mut [Vec<Row>; COUNT]) {
-        let start = rows.iter().filter_map(|rows| rows.first()).map(|row| row.time).min().unwrap_or(0);
-        for (channel, rows) in rows.iter_mut().enumerate().filter(|(i, _)| CHANNELS[*i].sensor == "load_cell") {
+    fn subtract_tare(&self, samples: &mut [Samples]) {
+        let start = samples.iter().filter_map(|samples| samples.ts.first()).min().copied().unwrap_or(0);
+        for (channel, samples) in samples.iter_mut().enumerate().filter(|(i, _)| CHANNELS[*i].sensor == "load_cell") {
             let offset = match (self.tare.offsets_n.get(&CHANNELS[channel].column()), self.tare.first_s) {
                 (Some(offset), _) => *offset,
                 (None, Some(seconds)) => {
                     let end = start + (seconds * 1e6) as i64;
-                    let first: Vec<f64> = rows.iter().take_while(|row| row.time <= end).map(|row| row.value).collect();
+                    let first = &samples.vs[..samples.ts.partition_point(|time| *time <= end)];
                     if first.is_empty() { 0.0 } else { first.iter().sum::<f64>() / first.len() as f64 }
                 }
                 (None, None) => continue,
             };
-            rows.iter_mut().for_each(|row| row.value -= offset);
+            samples.vs.iter_mut().for_each(|value| *value -= offset);
         }
     }
 }
 
-fn check(
-    rows: &[Vec<Row>; COUNT],
-    expected: usize,
-    clean: &DataFrame,
-    rejects: &DataFrame,
-    outputs: &mut Outputs<'_>,
-) -> Result<(), Reason> {
-    let sum = clean.height() + rejects.height();
+fn check(samples: &[Samples], expected: usize, rejects: usize, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
+    let sum = samples.iter().map(|samples| samples.ts.len()).sum::<usize>() + rejects;
     let lost = (sum != expected).then(|| {
         let message = format!("{sum} valid and rejected rows came of {expected} delivered ones");
         Reason::new("rows_lost", message).with("rows", sum).with("expected", expected)
     });
     outputs.check("clean", "rows_accounted_for", lost)?;
-    let unordered = rows.iter().position(|rows| rows.windows(2).any(|pair| pair[0].time >= pair[1].time));
+    let unordered = samples.iter().position(|samples| samples.ts.windows(2).any(|pair| pair[0] >= pair[1]));
     let unordered = unordered.map(|channel| {
         let slice = CHANNELS[channel].slice();
         Reason::new("time_not_increasing", format!("times of {slice} do not increase")).with("slice", slice)
@@ -284,35 +314,39 @@ fn check(
 }
 
 /// Sorts a channel's rows and takes out all but one of equal ones; the times at which values differ.
-fn take_out_duplicates(rows: &mut Vec<Row>, texts: &[Option<&StringChunked>; 3], codes: &mut [Option<u8>]) -> Vec<i64> {
+fn take_out_duplicates(rows: &mut Rows, texts: &[Option<&StringChunked>; 3], codes: &mut [Option<u8>]) -> Vec<i64> {
     // Which of equal duplicates is kept must not depend on which came first: zeros of either sign are equal, and so are
     // two spellings of a number.
-    let spelling = |row: &Row| texts.map(|texts| texts.and_then(|texts| texts.get(row.at)));
-    rows.sort_by(|a, b| {
-        let order = a.time.cmp(&b.time).then(a.value.total_cmp(&b.value));
-        order.then_with(|| spelling(a).cmp(&spelling(b))).then(a.at.cmp(&b.at))
+    let (ts, vs) = (&rows.samples.ts, &rows.samples.vs);
+    let spelling = |row: usize| texts.map(|texts| texts.and_then(|texts| texts.get(rows.at[row] as usize)));
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    // Rows are in the order of `raw`, in which a stable sort leaves those that are equal in all.
+    order.sort_by(|a, b| {
+        let order = ts[*a].cmp(&ts[*b]).then(vs[*a].total_cmp(&vs[*b]));
+        order.then_with(|| spelling(*a).cmp(&spelling(*b)))
     });
-    let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
     let mut conflicts = Vec::new();
-    for row in rows.drain(..) {
-        match kept.last() {
-            Some(last) if last.time == row.time && last.value == row.value => codes[row.at] = Some(code("duplicate")),
-            Some(last) if last.time == row.time => {
-                conflicts.push(row.time);
-                kept.push(row);
-            }
-            _ => kept.push(row),
+    let mut last: Option<usize> = None;
+    order.retain(|row| match last {
+        Some(last) if ts[last] == ts[*row] && vs[last] == vs[*row] => {
+            codes[rows.at[*row] as usize] = Some(code("duplicate"));
+            false
         }
-    }
-    *rows = kept;
+        _ => {
+            conflicts.extend(last.filter(|last| ts[*last] == ts[*row]).map(|_| ts[*row]));
+            last = Some(*row);
+            true
+        }
+    });
+    *rows = rows.pick(&order);
     conflicts
 }
 
 /// Channels without a valid row, and why.
-fn unavailable(rows: &[Vec<Row>; COUNT], delivered: &[u64; COUNT]) -> Vec<(usize, Reason)> {
+fn unavailable(samples: &[Samples], delivered: &[u64; COUNT]) -> Vec<(usize, Reason)> {
     let absent = |channel: usize| delivered[channel] == 0;
     let mut reasons = Vec::new();
-    for channel in (0..COUNT).filter(|channel| rows[*channel].is_empty()) {
+    for channel in (0..COUNT).filter(|channel| samples[*channel].ts.is_empty()) {
         let about = CHANNELS[channel];
         let sensor = about.sensor_name();
         let whole_sensor = (0..COUNT).filter(|c| CHANNELS[*c].sensor_name() == sensor).all(absent);
@@ -330,24 +364,55 @@ fn unavailable(rows: &[Vec<Row>; COUNT], delivered: &[u64; COUNT]) -> Vec<(usize
     reasons
 }
 
-fn clean_frame(run: &str, rows: &[Vec<Row>; COUNT]) -> Result<DataFrame, Reason> {
-    let mut order: Vec<(i64, u8, u32)> = Vec::with_capacity(rows.iter().map(Vec::len).sum());
-    for (channel, rows) in (0..).zip(rows) {
-        order.extend((0..).zip(rows).map(|(i, row)| (row.time, channel, i)));
+/// Samples of all channels, one below the other.
+#[derive(Default)]
+struct Merged {
+    times: Vec<i64>,
+    channels: Vec<u8>,
+    values: Vec<f64>,
+}
+
+/// Merges the channels by time, so many rows at once. Channels are numbered by robot, sensor, field: the declared order
+/// within one time.
+fn merge(
+    samples: &[Samples],
+    rows_most: usize,
+    each: &mut dyn FnMut(Merged) -> Result<(), Reason>,
+) -> Result<(), Reason> {
+    let mut next = [0; COUNT];
+    let time = |channel: usize, at: usize| samples[channel].ts.get(at).copied();
+    let mut heads: [Option<i64>; COUNT] = std::array::from_fn(|channel| time(channel, 0));
+    let mut merged = Merged::default();
+    while let Some(now) = heads.iter().flatten().min().copied() {
+        for channel in 0..COUNT {
+            if heads[channel] != Some(now) {
+                continue;
+            }
+            merged.times.push(now);
+            merged.channels.push(channel as u8);
+            merged.values.push(samples[channel].vs[next[channel]]);
+            next[channel] += 1;
+            heads[channel] = time(channel, next[channel]);
+            if merged.times.len() == rows_most {
+                each(std::mem::take(&mut merged))?;
+            }
+        }
     }
-    // Channels are numbered by robot, sensor, field: the declared order within one time. A sort that keeps equal ones in
-    // place finds that each channel is sorted already.
-    order.sort();
-    let codes = || order.iter().map(|(_, channel, _)| u32::from(*channel)).collect();
+    each(merged)
+}
+
+fn clean_frame(run: &str, merged: Merged) -> Result<DataFrame, Reason> {
+    let Merged { times, channels, values } = merged;
+    let codes = || channels.iter().map(|channel| u32::from(*channel)).collect();
     let sensors = CHANNELS.map(|channel| Some(channel.sensor));
     let fields = CHANNELS.map(|channel| Some(channel.field));
     columns::frame(vec![
-        columns::constant_text(RUN, run, order.len()),
-        columns::times("time", order.iter().map(|(time, ..)| *time).collect()),
-        columns::whole_ints("robot_id", order.iter().map(|(_, c, _)| CHANNELS[usize::from(*c)].robot).collect()),
+        columns::constant_text(RUN, run, times.len()),
+        columns::times("time", times),
+        columns::whole_ints("robot_id", channels.iter().map(|channel| CHANNELS[usize::from(*channel)].robot).collect()),
         columns::coded_texts("sensor_type", &sensors, codes())?,
         columns::coded_texts("field", &fields, codes())?,
-        columns::floats("value", order.iter().map(|(_, c, i)| rows[usize::from(*c)][*i as usize].value).collect()),
+        columns::floats("value", values),
     ])
 }
 
@@ -397,4 +462,41 @@ pub fn sort_rejects(frame: DataFrame) -> Result<DataFrame, Reason> {
     let by = [&by[0], &by[1], &by[4], &by[5], &by[3], &by[2], &by[6]].map(String::as_str);
     let options = SortMultipleOptions::default().with_maintain_order(true);
     frame.sort(by, options).map_err(|error| frame_error("rejects", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_merged_by_time_and_in_their_order_however_many_rows_at_once() {
+        let mut samples = vec![Samples::default(); COUNT];
+        let mut expected = Vec::new();
+        for time in 0..50_i64 {
+            for channel in (0..COUNT).filter(|channel| time as usize % (channel + 2) == 1) {
+                let value = (time * 100) as f64 + channel as f64;
+                samples[channel].ts.push(time);
+                samples[channel].vs.push(value);
+                expected.push((time, channel as u8, value));
+            }
+        }
+        for rows_most in [1, 7, expected.len(), expected.len() + 1] {
+            let mut found = Vec::new();
+            let mut each = |merged: Merged| {
+                assert!(merged.times.len() <= rows_most);
+                let rows = merged.times.into_iter().zip(merged.channels).zip(merged.values);
+                found.extend(rows.map(|((time, channel), value)| (time, channel, value)));
+                Ok(())
+            };
+            merge(&samples, rows_most, &mut each).expect("merged");
+            assert_eq!(found, expected, "{rows_most} rows at once");
+        }
+        let mut frames = 0;
+        let mut each = |merged: Merged| {
+            frames += 1;
+            clean_frame("r", merged).map(|frame| assert_eq!(frame.shape(), (0, 6)))
+        };
+        merge(&vec![Samples::default(); COUNT], 9, &mut each).expect("merged");
+        assert_eq!(frames, 1, "a table without rows is one");
+    }
 }
