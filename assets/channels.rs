@@ -83,8 +83,13 @@ pub struct Places {
 }
 
 impl Places {
-    /// Of the columns `sensor_type` and `field`.
-    pub fn new(sensors: OwnedCodes, fields: OwnedCodes) -> Self {
+    /// The columns that they go by.
+    pub const COLUMNS: [&'static str; 2] = ["sensor_type", "field"];
+
+    /// Of the codes of those columns.
+    pub fn new(codes: Vec<OwnedCodes>) -> Self {
+        let mut codes = codes.into_iter();
+        let (sensors, fields) = (codes.next().unwrap_or_default(), codes.next().unwrap_or_default());
         let of_robot = &CHANNELS[..COUNT / 2];
         let place = |text: &Option<String>, get: fn(&Channel) -> &'static str| {
             of_robot.iter().position(|channel| Some(get(channel)) == text.as_deref())
@@ -136,19 +141,21 @@ pub const SAMPLE_COLUMNS: [&str; 5] = ["time", "robot_id", "sensor_type", "field
 
 /// Reads a run's samples from `clean`.
 pub fn read(inputs: &Inputs<'_>) -> Result<Vec<Samples>, Reason> {
-    let places = Places::new(inputs.codes("clean", "sensor_type")?, inputs.codes("clean", "field")?);
-    let frame = inputs.read("clean", &["time", "robot_id", "value"])?;
-    let times = columns::iter_times(&frame, "time")?;
-    let robots = columns::iter_ints(&frame, "robot_id")?;
-    let values = columns::iter_floats(&frame, "value")?;
     let mut samples = vec![Samples::default(); COUNT];
-    for (row, ((time, robot), value)) in times.zip(robots).zip(values).enumerate() {
-        let (Some(time), Some(robot)) = (time, robot) else { continue };
-        if let Some(channel) = places.channel(robot, row) {
-            samples[channel].ts.push(time);
-            samples[channel].vs.push(value.unwrap_or(f64::NAN));
+    inputs.batches("clean", &["time", "robot_id", "value"], &Places::COLUMNS, &mut |frame, codes| {
+        let places = Places::new(codes);
+        let times = columns::iter_times(&frame, "time")?;
+        let robots = columns::iter_ints(&frame, "robot_id")?;
+        let values = columns::iter_floats(&frame, "value")?;
+        for (row, ((time, robot), value)) in times.zip(robots).zip(values).enumerate() {
+            let (Some(time), Some(robot)) = (time, robot) else { continue };
+            if let Some(channel) = places.channel(robot, row) {
+                samples[channel].ts.push(time);
+                samples[channel].vs.push(value.unwrap_or(f64::NAN));
+            }
         }
-    }
+        Ok(())
+    })?;
     Ok(samples)
 }
 

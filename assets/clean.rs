@@ -4,8 +4,9 @@
 //! Rejection does not depend on the order of rows: of equal duplicates one is kept, and where values of one channel
 //! differ at one time all of them are left out.
 
-use crate::channels::{CHANNELS, COUNT, Channel, Places, Samples};
+use crate::channels::{CHANNELS, COUNT, Channel, Samples};
 use crate::columns::{self as names, RUN};
+use crate::delivered::{HELD_ROWS, Raw};
 use crate::kernels::hampel;
 use crate::sessions;
 use crate::settings::{Clean as Settings, Sessions, Tare};
@@ -16,7 +17,7 @@ use assets_core::hash::Hasher;
 use assets_core::shared_text::SharedText;
 use assets_core::{AssetDecl, AssetName, ColumnDecl, Fact, PartCode, PartId, PartRead, Reason};
 use assets_frames::parquet::ROW_GROUP_ROWS;
-use assets_frames::polars::prelude::{SortMultipleOptions, StringChunked};
+use assets_frames::polars::prelude::SortMultipleOptions;
 use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -136,17 +137,15 @@ impl Rows {
 
 impl FrameAsset for Clean {
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason> {
-        let places = Places::new(inputs.codes("raw", "sensor_type")?, inputs.codes("raw", "field")?);
-        let others: Vec<&str> = READS.into_iter().filter(|name| !matches!(*name, "sensor_type" | "field")).collect();
-        let raw = inputs.read("raw", &others)?;
-        let (mut rows, delivered, mut codes) = classify(&raw, &places)?;
+        let raw = Raw::open(inputs)?;
+        let (mut rows, delivered, mut codes) = classify(&raw)?;
         for (channel, rows) in rows.iter_mut().enumerate() {
             self.reject_within(channel, rows, &raw, &mut codes)?;
         }
         let run = inputs.key(RUN);
-        let (rejects, expected) = (rejects_frame(run, &raw, &places, &codes)?, raw.height());
+        let (rejects, expected) = (rejects_frame(run, &raw, &codes)?, raw.rows);
         // A long run need not be in memory twice.
-        drop((raw, places, codes));
+        drop((raw, codes));
         let mut samples: Vec<Samples> = rows.into_iter().map(|rows| rows.samples).collect();
         self.subtract_tare(&mut samples);
         check(&samples, expected, rejects.height(), outputs)?;
@@ -162,8 +161,9 @@ impl FrameAsset for Clean {
     }
 
     fn memory(&self, _: &AssetDecl, request: &StepRequest) -> Option<u64> {
-        // Measured with ten million rows: 58.
-        Some(request.inputs.iter().map(|input| input.output.rows).sum::<u64>() * 75)
+        // Measured with ten million rows.
+        let rows: u64 = request.inputs.iter().map(|input| input.output.rows).sum();
+        Some(rows * 30 + rows.min(HELD_ROWS as u64) * 40)
     }
 }
 
@@ -174,46 +174,41 @@ fn code(name: &str) -> u8 {
     u8::try_from(CODES.iter().position(|code| *code == name).unwrap_or(0)).unwrap_or(0)
 }
 
-fn classify(raw: &DataFrame, places: &Places) -> Result<Classified, Reason> {
-    let times = columns::iter_times(raw, "time")?;
-    let robots = columns::iter_ints(raw, "robot_id")?;
-    let values = columns::iter_floats(raw, "value")?;
-    let value_texts = kept(raw, "value_text")?;
+fn classify(raw: &Raw<'_>) -> Result<Classified, Reason> {
     // Most runs deliver all channels at about one rate; what is not used of it costs nothing.
-    let mut rows: [Rows; COUNT] = std::array::from_fn(|_| Rows::with_capacity(raw.height().div_ceil(COUNT)));
+    let mut rows: [Rows; COUNT] = std::array::from_fn(|_| Rows::with_capacity(raw.rows.div_ceil(COUNT)));
     let mut delivered = [0; COUNT];
-    let mut codes = vec![None; raw.height()];
-    for (at, ((time, robot), value)) in times.zip(robots).zip(values).enumerate() {
-        let robot = robot.filter(|robot| matches!(robot, 1 | 2));
-        let channel = robot.and_then(|robot| places.channel(robot, at));
-        if let Some(channel) = channel {
-            delivered[channel] += 1;
-        }
-        codes[at] = Some(match (time, robot, channel, value) {
-            (None, ..) => code("bad_time"),
-            (_, None, ..) => code("unknown_robot"),
-            (_, _, None, _) if !places.is_field(at) => code("unknown_field"),
-            (_, _, None, _) => code("field_sensor_mismatch"),
-            (.., None) if value_texts.is_some_and(|texts| texts.get(at).is_some()) => code("bad_value"),
-            (.., None) => code("null_value"),
-            (.., Some(value)) if !value.is_finite() => code("not_finite"),
-            (Some(time), _, Some(channel), Some(value)) => {
-                // polars counts rows in 32 bits.
-                rows[channel].push(time, value, at as u32);
-                codes[at] = None;
-                continue;
+    let mut codes = Vec::with_capacity(raw.rows);
+    raw.each(&mut |batch| {
+        let times = columns::iter_times(&batch.frame, "time")?;
+        let robots = columns::iter_ints(&batch.frame, "robot_id")?;
+        let values = columns::iter_floats(&batch.frame, "value")?;
+        let value_texts = batch.kept("value_text")?;
+        for (row, ((time, robot), value)) in times.zip(robots).zip(values).enumerate() {
+            let robot = robot.filter(|robot| matches!(robot, 1 | 2));
+            let channel = robot.and_then(|robot| batch.places.channel(robot, row));
+            if let Some(channel) = channel {
+                delivered[channel] += 1;
             }
-        });
-    }
+            codes.push(Some(match (time, robot, channel, value) {
+                (None, ..) => code("bad_time"),
+                (_, None, ..) => code("unknown_robot"),
+                (_, _, None, _) if !batch.places.is_field(row) => code("unknown_field"),
+                (_, _, None, _) => code("field_sensor_mismatch"),
+                (.., None) if value_texts.is_some_and(|texts| texts.get(row).is_some()) => code("bad_value"),
+                (.., None) => code("null_value"),
+                (.., Some(value)) if !value.is_finite() => code("not_finite"),
+                (Some(time), _, Some(channel), Some(value)) => {
+                    // polars counts rows in 32 bits.
+                    rows[channel].push(time, value, (batch.first + row) as u32);
+                    codes.push(None);
+                    continue;
+                }
+            }));
+        }
+        Ok(())
+    })?;
     Ok((rows, delivered, codes))
-}
-
-/// The texts that were kept of cells of a column; `None` where none was.
-fn kept<'a>(raw: &'a DataFrame, name: &str) -> Result<Option<&'a StringChunked>, Reason> {
-    let column = raw.column(name).map_err(|error| frame_error(name, &error))?;
-    // Nearly always: no memory is taken for what is not there.
-    let is_any = column.null_count() < column.len();
-    is_any.then(|| column.str()).transpose().map_err(|error| frame_error(name, &error))
 }
 
 impl Clean {
@@ -237,14 +232,13 @@ impl Clean {
         &self,
         channel: usize,
         rows: &mut Rows,
-        raw: &DataFrame,
+        raw: &Raw<'_>,
         codes: &mut [Option<u8>],
     ) -> Result<(), Reason> {
         let conflicts = if rows.samples.ts.is_sorted_by(|a, b| a < b) {
             Vec::new()
         } else {
-            let kept = |name: &str| kept(raw, name);
-            take_out_duplicates(rows, &[kept("time_text")?, kept("value_text")?, kept("robot_id_text")?], codes)
+            take_out_duplicates(rows, raw, codes)?
         };
         let limits = self.limits.get(&CHANNELS[channel].column()).copied();
         if limits.is_some() || !conflicts.is_empty() {
@@ -314,17 +308,21 @@ fn check(samples: &[Samples], expected: usize, rejects: usize, outputs: &mut Out
 }
 
 /// Sorts a channel's rows and takes out all but one of equal ones; the times at which values differ.
-fn take_out_duplicates(rows: &mut Rows, texts: &[Option<&StringChunked>; 3], codes: &mut [Option<u8>]) -> Vec<i64> {
+fn take_out_duplicates(rows: &mut Rows, raw: &Raw<'_>, codes: &mut [Option<u8>]) -> Result<Vec<i64>, Reason> {
     // Which of equal duplicates is kept must not depend on which came first: zeros of either sign are equal, and so are
     // two spellings of a number.
     let (ts, vs) = (&rows.samples.ts, &rows.samples.vs);
-    let spelling = |row: usize| texts.map(|texts| texts.and_then(|texts| texts.get(rows.at[row] as usize)));
+    let compare = |a: usize, b: usize| ts[a].cmp(&ts[b]).then(vs[a].total_cmp(&vs[b]));
+    let at = |row: usize| rows.at[row] as usize;
     let mut order: Vec<usize> = (0..rows.len()).collect();
     // Rows are in the order of `raw`, in which a stable sort leaves those that are equal in all.
-    order.sort_by(|a, b| {
-        let order = ts[*a].cmp(&ts[*b]).then(vs[*a].total_cmp(&vs[*b]));
-        order.then_with(|| spelling(*a).cmp(&spelling(*b)))
-    });
+    order.sort_by(|a, b| compare(*a, *b));
+    let equal = order.chunk_by(|a, b| compare(*a, *b).is_eq()).filter(|equal| equal.len() > 1);
+    let spellings = raw.spellings(&equal.flatten().map(|row| at(*row)).collect())?;
+    if !spellings.is_empty() {
+        let spelling = |row: usize| spellings.get(&at(row));
+        order.sort_by(|a, b| compare(*a, *b).then_with(|| spelling(*a).cmp(&spelling(*b))));
+    }
     let mut conflicts = Vec::new();
     let mut last: Option<usize> = None;
     order.retain(|row| match last {
@@ -339,7 +337,7 @@ fn take_out_duplicates(rows: &mut Rows, texts: &[Option<&StringChunked>; 3], cod
         }
     });
     *rows = rows.pick(&order);
-    conflicts
+    Ok(conflicts)
 }
 
 /// Channels without a valid row, and why.
@@ -441,18 +439,32 @@ pub fn delivered_texts(raw: &DataFrame) -> Result<Vec<Column>, Reason> {
     ])
 }
 
-fn rejects_frame(run: &str, raw: &DataFrame, places: &Places, codes: &[Option<u8>]) -> Result<DataFrame, Reason> {
+fn rejects_frame(run: &str, raw: &Raw<'_>, codes: &[Option<u8>]) -> Result<DataFrame, Reason> {
     use assets_frames::polars::prelude::{IdxCa, IdxSize, NewChunkedArray};
     let wrong = |error| frame_error("rejects", &error);
-    let rejected: Vec<IdxSize> = (0..).zip(codes).filter(|(_, code)| code.is_some()).map(|(at, _)| at).collect();
-    let mut picked = raw.take(&IdxCa::from_slice("at".into(), &rejected)).map_err(wrong)?;
-    let at = || rejected.iter().map(|at| *at as usize);
-    picked.with_column(columns::texts("field", at().map(|at| places.field_text(at)))).map_err(wrong)?;
-    picked.with_column(columns::texts("sensor_type", at().map(|at| places.sensor_text(at)))).map_err(wrong)?;
-    let mut all = vec![columns::constant_text(RUN, run, rejected.len())];
-    all.extend(delivered_texts(&picked)?);
-    all.push(columns::texts("code", codes.iter().flatten().map(|code| Some(CODES[usize::from(*code)]))));
-    sort_rejects(columns::frame(all)?)
+    let mut rejects = columns::empty(&names::rejects());
+    if codes.iter().all(Option::is_none) {
+        return Ok(rejects);
+    }
+    raw.each(&mut |batch| {
+        let codes = &codes[batch.rows()];
+        let rejected: Vec<IdxSize> = (0..).zip(codes).filter(|(_, code)| code.is_some()).map(|(at, _)| at).collect();
+        if rejected.is_empty() {
+            return Ok(());
+        }
+        let mut picked = batch.frame.take(&IdxCa::from_slice("at".into(), &rejected)).map_err(wrong)?;
+        let at = || rejected.iter().map(|at| *at as usize);
+        picked.with_column(columns::texts("field", at().map(|at| batch.places.field_text(at)))).map_err(wrong)?;
+        picked
+            .with_column(columns::texts("sensor_type", at().map(|at| batch.places.sensor_text(at))))
+            .map_err(wrong)?;
+        let mut all = vec![columns::constant_text(RUN, run, rejected.len())];
+        all.extend(delivered_texts(&picked)?);
+        all.push(columns::texts("code", codes.iter().flatten().map(|code| Some(CODES[usize::from(*code)]))));
+        rejects.vstack_mut(&columns::frame(all)?).map(drop).map_err(wrong)
+    })?;
+    rejects.rechunk_mut();
+    sort_rejects(rejects)
 }
 
 /// Rejected rows in an order of their own: which file a row came in, and where in it, does not count.

@@ -9,6 +9,7 @@ pub mod channels;
 pub mod clean;
 pub mod columns;
 pub mod definitions;
+pub mod delivered;
 pub mod features;
 pub mod files;
 pub mod fleet;

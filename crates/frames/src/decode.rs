@@ -41,6 +41,11 @@ impl Source {
 
     /// The rows of one row group after the other; a table without any is one group without rows.
     pub(crate) fn groups(&self) -> impl Iterator<Item = PolarsResult<DataFrame>> + 'static {
+        self.each_group().map(|one| guarded(|| one.read(None)))
+    }
+
+    /// Each row group as a table of its own; a table without any is one.
+    pub(crate) fn each_group(&self) -> impl Iterator<Item = Self> + 'static {
         let (bytes, mut metadata) = (self.bytes.clone(), self.metadata.clone());
         let groups = std::mem::take(&mut metadata.row_groups);
         let ones = groups.len().max(1);
@@ -49,7 +54,7 @@ impl Source {
             let mut one = Self { bytes: bytes.clone(), metadata: metadata.clone() };
             one.metadata.row_groups.extend(groups.next());
             one.metadata.num_rows = one.metadata.row_groups.iter().map(|group| group.num_rows()).sum();
-            guarded(|| one.read(None))
+            one
         })
     }
 

@@ -1,6 +1,7 @@
 //! What the code of a step reads: columns of its inputs and nothing that it does not declare, slices, what was made before.
 
 use crate::codes::OwnedCodes;
+use crate::guard::guarded;
 use crate::kept::{self, Kept};
 use crate::sink::{self, Rows};
 use crate::splice::{self, SplicedColumn};
@@ -28,6 +29,9 @@ pub struct Inputs<'a> {
     pub(crate) shared: RefCell<HashMap<String, Arc<dyn Any + Send + Sync>>>,
     pub(crate) kept: &'a Kept,
 }
+
+/// Takes rows, with the codes of their texts.
+pub type TakeBatch<'a> = dyn FnMut(DataFrame, Vec<OwnedCodes>) -> Result<(), Reason> + 'a;
 
 impl Inputs<'_> {
     /// The step.
@@ -175,19 +179,32 @@ impl Inputs<'_> {
         }
     }
 
-    /// A column of texts that repeat, as small numbers.
-    pub fn codes(&self, name: &str, column: &str) -> Result<OwnedCodes, Reason> {
-        let input = self.declared(name)?;
-        let is_one = !matches!(input.mapping, Mapping::All) && input.reads.includes(column);
-        if is_one && let Stored::Object(object) = &self.output(name)?.stored {
-            let table = splice::Source::open(self.tables.open(object).map_err(sink::store_reason)?)?;
-            let codes = table.codes(column);
-            if let Some(codes) = codes.map_err(|error| frame_error(&format!("the column {column}"), &error))? {
-                return Ok(codes);
-            }
+    /// Columns of an input that has one table, some rows after the other as they lie, beside `coded` columns of texts that
+    /// repeat, as small numbers: what is never needed whole need not be in memory at once.
+    pub fn batches(&self, name: &str, wanted: &[&str], coded: &[&str], each: &mut TakeBatch<'_>) -> Result<(), Reason> {
+        let all: Vec<&str> = wanted.iter().chain(coded).copied().collect();
+        self.may_read(name, &all)?;
+        let Stored::Object(object) = &self.output(name)?.stored else {
+            let frame = self.read(name, &all)?;
+            let codes = coded.iter().map(|column| Ok(columns::to_codes(&frame, column)?.into()));
+            let codes = codes.collect::<Result<_, Reason>>()?;
+            let frame = frame.select(wanted.iter().copied());
+            return each(frame.map_err(|error| frame_error(&format!("the columns of {name}"), &error))?, codes);
+        };
+        let table = splice::Source::open(self.tables.open(object).map_err(sink::store_reason)?)?;
+        let wrong = |error: PolarsError| frame_error(&format!("the table {name} can't be read"), &error);
+        for group in table.each_group() {
+            let codes = coded.iter().map(|column| match group.codes(column).map_err(wrong)? {
+                Some(codes) => Ok(codes),
+                None => {
+                    let frame = guarded(|| group.read(Some(&[column]))).map_err(wrong)?;
+                    Ok(columns::to_codes(&frame, column)?.into())
+                }
+            });
+            let codes = codes.collect::<Result<_, Reason>>()?;
+            each(guarded(|| group.read(Some(wanted))).map_err(wrong)?, codes)?;
         }
-        let frame = self.read(name, &[column])?;
-        Ok(columns::to_codes(&frame, column)?.into())
+        Ok(())
     }
 
     /// The columns of an input that the step reads, in the order of its table.

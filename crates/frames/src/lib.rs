@@ -32,7 +32,7 @@ mod tree;
 pub mod view;
 pub mod worker;
 
-pub use inputs::{Inputs, read_output};
+pub use inputs::{Inputs, TakeBatch, read_output};
 pub use outputs::Outputs;
 pub use polars;
 pub use polars::prelude::{Column, DataFrame, IntoLazy, NamedFrom, Series};
