@@ -314,12 +314,13 @@ fn motions(stats: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
 /// The distinct values of each attribute, sorted and joined.
 fn attributes(stats: &Stats, inputs: &Inputs<'_>) -> Result<Group, Reason> {
     let wanted: Vec<&str> = stats.attributes.iter().map(String::as_str).collect();
-    let raw = inputs.read("raw", &wanted)?;
-    let mut row = Group::new();
-    for name in &stats.attributes {
-        let distinct: BTreeSet<&str> = columns::to_codes(&raw, name)?.texts.into_iter().flatten().collect();
-        let joined = distinct.into_iter().collect::<Vec<_>>().join(",");
-        row.insert(name.clone(), Cell::Text(Some(joined).filter(|text| !text.is_empty())));
-    }
-    Ok(row)
+    let mut distinct = vec![BTreeSet::new(); wanted.len()];
+    inputs.batches("raw", &[], &wanted, &mut |_, codes| {
+        let texts = codes.into_iter().map(|codes| codes.texts.into_iter().flatten());
+        distinct.iter_mut().zip(texts).for_each(|(known, texts)| known.extend(texts));
+        Ok(())
+    })?;
+    let joined = distinct.into_iter().map(|distinct| distinct.into_iter().collect::<Vec<_>>().join(","));
+    let cell = |joined: String| Cell::Text(Some(joined).filter(|text| !text.is_empty()));
+    Ok(stats.attributes.iter().cloned().zip(joined.map(cell)).collect())
 }

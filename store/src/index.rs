@@ -11,6 +11,7 @@ use crate::codec;
 use crate::error::StoreError;
 use crate::files;
 use crate::journal::{self, End, Ends};
+use crate::pieces;
 use crate::reader::{codes, distinct, step_and_build};
 use crate::trust;
 use assets_core::catalog::{Past, WantedParts};
@@ -125,8 +126,8 @@ impl Index {
     pub(crate) fn history(&self, step: &Step) -> Result<Vec<Past>> {
         guarded(|| {
             let trees = self.trees();
-            let pasts = trees.history.scan_prefix(key(step, &[])).rev();
-            pasts.map(|past| past.map_err(IndexError::from).and_then(|(key, value)| trees.past(&key, &value))).collect()
+            let pasts = pieces::scan(&trees.history, &key(step, &[]))?;
+            pasts.iter().rev().map(|(key, value)| trees.past(key, value)).collect()
         })
     }
 
@@ -151,8 +152,8 @@ impl Index {
     /// As `Records::of_build`.
     pub(crate) fn of_build(&self, build: &str) -> Result<Vec<Step>> {
         guarded(|| {
-            let lists = self.trees().build.scan_prefix(key(build, &[])).values();
-            let lists = lists.map(|list| Ok(postcard::from_bytes::<Vec<Step>>(&list?)?));
+            let lists = pieces::scan(&self.trees().build, &key(build, &[]))?;
+            let lists = lists.iter().map(|(_, list)| Ok(postcard::from_bytes::<Vec<Step>>(list)?));
             Ok(distinct(lists.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()))
         })
     }
@@ -171,22 +172,21 @@ impl Index {
 }
 
 impl Drop for Index {
-    /// Makes it durable, then vouches for its files as they are.
+    /// Makes it durable, then vouches for its files as they are. One that is broken is left alone, which costs its memory until
+    /// the process ends: sled may wait for ever for what it could not write.
     fn drop(&mut self) {
-        let trees = self.trees.take();
+        let Some(trees) = self.trees.take() else { return };
+        let is_broken = self.broken.load(Ordering::Relaxed);
+        let flushed = if is_broken { Err(IndexError::Damaged) } else { guarded(|| Ok(trees.db.flush()?)) };
+        if flushed.is_err() {
+            std::mem::forget(trees);
+            return trust::withdraw(&self.folder);
+        }
         let closed = guarded(|| {
-            if let Some(trees) = &trees {
-                trees.db.flush()?;
-            }
             drop(trees);
             Ok(())
         });
-        let vouched = closed.and_then(|()| {
-            if self.broken.load(Ordering::Relaxed) {
-                return Err(IndexError::Damaged);
-            }
-            Ok(trust::closed(&self.folder)?)
-        });
+        let vouched = closed.and_then(|()| Ok(trust::closed(&self.folder)?));
         if vouched.is_err() {
             trust::withdraw(&self.folder);
         }
@@ -269,7 +269,7 @@ impl Trees {
 
     /// The record that happened, out of its block. What a killed process left half folded may have lain there before.
     fn record(&self, happened: &HappenedRecord<'_>) -> Result<(RecordId, Arc<StepRecord>)> {
-        let (_, block) = self.records.get_lt((happened.number + 1).to_be_bytes())?.ok_or(IndexError::Damaged)?;
+        let block = pieces::last_up_to(&self.records, happened.number)?.ok_or(IndexError::Damaged)?;
         let (number, id) = (happened.number.to_be_bytes(), record_id(happened.id)?);
         let mut rest = &block[..];
         while let Some((head, behind)) = rest.split_first_chunk::<12>() {
@@ -301,9 +301,8 @@ impl Trees {
         is_wanted: &dyn Fn(&HappenedRecord<'_>) -> Result<bool>,
     ) -> Result<Vec<Arc<StepRecord>>> {
         let mut records = Vec::new();
-        for past in self.history.scan_prefix(key(step, &[])).rev() {
-            let (key, value) = past?;
-            if let Happened::Record(happened) = happened(&key, &value)?
+        for (key, value) in pieces::scan(&self.history, &key(step, &[]))?.iter().rev() {
+            if let Happened::Record(happened) = happened(key, value)?
                 && is_wanted(&happened)?
             {
                 records.push(self.record(&happened)?.1);
@@ -416,16 +415,16 @@ impl Pending {
     /// much. In the order of keys, where neighbours are at hand.
     fn apply(mut self, trees: &Trees, segment: &str, end: End) -> Result<()> {
         for (first, block) in self.records {
-            trees.records.insert(first.to_be_bytes(), block)?;
+            pieces::insert(&trees.records, &first.to_be_bytes(), &block)?;
         }
         self.history.sort_unstable();
         for (key, value) in self.history {
-            trees.history.insert(key, value)?;
+            pieces::insert(&trees.history, &key, &value)?;
         }
         trees.object.apply_batch(self.object)?;
         for (build, (first, steps)) in self.builds {
             let steps = postcard::to_stdvec(&steps).expect("names always encode");
-            trees.build.insert(key(&build, &[&first.to_be_bytes()]), steps)?;
+            pieces::insert(&trees.build, &key(&build, &[&first.to_be_bytes()]), &steps)?;
         }
         trees.reason.apply_batch(self.reason)?;
         let mut mark = Batch::default();

@@ -23,6 +23,7 @@ mod journal;
 mod lock;
 mod logs;
 mod objects;
+mod pieces;
 pub mod pins;
 mod places;
 mod ranges;

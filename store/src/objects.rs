@@ -364,6 +364,14 @@ impl TableStore for FolderTables {
         Ok(Box::new(self.stage_file()?))
     }
 
+    fn scratch(&self) -> Result<Option<File>, TableStoreError> {
+        self.may_write()?;
+        let temp = self.temp()?;
+        let file = File::options().read(true).write(true).create_new(true).open(&temp.0);
+        // Its name goes here.
+        Ok(Some(file.map_err(writing(&temp.0))?))
+    }
+
     fn grow(&self, object: &ObjectId, last: fn([u8; 8]) -> u64) -> Result<Grown, TableStoreError> {
         Ok(self.grow_file(object, last)?)
     }

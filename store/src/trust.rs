@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 /// The version of trees, keys and values in `index`: another one is made anew.
-pub(crate) const VERSION: &str = "assets catalog 4";
+pub(crate) const VERSION: &str = "assets catalog 5";
 
 /// Says that the index is open, before anything in it changes.
 pub(crate) fn opened(folder: &Path) -> Result<(), StoreError> {

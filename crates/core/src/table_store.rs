@@ -108,6 +108,12 @@ pub trait TableStore: Send + Sync {
     /// A place to write bytes to.
     fn stage(&self) -> Result<Box<dyn Staged>, TableStoreError>;
 
+    /// A file without a name, for what is to be put into a table and is too much to be held until then; `None` where there
+    /// are no files.
+    fn scratch(&self) -> Result<Option<File>, TableStoreError> {
+        Ok(None)
+    }
+
     /// A place to write to that begins with the bytes of an object, but for the last ones: how many those are is asked with
     /// the last eight. One whose bytes are not those that its name speaks of is a miss.
     fn grow(&self, object: &ObjectId, last: fn([u8; 8]) -> u64) -> Result<Grown, TableStoreError> {

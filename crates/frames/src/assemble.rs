@@ -2,7 +2,7 @@
 
 use crate::parts::PartsHasher;
 use crate::sink::{self, Sink};
-use crate::splice::{self, SplicedColumn};
+use crate::splice::{self, Source, SplicedColumn};
 use crate::{columns, grow, inputs};
 use assets_core::executor::PartTask;
 use assets_core::record::{OutputRecord, Part, Stored, Unavailable};
@@ -16,8 +16,35 @@ use std::sync::Arc;
 pub(crate) enum Piece {
     /// Computed now.
     New(Column),
+    /// Computed now, and put aside.
+    Aside(Aside),
     /// A column of a stored table, under its name there.
     Stored(Arc<OutputRecord>, String),
+}
+
+/// A column that is not in memory any more.
+#[derive(Clone)]
+pub(crate) struct Aside {
+    pub(crate) source: Arc<Source>,
+    part: Part,
+}
+
+/// Columns of more rows are put aside where the store has files for that: a table's columns need not be in memory together.
+pub(crate) const ASIDE_ROWS: usize = 2_000_000;
+
+impl Aside {
+    /// Puts a column aside, under its declared name; `None` where there is no file for it.
+    pub(crate) fn put(
+        column: &Column,
+        decl: &OutputDecl,
+        dimensions: &[String],
+        tables: &dyn TableStore,
+    ) -> Result<Option<Self>, Reason> {
+        let Some(file) = tables.scratch().map_err(sink::store_reason)? else { return Ok(None) };
+        let part = hashed(decl, dimensions, vec![column.clone()])?.into_iter().next();
+        let source = Arc::new(Source::aside(file, column)?);
+        Ok(part.map(|part| Self { source, part }))
+    }
 }
 
 /// All that a table is put together from.
@@ -52,7 +79,11 @@ impl Assembly<'_> {
             pieces.insert(task.id.column.to_string(), Piece::Stored(Arc::clone(record), id.column.to_string()));
         }
         let rows = self.rows(&pieces)?;
-        let on_file = |piece: &Piece| matches!(piece, Piece::Stored(r, _) if matches!(r.stored, Stored::Object(_)));
+        let on_file = |piece: &Piece| match piece {
+            Piece::New(_) => false,
+            Piece::Aside(_) => true,
+            Piece::Stored(record, _) => matches!(record.stored, Stored::Object(_)),
+        };
         let mut record = if self.decl.packed || !pieces.values().any(on_file) {
             self.rewrite(pieces, rows, sink)?
         } else {
@@ -80,6 +111,7 @@ impl Assembly<'_> {
     fn rows(&self, pieces: &BTreeMap<String, Piece>) -> Result<usize, Reason> {
         let height = |piece: &Piece| match piece {
             Piece::New(column) => column.len(),
+            Piece::Aside(aside) => aside.source.metadata.num_rows,
             Piece::Stored(record, _) => usize::try_from(record.rows).unwrap_or(usize::MAX),
         };
         let rows = pieces.values().map(height).next().unwrap_or(0);
@@ -100,6 +132,7 @@ impl Assembly<'_> {
         for decl in &self.decl.columns {
             all.push(match pieces.remove(&decl.name) {
                 Some(Piece::New(column)) => column,
+                Some(Piece::Aside(aside)) => aside.source.column(&decl.name)?,
                 Some(Piece::Stored(record, name)) => {
                     inputs::read_column(self.tables, &record, &name)?.with_name(decl.name.as_str().into())
                 }
@@ -137,7 +170,7 @@ impl Assembly<'_> {
                 opened.push(&record.stored);
                 if self.grown.is_none() {
                     let object = self.tables.open(object).map_err(sink::store_reason)?;
-                    sources.push(splice::Source::open(object)?);
+                    sources.push(Source::to_copy(object)?);
                 }
             }
         }
@@ -155,12 +188,17 @@ impl Assembly<'_> {
                     fresh.push(column.clone());
                     SplicedColumn::New(column)
                 }
+                Some(Piece::Aside(aside)) => {
+                    parts.push(aside.part);
+                    SplicedColumn::Aside(aside.source)
+                }
+                None if opened.is_empty() => SplicedColumn::New(self.key_column(&decl.name, rows)?),
                 // Whoever is taken from is of the same partition and begins with the same keys.
                 None => SplicedColumn::Copy { source: 0, column: decl.name.clone() },
             };
             all.push((decl.name.clone(), column));
         }
-        parts.extend(self.hashed(fresh)?);
+        parts.extend(hashed(self.decl, &self.asset.dimensions, fresh)?);
         parts.sort_by(|a, b| a.id.cmp(&b.id));
         let schema = columns::schema(&self.decl.columns);
         let (staged, spliced) = match self.grown.take() {
@@ -185,14 +223,14 @@ impl Assembly<'_> {
             unavailable: Vec::new(),
         })
     }
+}
 
-    fn hashed(&self, fresh: Vec<Column>) -> Result<Vec<Part>, Reason> {
-        let is_fresh = |column: &&ColumnDecl| fresh.iter().any(|new| new.name().as_str() == column.name);
-        let columns = self.decl.columns.iter().filter(is_fresh).cloned().collect();
-        let mut hasher = PartsHasher::new(&OutputDecl::new(self.decl.name.clone(), columns), &self.asset.dimensions);
-        hasher.update(&columns::frame(fresh)?)?;
-        Ok(hasher.finish())
-    }
+fn hashed(decl: &OutputDecl, dimensions: &[String], fresh: Vec<Column>) -> Result<Vec<Part>, Reason> {
+    let is_fresh = |column: &&ColumnDecl| fresh.iter().any(|new| new.name().as_str() == column.name);
+    let columns = decl.columns.iter().filter(is_fresh).cloned().collect();
+    let mut hasher = PartsHasher::new(&OutputDecl::new(decl.name.clone(), columns), dimensions);
+    hasher.update(&columns::frame(fresh)?)?;
+    Ok(hasher.finish())
 }
 
 fn part_of(record: &OutputRecord, name: &str, new: &str) -> Option<Part> {

@@ -66,7 +66,7 @@ impl Source {
         self.metadata.row_groups.iter().map(move |group| {
             let chunk = group.columns_under_root_iter(column).and_then(|mut chunks| chunks.next());
             let chunk = chunk.ok_or_else(|| polars_err!(ColumnNotFound: "{column}"))?;
-            let bytes = self.chunk_bytes(chunk);
+            let bytes = self.chunk_bytes(chunk)?;
             let bytes = bytes.ok_or_else(|| polars_err!(ComputeError: "the file ends before {column} does"))?;
             Ok((chunk, bytes))
         })

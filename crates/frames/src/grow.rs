@@ -110,10 +110,11 @@ impl Appended {
 /// The new ones among the columns, as a table of their own; `None` where there are none.
 fn written(columns: &[(String, SplicedColumn)], groups: &[usize]) -> Result<Option<Vec<u8>>, Reason> {
     let new = columns.iter().filter_map(|(name, column)| match column {
-        SplicedColumn::New(values) => Some(values.clone().with_name(name.as_str().into())),
+        SplicedColumn::New(values) => Some(Ok(values.clone().with_name(name.as_str().into()))),
+        SplicedColumn::Aside(source) => Some(source.column(name)),
         SplicedColumn::Copy { .. } => None,
     });
-    let new: Vec<Column> = new.collect();
+    let new: Vec<Column> = new.collect::<Result<_, Reason>>()?;
     if new.is_empty() {
         return Ok(None);
     }
@@ -145,7 +146,7 @@ fn merged(
     for (name, column) in columns {
         let found = match column {
             SplicedColumn::Copy { column, .. } => kept.remove(column),
-            SplicedColumn::New(_) => new.remove(name),
+            SplicedColumn::New(_) | SplicedColumn::Aside(_) => new.remove(name),
         };
         let mut chunk = found.ok_or_else(|| {
             let message = format!("an earlier table has no column for {name}");

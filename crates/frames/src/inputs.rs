@@ -133,6 +133,14 @@ impl Inputs<'_> {
         Ok(columns)
     }
 
+    /// The declaration of an output of the step.
+    pub(crate) fn output_decl(&self, name: &AssetName) -> Result<&OutputDecl, Reason> {
+        let own = self.asset.outputs.iter().find(|output| output.name == *name);
+        own.ok_or_else(|| {
+            Reason::new("undeclared_output", format!("{name} is not one of the outputs of {}", self.asset.name))
+        })
+    }
+
     fn declared(&self, name: &str) -> Result<&InputDecl, Reason> {
         let found = self.asset.inputs.iter().find(|input| input.output.as_str() == name);
         found.ok_or_else(|| self.undeclared(name, "which it does not declare as an input"))

@@ -1,11 +1,11 @@
 //! Where the code of a step writes: rows and columns of its declared outputs, checks, and what people should know.
 
-use crate::assemble::Piece;
+use crate::assemble::{ASIDE_ROWS, Aside, Piece};
 use crate::sink::Sink;
 use assets_core::record::{CheckRecord, Unavailable};
 use assets_core::table_store::TableStore;
-use assets_core::{AssetName, Reason};
-use polars::prelude::DataFrame;
+use assets_core::{AssetName, OutputDecl, Reason};
+use polars::prelude::{Column, DataFrame};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub struct Outputs<'a> {
     /// Columns one by one, where the asset is made by columns.
     pub(crate) pieces: BTreeMap<AssetName, Vec<(String, Piece)>>,
     pub(crate) tables: &'a dyn TableStore,
+    pub(crate) dimensions: &'a [String],
     pub(crate) checks: Vec<CheckRecord>,
     pub(crate) warnings: Vec<Reason>,
     pub(crate) kept: Vec<ForLater>,
@@ -34,6 +35,18 @@ impl Outputs<'_> {
     /// Adds a column to an output that is made by columns.
     pub(crate) fn column(&mut self, output: &AssetName, name: &str, piece: Piece) {
         self.pieces.entry(output.clone()).or_default().push((name.to_owned(), piece));
+    }
+
+    /// The same of very many rows, which need not stay in memory: what stands for it then, where it was put aside.
+    pub(crate) fn column_aside(&mut self, output: &OutputDecl, values: Column) -> Result<Option<Aside>, Reason> {
+        let name = values.name().to_string();
+        let aside = match values.len() {
+            ..ASIDE_ROWS => None,
+            _ if output.packed => None,
+            _ => Aside::put(&values, output, self.dimensions, self.tables)?,
+        };
+        self.column(&output.name, &name, aside.clone().map_or(Piece::New(values), Piece::Aside));
+        Ok(aside)
     }
 
     /// Gives the next steps what they would make of these outputs, as `Inputs::kept`.

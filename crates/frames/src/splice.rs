@@ -5,7 +5,7 @@
 
 use crate::guard::guarded;
 use crate::parquet::{ROW_GROUP_ROWS, TableWriter};
-use crate::{encode, frame_error, parquet};
+use crate::{columns, encode, frame_error, parquet};
 use assets_core::Reason;
 use assets_core::table_store::Object;
 use polars::prelude::*;
@@ -14,7 +14,10 @@ use polars_parquet::parquet::metadata::ColumnChunkMetadata;
 use polars_parquet::read::{FileMetadata, PageReader, read_metadata};
 use polars_parquet::write::CompressedPage;
 use polars_utils::mmap::MMapSemaphore;
-use std::io::{Cursor, Write};
+use std::fs::File;
+use std::io::{BufWriter, Cursor, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// Where a column of a spliced table comes from.
 pub enum SplicedColumn {
@@ -25,6 +28,8 @@ pub enum SplicedColumn {
         /// Its name there.
         column: String,
     },
+    /// A column that was put aside.
+    Aside(Arc<Source>),
     /// Values, to be encoded.
     New(Column),
 }
@@ -33,16 +38,44 @@ impl SplicedColumn {
     /// Some of the values that are to be encoded.
     fn slice(&self, start: usize, rows: usize) -> Option<Column> {
         match self {
-            Self::Copy { .. } => None,
+            Self::Copy { .. } | Self::Aside(_) => None,
             Self::New(values) => Some(values.slice(i64::try_from(start).unwrap_or(i64::MAX), rows)),
         }
     }
 }
 
-/// An earlier table. Its bytes are mapped, not read: most of them go from the page cache into the new file.
+/// An earlier table, or a column that was put aside.
 pub struct Source {
-    pub(crate) bytes: Buffer<u8>,
+    pub(crate) bytes: SourceBytes,
     pub(crate) metadata: FileMetadata,
+}
+
+/// Where its bytes are.
+#[derive(Clone)]
+pub(crate) enum SourceBytes {
+    /// Mapped, not read: most of them go from the page cache into the new file.
+    Mapped(Buffer<u8>),
+    /// Read when they are needed: pages of very large files that are mapped count as memory of the process.
+    File(Arc<File>, u64),
+}
+
+/// Larger files are not mapped where all of their bytes go into another file.
+const MAPPED_BYTES: u64 = 256 << 20;
+
+impl SourceBytes {
+    /// Some of them; `None` where they end before.
+    fn range(&self, range: &std::ops::Range<u64>) -> PolarsResult<Option<Buffer<u8>>> {
+        let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else { return Ok(None) };
+        match self {
+            Self::Mapped(bytes) => Ok((start <= end && end <= bytes.len()).then(|| bytes.clone().sliced(start..end))),
+            Self::File(_, length) if start > end || range.end > *length => Ok(None),
+            Self::File(file, _) => {
+                let mut bytes = vec![0; end - start];
+                file.read_exact_at(&mut bytes, range.start)?;
+                Ok(Some(Buffer::from(bytes)))
+            }
+        }
+    }
 }
 
 impl Source {
@@ -63,7 +96,33 @@ impl Source {
             Object::Bytes(bytes) => Buffer::from_owner(bytes),
         };
         let metadata = read_metadata(&mut Cursor::new(bytes.as_slice()))?;
-        Ok(Self { bytes, metadata })
+        Ok(Self { bytes: SourceBytes::Mapped(bytes), metadata })
+    }
+
+    /// As `open`, for a table whose bytes are all copied.
+    pub(crate) fn to_copy(object: Object) -> Result<Self, Reason> {
+        match object {
+            Object::File(file) if file.metadata().is_ok_and(|metadata| metadata.len() > MAPPED_BYTES) => {
+                guarded(|| Self::read_from(file)).map_err(|error| frame_error("an earlier table can't be read", &error))
+            }
+            object => Self::open(object),
+        }
+    }
+
+    fn read_from(mut file: File) -> PolarsResult<Self> {
+        let (metadata, length) = (read_metadata(&mut file)?, file.metadata()?.len());
+        Ok(Self { bytes: SourceBytes::File(Arc::new(file), length), metadata })
+    }
+
+    /// Writes a column to a file, from which it can be read and copied.
+    pub(crate) fn aside(file: File, column: &Column) -> Result<Self, Reason> {
+        let frame = columns::frame(vec![column.clone()])?;
+        let mut into = BufWriter::with_capacity(1 << 20, file);
+        let mut writer = TableWriter::new(&mut into, frame.schema())?;
+        writer.write(&frame)?;
+        writer.finish()?;
+        let file = into.into_inner().map_err(|error| parquet::write_error(&error.into_error().into()))?;
+        Self::read_from(file).map_err(|error| frame_error("a column that was put aside can't be read", &error))
     }
 
     fn group_rows(&self) -> Vec<usize> {
@@ -78,16 +137,22 @@ impl Source {
     }
 
     /// The bytes of a column chunk; `None` where the table ends before they do.
-    pub(crate) fn chunk_bytes(&self, chunk: &ColumnChunkMetadata) -> Option<Buffer<u8>> {
-        let range = chunk.byte_range();
-        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
-        (start <= end && end <= self.bytes.len()).then(|| self.bytes.clone().sliced(start..end))
+    pub(crate) fn chunk_bytes(&self, chunk: &ColumnChunkMetadata) -> PolarsResult<Option<Buffer<u8>>> {
+        self.bytes.range(&chunk.byte_range())
+    }
+
+    /// A column, decoded.
+    pub(crate) fn column(&self, name: &str) -> Result<Column, Reason> {
+        let frame = guarded(|| self.read(Some(&[name])));
+        let column = frame.and_then(|frame| frame.column(name).cloned());
+        column.map_err(|error| frame_error(&format!("the column {name}"), &error))
     }
 
     /// The encoded pages of a column chunk.
     fn pages(&self, group: usize, column: &str) -> Result<Vec<CompressedPage>, Reason> {
         let chunk = self.chunk(group, column)?;
-        let bytes = self.chunk_bytes(chunk).ok_or_else(|| {
+        let bytes = self.chunk_bytes(chunk).map_err(|error| frame_error("an earlier table can't be read", &error))?;
+        let bytes = bytes.ok_or_else(|| {
             Reason::new("io_error", "an earlier table ends before its column does").with("column", column)
         })?;
         let size = bytes.len();
@@ -129,7 +194,8 @@ pub fn splice<W: Write>(
             &new.iter().zip(&types).filter_map(|(new, of)| Some((new.as_ref()?, of))).collect::<Vec<_>>(),
         )?
         .into_iter();
-        let pages = columns.iter().map(|(_, column)| match column {
+        let pages = columns.iter().map(|(name, column)| match column {
+            SplicedColumn::Aside(source) => source.pages(group, name),
             SplicedColumn::Copy { source, column } => sources[*source].pages(group, column),
             SplicedColumn::New(_) => Ok(encoded.next().unwrap_or_default()),
         });
@@ -159,10 +225,10 @@ fn decoded(
     let fits: Vec<bool> = sources.iter().map(|source| source.group_rows() == groups).collect();
     let column = |(name, column): (String, SplicedColumn)| match column {
         SplicedColumn::Copy { source, column } if !fits[source] => {
-            let bytes = Cursor::new(sources[source].bytes.clone());
-            let frame = parquet::read_from(bytes, Some(&[&column]), None);
-            let values = frame.and_then(|frame| frame.column(&column).cloned());
-            let values = values.map_err(|error| frame_error(&format!("the column {column}"), &error))?;
+            Ok((name, SplicedColumn::New(sources[source].column(&column)?)))
+        }
+        SplicedColumn::Aside(source) if source.group_rows() != groups => {
+            let values = source.column(&name)?;
             Ok((name, SplicedColumn::New(values)))
         }
         other => Ok((name, other)),
@@ -173,8 +239,6 @@ fn decoded(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns;
-    use std::sync::Arc;
 
     /// A table of `rows` rows of every kind, with nulls.
     fn table(rows: usize) -> DataFrame {

@@ -106,11 +106,14 @@ impl Worker for FrameWorker {
         let sink = |decl| Sink::new(decl, &asset.dimensions, &request.step.partition);
         let sinks = asset.outputs.iter().map(|decl| (decl.name.clone(), sink(decl)));
         let (checks, warnings, kept) = Default::default();
-        let mut outputs = Outputs { sinks: sinks.collect(), pieces: BTreeMap::new(), tables, checks, warnings, kept };
+        let (sinks, dimensions) = (sinks.collect(), asset.dimensions.as_slice());
+        let mut outputs = Outputs { sinks, pieces: BTreeMap::new(), tables, dimensions, checks, warnings, kept };
         let shared = RefCell::default();
         let mut grown = grow::begin(asset, request, tables)?;
         let inputs = Inputs { graph: &self.graph, asset, request, tables, shared, kept: &self.kept };
         code.make(&inputs, &mut outputs)?;
+        // What was read for it goes before its tables are put together.
+        drop(inputs);
         let Outputs { mut sinks, mut pieces, mut checks, warnings, kept, .. } = outputs;
         let mut records = Vec::new();
         let mut taken = Vec::new();

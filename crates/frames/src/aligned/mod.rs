@@ -8,7 +8,7 @@ mod row;
 
 pub use row::Row;
 
-use crate::assemble::Piece;
+use crate::assemble::{ASIDE_ROWS, Piece};
 use crate::columns;
 use crate::derive::{self, Derivation, LeafPart};
 use crate::inputs::Inputs;
@@ -426,7 +426,9 @@ impl AlignedTable {
                     outputs.unavailable(self.name.as_str(), name, reason)?;
                 }
             }
-            outputs.column(&self.name, name, Piece::New(values));
+            if let Some(aside) = outputs.column_aside(inputs.output_decl(&self.name)?, values)? {
+                row.put_aside(name, aside);
+            }
         }
         Ok(())
     }
@@ -471,12 +473,12 @@ impl FrameAsset for AlignedAsset {
         self.tables.iter().try_for_each(|table| table.make(inputs, outputs))
     }
 
-    /// Columns are made one after the other: each holds its values, and one at a time what it is computed from. Measured
-    /// with ten million rows.
+    /// Columns are made one after the other: each holds its values unless it is put aside, and one at a time what it is
+    /// computed from. Measured with ten million rows.
     fn memory(&self, asset: &AssetDecl, request: &StepRequest) -> Option<u64> {
         let is_long = |task: &&PartTask| asset.outputs.iter().any(|decl| decl.name == task.output && !decl.packed);
         let computed = request.parts.iter().filter(|task| task.take.is_none()).filter(is_long).count() as u64;
-        let rows: u64 = request.inputs.iter().map(|input| input.output.rows).sum();
-        Some(rows * (32 + 3 * computed))
+        let rows = request.inputs.iter().map(|input| input.output.rows).max().unwrap_or_default();
+        Some(rows * 30 + (rows * 3).min(ASIDE_ROWS as u64 * 8) * computed)
     }
 }

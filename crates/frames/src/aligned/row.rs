@@ -1,6 +1,7 @@
 //! The columns of one step while they are computed: each taken from where it is stored, or made from others.
 
 use super::{AlignedTable, Defined, Make, OWN, names};
+use crate::assemble::Aside;
 use crate::inputs::Inputs;
 use crate::{columns, derive, frame_error};
 use assets_core::{ColumnDecl, Kind, Reason};
@@ -15,11 +16,13 @@ pub struct Row<'a> {
     /// What the step may read.
     pub inputs: &'a Inputs<'a>,
     done: RefCell<HashMap<String, Column>>,
+    /// Columns that were put aside.
+    aside: RefCell<HashMap<String, Aside>>,
 }
 
 impl<'a> Row<'a> {
     pub(super) fn new(table: &'a AlignedTable, inputs: &'a Inputs<'a>) -> Self {
-        Self { table, inputs, done: RefCell::default() }
+        Self { table, inputs, done: RefCell::default(), aside: RefCell::default() }
     }
 }
 
@@ -28,6 +31,9 @@ impl Row<'_> {
     pub fn column(&self, name: &str) -> Result<Column, Reason> {
         if let Some(done) = self.done.borrow().get(name) {
             return Ok(done.clone());
+        }
+        if let Some(aside) = self.aside.borrow().get(name) {
+            return aside.source.column(name);
         }
         self.fetch(&[name])?;
         if let Some(stored) = self.done.borrow().get(name) {
@@ -39,9 +45,17 @@ impl Row<'_> {
         Ok(column)
     }
 
+    /// A column is not held any more, and so is none that can be read again.
+    pub(super) fn put_aside(&self, name: &str, aside: Aside) {
+        self.aside.borrow_mut().insert(name.to_owned(), aside);
+        let is_made = |known: &str| self.table.defined(known).is_ok_and(|column| !matches!(column.make, Make::Copy(_)));
+        self.done.borrow_mut().retain(|known, _| known != name && is_made(known));
+    }
+
     /// Reads what is stored of these columns, at once.
     fn fetch(&self, names: &[&str]) -> Result<(), Reason> {
-        let missing = |name: &&&str| !self.done.borrow().contains_key(**name);
+        let is_aside = |name: &str| self.aside.borrow().contains_key(name);
+        let missing = |name: &&&str| !self.done.borrow().contains_key(**name) && !is_aside(name);
         let names: Vec<&str> = names.iter().filter(missing).copied().collect();
         let stored = self.inputs.stored(&self.table.name, &names)?;
         self.done.borrow_mut().extend(stored.into_iter().map(|column| (column.name().to_string(), column)));
