@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 /// Rows that are decoded once. Of more they are when they are needed: few are looked at again.
-pub const HELD_ROWS: usize = 4_000_000;
+pub const HELD_ROWS: usize = 1_000_000;
 
 /// The rows of a run as they were delivered.
 pub struct Raw<'a> {

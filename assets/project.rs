@@ -38,9 +38,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What steps may keep of tables for the next ones: a few runs' samples. Of a small `memory` it is less.
-const KEPT_BYTES_MOST: u64 = 64 << 20;
-
 /// The settings file's usual name.
 pub const SETTINGS_FILE: &str = "assets.toml";
 
@@ -279,7 +276,7 @@ impl Project for Opened {
 
     fn worker(&self, tables: Arc<dyn TableStore>) -> Arc<dyn Worker> {
         let worker = FrameWorker::new(Arc::clone(&self.pipeline.graph), self.pipeline.code.clone(), tables);
-        Arc::new(worker.keeping(KEPT_BYTES_MOST.min(self.memory / 16)))
+        Arc::new(worker.within(self.memory))
     }
 
     fn packer(&self, tables: Arc<dyn TableStore>) -> Box<dyn Packer> {

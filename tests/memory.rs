@@ -22,6 +22,11 @@ fn a_file_with_more_rows_than_fit_is_read_for_many_short_runs_at_once() {
     come_out_equal_in_little_memory(&recording("20", "16"));
 }
 
+#[test]
+fn a_long_run_is_decoded_again_and_its_columns_are_put_aside() {
+    come_out_equal_in_little_memory(&recording("1", "1000"));
+}
+
 fn come_out_equal_in_little_memory(project: &Project) {
     let built = project.build(&[]);
     assert_eq!(built.code, 0, "{built:?}");

@@ -30,7 +30,7 @@ pub(crate) struct Aside {
 }
 
 /// Columns of more rows are put aside where the store has files for that: a table's columns need not be in memory together.
-pub(crate) const ASIDE_ROWS: usize = 2_000_000;
+pub(crate) const HELD_ROWS_MOST: usize = 2_000_000;
 
 impl Aside {
     /// Puts a column aside, under its declared name; `None` where there is no file for it.

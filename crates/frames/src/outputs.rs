@@ -1,6 +1,6 @@
 //! Where the code of a step writes: rows and columns of its declared outputs, checks, and what people should know.
 
-use crate::assemble::{ASIDE_ROWS, Aside, Piece};
+use crate::assemble::{Aside, Piece};
 use crate::sink::Sink;
 use assets_core::record::{CheckRecord, Unavailable};
 use assets_core::table_store::TableStore;
@@ -17,6 +17,7 @@ pub struct Outputs<'a> {
     pub(crate) pieces: BTreeMap<AssetName, Vec<(String, Piece)>>,
     pub(crate) tables: &'a dyn TableStore,
     pub(crate) dimensions: &'a [String],
+    pub(crate) held_rows: usize,
     pub(crate) checks: Vec<CheckRecord>,
     pub(crate) warnings: Vec<Reason>,
     pub(crate) kept: Vec<ForLater>,
@@ -40,11 +41,8 @@ impl Outputs<'_> {
     /// The same of very many rows, which need not stay in memory: what stands for it then, where it was put aside.
     pub(crate) fn column_aside(&mut self, output: &OutputDecl, values: Column) -> Result<Option<Aside>, Reason> {
         let name = values.name().to_string();
-        let aside = match values.len() {
-            ..ASIDE_ROWS => None,
-            _ if output.packed => None,
-            _ => Aside::put(&values, output, self.dimensions, self.tables)?,
-        };
+        let is_held = output.packed || values.len() <= self.held_rows;
+        let aside = if is_held { None } else { Aside::put(&values, output, self.dimensions, self.tables)? };
         self.column(&output.name, &name, aside.clone().map_or(Piece::New(values), Piece::Aside));
         Ok(aside)
     }

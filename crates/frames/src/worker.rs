@@ -1,7 +1,7 @@
 //! Runs assets written over frames: gives them scannable inputs and sinks, checks the request against the
 //! declarations, stores what comes out.
 
-use crate::assemble::Assembly;
+use crate::assemble::{Assembly, HELD_ROWS_MOST};
 use crate::grow;
 use crate::inputs::Inputs;
 use crate::kept::{self, Kept};
@@ -47,18 +47,24 @@ pub struct FrameWorker {
     code: HashMap<AssetName, Arc<dyn FrameAsset>>,
     tables: Arc<dyn TableStore>,
     kept: Kept,
+    /// Columns of more rows are put aside while others of their table are computed.
+    held_rows: usize,
 }
+
+/// What steps may keep of tables for the next ones: a few runs' samples. Of little memory it is less.
+const KEPT_BYTES_MOST: u64 = 64 << 20;
 
 impl FrameWorker {
     /// A worker for the assets of a graph.
     pub fn new(graph: Arc<Graph>, code: HashMap<AssetName, Arc<dyn FrameAsset>>, tables: Arc<dyn TableStore>) -> Self {
-        Self { graph, code, tables, kept: Kept::default() }
+        Self { graph, code, tables, kept: Kept::default(), held_rows: usize::MAX }
     }
 
-    /// The same with so much memory for what several steps make of the same tables.
+    /// The same where so much memory is there for steps.
     #[must_use]
-    pub fn keeping(self, bytes_most: u64) -> Self {
-        Self { kept: Kept::up_to(bytes_most), ..self }
+    pub fn within(self, memory: u64) -> Self {
+        let rows = usize::try_from(memory / 1024).unwrap_or(usize::MAX);
+        Self { kept: Kept::up_to(KEPT_BYTES_MOST.min(memory / 16)), held_rows: rows.min(HELD_ROWS_MOST), ..self }
     }
 
     /// The fingerprint as this worker sees it; a request of another program has another.
@@ -106,8 +112,9 @@ impl Worker for FrameWorker {
         let sink = |decl| Sink::new(decl, &asset.dimensions, &request.step.partition);
         let sinks = asset.outputs.iter().map(|decl| (decl.name.clone(), sink(decl)));
         let (checks, warnings, kept) = Default::default();
-        let (sinks, dimensions) = (sinks.collect(), asset.dimensions.as_slice());
-        let mut outputs = Outputs { sinks, pieces: BTreeMap::new(), tables, dimensions, checks, warnings, kept };
+        let (sinks, pieces, held_rows) = (sinks.collect(), BTreeMap::new(), self.held_rows);
+        let dimensions = asset.dimensions.as_slice();
+        let mut outputs = Outputs { sinks, pieces, tables, dimensions, held_rows, checks, warnings, kept };
         let shared = RefCell::default();
         let mut grown = grow::begin(asset, request, tables)?;
         let inputs = Inputs { graph: &self.graph, asset, request, tables, shared, kept: &self.kept };

@@ -8,7 +8,7 @@ mod row;
 
 pub use row::Row;
 
-use crate::assemble::{ASIDE_ROWS, Piece};
+use crate::assemble::{HELD_ROWS_MOST, Piece};
 use crate::columns;
 use crate::derive::{self, Derivation, LeafPart};
 use crate::inputs::Inputs;
@@ -479,6 +479,6 @@ impl FrameAsset for AlignedAsset {
         let is_long = |task: &&PartTask| asset.outputs.iter().any(|decl| decl.name == task.output && !decl.packed);
         let computed = request.parts.iter().filter(|task| task.take.is_none()).filter(is_long).count() as u64;
         let rows = request.inputs.iter().map(|input| input.output.rows).max().unwrap_or_default();
-        Some(rows * 30 + (rows * 3).min(ASIDE_ROWS as u64 * 8) * computed)
+        Some(rows * 30 + (rows * 3).min(HELD_ROWS_MOST as u64 * 8) * computed)
     }
 }
