@@ -7,11 +7,12 @@
 //! big-endian, so that they sort. What is inserted costs the same however long it is, so what comes together lies together:
 //! records in blocks, a build's steps in lists. Not here: whether sled's files can be believed (`trust`).
 
+mod pieces;
+
 use crate::codec;
 use crate::error::StoreError;
 use crate::files;
 use crate::journal::{self, End, Ends};
-use crate::pieces;
 use crate::reader::{codes, distinct, step_and_build};
 use crate::trust;
 use assets_core::catalog::{Past, WantedParts};

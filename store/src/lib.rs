@@ -23,7 +23,6 @@ mod journal;
 mod lock;
 mod logs;
 mod objects;
-mod pieces;
 pub mod pins;
 mod places;
 mod ranges;
