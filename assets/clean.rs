@@ -160,7 +160,7 @@ impl FrameAsset for Clean {
         Ok(())
     }
 
-    fn memory(&self, _: &AssetDecl, request: &StepRequest) -> Option<u64> {
+    fn memory(&self, _: &AssetDecl, request: &StepRequest, _: u64) -> Option<u64> {
         // Measured with ten million rows.
         let rows: u64 = request.inputs.iter().map(|input| input.output.rows).sum();
         Some(rows * 30 + rows.min(HELD_ROWS as u64) * 40)

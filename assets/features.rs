@@ -45,8 +45,8 @@ impl FrameAsset for Features {
         outputs.check("features", "as_many_rows_as_wide", None)
     }
 
-    fn memory(&self, asset: &AssetDecl, request: &StepRequest) -> Option<u64> {
-        self.asset.memory(asset, request)
+    fn memory(&self, asset: &AssetDecl, request: &StepRequest, held_rows: u64) -> Option<u64> {
+        self.asset.memory(asset, request, held_rows)
     }
 }
 

@@ -51,7 +51,7 @@ impl FrameAsset for Raw {
         outputs.check("raw", "rows_accounted_for", lost)
     }
 
-    fn memory(&self, _: &AssetDecl, request: &StepRequest) -> Option<u64> {
+    fn memory(&self, _: &AssetDecl, request: &StepRequest, _: u64) -> Option<u64> {
         let rows: u64 = request.slices.iter().map(|slice| slice.rows).sum();
         Some(rows.min(BATCH_ROWS as u64) * ROW_BYTES)
     }

@@ -43,8 +43,8 @@ impl FrameAsset for Wide {
         outputs.check("wide", "no_null_where_measured", None)
     }
 
-    fn memory(&self, asset: &AssetDecl, request: &StepRequest) -> Option<u64> {
-        self.asset.memory(asset, request)
+    fn memory(&self, asset: &AssetDecl, request: &StepRequest, held_rows: u64) -> Option<u64> {
+        self.asset.memory(asset, request, held_rows)
     }
 }
 

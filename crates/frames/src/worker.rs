@@ -25,9 +25,10 @@ pub trait FrameAsset: Send + Sync {
     /// Reads inputs, writes outputs. The error is why there is no table.
     fn make(&self, inputs: &Inputs<'_>, outputs: &mut Outputs<'_>) -> Result<(), Reason>;
 
-    /// About how many bytes of memory a step takes at once, where that is known better than from its tables.
-    fn memory(&self, asset: &AssetDecl, request: &StepRequest) -> Option<u64> {
-        let _ = (asset, request);
+    /// About how many bytes of memory a step takes at once, where that is known better than from its tables. Columns of more
+    /// than `held_rows` rows are put aside.
+    fn memory(&self, asset: &AssetDecl, request: &StepRequest, held_rows: u64) -> Option<u64> {
+        let _ = (asset, request, held_rows);
         None
     }
 }
@@ -99,7 +100,8 @@ fn memory_of_tables(asset: &AssetDecl, request: &StepRequest) -> u64 {
 impl Worker for FrameWorker {
     fn memory(&self, request: &StepRequest) -> u64 {
         let Some(asset) = self.graph.asset(request.step.asset.as_str()) else { return 0 };
-        let known = self.code.get(&request.step.asset).and_then(|code| code.memory(asset, request));
+        let known =
+            self.code.get(&request.step.asset).and_then(|code| code.memory(asset, request, self.held_rows as u64));
         known.unwrap_or_else(|| memory_of_tables(asset, request))
     }
 

@@ -8,7 +8,7 @@ mod row;
 
 pub use row::Row;
 
-use crate::assemble::{HELD_ROWS_MOST, Piece};
+use crate::assemble::Piece;
 use crate::columns;
 use crate::derive::{self, Derivation, LeafPart};
 use crate::inputs::Inputs;
@@ -475,10 +475,10 @@ impl FrameAsset for AlignedAsset {
 
     /// Columns are made one after the other: each holds its values unless it is put aside, and one at a time what it is
     /// computed from. Measured with ten million rows.
-    fn memory(&self, asset: &AssetDecl, request: &StepRequest) -> Option<u64> {
+    fn memory(&self, asset: &AssetDecl, request: &StepRequest, held_rows: u64) -> Option<u64> {
         let is_long = |task: &&PartTask| asset.outputs.iter().any(|decl| decl.name == task.output && !decl.packed);
         let computed = request.parts.iter().filter(|task| task.take.is_none()).filter(is_long).count() as u64;
         let rows = request.inputs.iter().map(|input| input.output.rows).max().unwrap_or_default();
-        Some(rows * 30 + (rows * 3).min(HELD_ROWS_MOST as u64 * 8) * computed)
+        Some(rows * 30 + (rows * 3).min(held_rows.saturating_mul(8)) * computed)
     }
 }
