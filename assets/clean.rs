@@ -19,7 +19,7 @@ use assets_core::{AssetDecl, AssetName, ColumnDecl, Fact, PartCode, PartId, Part
 use assets_frames::parquet::ROW_GROUP_ROWS;
 use assets_frames::polars::prelude::SortMultipleOptions;
 use assets_frames::{Column, DataFrame, FrameAsset, Inputs, Outputs, columns, frame_error};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Version of what follows; part of the fingerprint, with those of the kernels it uses.
 pub const VERSION: u32 = 1;
@@ -318,7 +318,8 @@ fn take_out_duplicates(rows: &mut Rows, raw: &Raw<'_>, codes: &mut [Option<u8>])
     // Rows are in the order of `raw`, in which a stable sort leaves those that are equal in all.
     order.sort_by(|a, b| compare(*a, *b));
     let equal = order.chunk_by(|a, b| compare(*a, *b).is_eq()).filter(|equal| equal.len() > 1);
-    let spellings = raw.spellings(&equal.flatten().map(|row| at(*row)).collect())?;
+    let equal: BTreeSet<usize> = equal.flatten().map(|row| at(*row)).collect();
+    let spellings = if equal.is_empty() { HashMap::new() } else { raw.spellings(&equal)? };
     if !spellings.is_empty() {
         let spelling = |row: usize| spellings.get(&at(row));
         order.sort_by(|a, b| compare(*a, *b).then_with(|| spelling(*a).cmp(&spelling(*b))));

@@ -1,6 +1,7 @@
 //! Where the code of a step writes: rows and columns of its declared outputs, checks, and what people should know.
 
 use crate::assemble::{Aside, Piece};
+use crate::columns;
 use crate::sink::Sink;
 use assets_core::record::{CheckRecord, Unavailable};
 use assets_core::table_store::TableStore;
@@ -41,6 +42,14 @@ impl Outputs<'_> {
     /// The same of very many rows, which need not stay in memory: what stands for it then, where it was put aside.
     pub(crate) fn column_aside(&mut self, output: &OutputDecl, values: Column) -> Result<Option<Aside>, Reason> {
         let name = values.name().to_string();
+        let decl = output.columns.iter().find(|column| column.name == name);
+        if let Some(expected) = decl.map(|decl| columns::dtype(decl.kind)).filter(|expected| expected != values.dtype())
+        {
+            let message = format!("the column {name} of {} has another type than it declares", output.name);
+            return Err(Reason::new("schema_mismatch", message)
+                .with("declared", expected.to_string())
+                .with("written", values.dtype().to_string()));
+        }
         let is_held = output.packed || values.len() <= self.held_rows;
         let aside = if is_held { None } else { Aside::put(&values, output, self.dimensions, self.tables)? };
         self.column(&output.name, &name, aside.clone().map_or(Piece::New(values), Piece::Aside));

@@ -100,7 +100,7 @@ pub(crate) fn write_error(error: &PolarsError) -> Reason {
 }
 
 /// What the system said, if it was the system. The format's own errors keep no more of that than its text.
-fn io_kind(error: &PolarsError) -> Option<ErrorKind> {
+pub(crate) fn io_kind(error: &PolarsError) -> Option<ErrorKind> {
     if let PolarsError::IO { error, .. } = error {
         return Some(error.kind());
     }

@@ -81,7 +81,7 @@ impl SourceBytes {
 impl Source {
     /// Reads its footer.
     pub fn open(object: Object) -> Result<Self, Reason> {
-        Self::of(object).map_err(|error| frame_error("an earlier table can't be read", &error))
+        Self::of(object).map_err(|error| unread("an earlier table can't be read", &error))
     }
 
     /// As `open`, with polars' own word on what is wrong.
@@ -103,7 +103,7 @@ impl Source {
     pub(crate) fn to_copy(object: Object) -> Result<Self, Reason> {
         match object {
             Object::File(file) if file.metadata().is_ok_and(|metadata| metadata.len() > MAPPED_BYTES) => {
-                guarded(|| Self::read_from(file)).map_err(|error| frame_error("an earlier table can't be read", &error))
+                guarded(|| Self::read_from(file)).map_err(|error| unread("an earlier table can't be read", &error))
             }
             object => Self::open(object),
         }
@@ -122,7 +122,7 @@ impl Source {
         writer.write(&frame)?;
         writer.finish()?;
         let file = into.into_inner().map_err(|error| parquet::write_error(&error.into_error().into()))?;
-        Self::read_from(file).map_err(|error| frame_error("a column that was put aside can't be read", &error))
+        Self::read_from(file).map_err(|error| unread("a column that was put aside can't be read", &error))
     }
 
     fn group_rows(&self) -> Vec<usize> {
@@ -145,13 +145,13 @@ impl Source {
     pub(crate) fn column(&self, name: &str) -> Result<Column, Reason> {
         let frame = guarded(|| self.read(Some(&[name])));
         let column = frame.and_then(|frame| frame.column(name).cloned());
-        column.map_err(|error| frame_error(&format!("the column {name}"), &error))
+        column.map_err(|error| unread(&format!("the column {name}"), &error))
     }
 
     /// The encoded pages of a column chunk.
     fn pages(&self, group: usize, column: &str) -> Result<Vec<CompressedPage>, Reason> {
         let chunk = self.chunk(group, column)?;
-        let bytes = self.chunk_bytes(chunk).map_err(|error| frame_error("an earlier table can't be read", &error))?;
+        let bytes = self.chunk_bytes(chunk).map_err(|error| unread("an earlier table can't be read", &error))?;
         let bytes = bytes.ok_or_else(|| {
             Reason::new("io_error", "an earlier table ends before its column does").with("column", column)
         })?;
@@ -168,6 +168,14 @@ impl Source {
         });
         let pages: Result<Vec<_>, _> = pages.collect();
         pages.map_err(|error| frame_error(&format!("the column {column} of an earlier table"), &error.into()))
+    }
+}
+
+/// Why a table can't be read: what the system said may pass.
+fn unread(what: &str, error: &PolarsError) -> Reason {
+    match parquet::io_kind(error) {
+        Some(_) => Reason::new("io_error", format!("{what}: {error}")),
+        None => frame_error(what, error),
     }
 }
 

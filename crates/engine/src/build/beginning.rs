@@ -64,9 +64,14 @@ impl Build<'_> {
 
     /// Whether the executor has room for the step that comes next, beside those that run and so many that are about to.
     pub(super) fn has_room(&self, about_to: usize) -> bool {
+        // Made of a few rows, and making a few: a statistic of a long table may take as long as another one.
+        let graph = self.backends.graph;
+        let is_packed = |name: &AssetName| graph.output(name.as_str()).is_some_and(|output| output.packed);
         let is_small = |step: &Step| {
-            let asset = self.backends.graph.asset(step.asset.as_str());
-            asset.is_some_and(|asset| asset.outputs.iter().all(|output| output.packed))
+            graph.asset(step.asset.as_str()).is_some_and(|asset| {
+                let outputs = asset.outputs.iter().map(|output| &output.name);
+                outputs.chain(asset.inputs.iter().map(|input| &input.output)).all(is_packed)
+            })
         };
         // A worker is done with a few rows before it can be given more: it has them in stock.
         let stock = if self.schedule.next().is_some_and(is_small) { STOCK } else { 1 };

@@ -479,6 +479,9 @@ impl FrameAsset for AlignedAsset {
         let is_long = |task: &&PartTask| asset.outputs.iter().any(|decl| decl.name == task.output && !decl.packed);
         let computed = request.parts.iter().filter(|task| task.take.is_none()).filter(is_long).count() as u64;
         let rows = request.inputs.iter().map(|input| input.output.rows).max().unwrap_or_default();
+        // Columns are put behind an earlier table all at once.
+        let is_grown = request.parts.iter().any(|task| task.take.is_some());
+        let held_rows = if is_grown { u64::MAX } else { held_rows };
         Some(rows * 30 + (rows * 3).min(held_rows.saturating_mul(8)) * computed)
     }
 }

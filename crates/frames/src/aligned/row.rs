@@ -7,7 +7,7 @@ use crate::{columns, derive, frame_error};
 use assets_core::{ColumnDecl, Kind, Reason};
 use polars::prelude::*;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The table of one step while its columns are computed.
@@ -16,13 +16,15 @@ pub struct Row<'a> {
     /// What the step may read.
     pub inputs: &'a Inputs<'a>,
     done: RefCell<HashMap<String, Column>>,
+    /// Those of them that are stored nowhere.
+    computed: RefCell<HashSet<String>>,
     /// Columns that were put aside.
     aside: RefCell<HashMap<String, Aside>>,
 }
 
 impl<'a> Row<'a> {
     pub(super) fn new(table: &'a AlignedTable, inputs: &'a Inputs<'a>) -> Self {
-        Self { table, inputs, done: RefCell::default(), aside: RefCell::default() }
+        Self { table, inputs, done: RefCell::default(), computed: RefCell::default(), aside: RefCell::default() }
     }
 }
 
@@ -39,8 +41,11 @@ impl Row<'_> {
         if let Some(stored) = self.done.borrow().get(name) {
             return Ok(stored.clone());
         }
-        let column = self.compute(self.table.defined(name)?)?;
-        let column = column.with_name(name.into());
+        let defined = self.table.defined(name)?;
+        let column = self.compute(defined)?.with_name(name.into());
+        if !matches!(defined.make, Make::Copy(_)) {
+            self.computed.borrow_mut().insert(name.to_owned());
+        }
         self.done.borrow_mut().insert(name.to_owned(), column.clone());
         Ok(column)
     }
@@ -48,8 +53,8 @@ impl Row<'_> {
     /// A column is not held any more, and so is none that can be read again.
     pub(super) fn put_aside(&self, name: &str, aside: Aside) {
         self.aside.borrow_mut().insert(name.to_owned(), aside);
-        let is_made = |known: &str| self.table.defined(known).is_ok_and(|column| !matches!(column.make, Make::Copy(_)));
-        self.done.borrow_mut().retain(|known, _| known != name && is_made(known));
+        let computed = self.computed.borrow();
+        self.done.borrow_mut().retain(|known, _| known != name && computed.contains(known));
     }
 
     /// Reads what is stored of these columns, at once.

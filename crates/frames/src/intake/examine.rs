@@ -163,7 +163,9 @@ impl Intake {
         };
         let (listing, records) = look()?;
         // What was renamed between its listing and its reading is another file by now, and not one that can't be read.
-        let is_gone = |file: &Listed| fs::metadata(&file.path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        // A link to nowhere was that before.
+        let is_gone =
+            |file: &Listed| fs::symlink_metadata(&file.path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
         let mut problems = listing.files.iter().zip(&records).filter(|(_, record)| record.problem.is_some());
         if problems.any(|(file, _)| is_gone(file)) { look() } else { Ok((listing, records)) }
     }
