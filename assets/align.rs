@@ -20,7 +20,7 @@ const GRID_BINS_MAX: i64 = 100_000_000;
 /// One session's rows.
 #[derive(Debug, Clone)]
 struct Axis {
-    times: Vec<i64>,
+    times: Arc<Vec<i64>>,
     /// For `merge`: the row of each sample, per channel.
     sample_rows: Vec<Vec<usize>>,
 }
@@ -140,7 +140,7 @@ pub fn max_gaps(samples: &[Samples], settings: &Wide) -> Vec<i64> {
 
 fn axis(samples: &[Samples], session: &Session, settings: &Wide) -> Result<Axis, Reason> {
     Ok(match settings.method {
-        Method::Linear | Method::Previous => Axis { times: session.times.clone(), sample_rows: Vec::new() },
+        Method::Linear | Method::Previous => Axis { times: Arc::clone(&session.times), sample_rows: Vec::new() },
         Method::Grid => {
             let bins = (session.stop - session.start) / micros(settings.grid_ms);
             if bins > GRID_BINS_MAX {
@@ -148,7 +148,7 @@ fn axis(samples: &[Samples], session: &Session, settings: &Wide) -> Result<Axis,
                 return Err(Reason::new("grid_too_fine", message).with("bins", bins).with("most", GRID_BINS_MAX));
             }
             let times = resample::grid_bins(session.start, session.stop, micros(settings.grid_ms));
-            Axis { times, sample_rows: Vec::new() }
+            Axis { times: Arc::new(times), sample_rows: Vec::new() }
         }
         Method::Merge => {
             let mut all: Vec<(i64, u32)> = Vec::new();
@@ -159,7 +159,7 @@ fn axis(samples: &[Samples], session: &Session, settings: &Wide) -> Result<Axis,
             let (times, rows) = resample::merge_rows(&all, micros(settings.merge_ms));
             let mut sample_rows = vec![Vec::new(); samples.len()];
             all.iter().zip(rows).for_each(|((_, channel), row)| sample_rows[*channel as usize].push(row));
-            Axis { times, sample_rows }
+            Axis { times: Arc::new(times), sample_rows }
         }
     })
 }

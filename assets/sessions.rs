@@ -24,7 +24,7 @@ pub struct Session {
     /// Each channel's samples, as places in its vectors.
     pub samples: Vec<Range<usize>>,
     /// All timestamps of any channel, sorted.
-    pub times: Vec<i64>,
+    pub times: Arc<Vec<i64>>,
 }
 
 impl Session {
@@ -85,7 +85,7 @@ fn session(samples: &[Samples], times: Vec<i64>) -> Session {
         let from = samples.ts.partition_point(|t| *t < start);
         from..samples.ts.partition_point(|t| *t <= stop)
     };
-    Session { start, stop, samples: samples.iter().map(within).collect(), times }
+    Session { start, stop, samples: samples.iter().map(within).collect(), times: Arc::new(times) }
 }
 
 /// The table `sessions`. A session's timestamps are told by their hash: whoever is aligned on them goes by that, and
@@ -93,7 +93,7 @@ fn session(samples: &[Samples], times: Vec<i64>) -> Session {
 pub fn table(run: &str, sessions: &[Session]) -> Result<DataFrame, Reason> {
     let axis = |session: &Session| {
         let mut hasher = Hasher::new("assets.time_axis.1");
-        for time in &session.times {
+        for time in session.times.iter() {
             hasher.number(time.cast_unsigned());
         }
         let digest: Digest<16> = hasher.finish();
