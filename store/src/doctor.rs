@@ -236,7 +236,7 @@ fn index(root: &Path) -> Finding {
         Some("closed") => ok("index", "it was closed in good order"),
         Some("open") if lock::writer(root).is_some() => ok("index", "a build has it open"),
         Some("open") => ok("index", "a killed process had it open: the next build looks after it"),
-        _ => ok("index", "there is none: the next build makes it from the journal"),
+        _ => ok("index", "there is none: it is made from the journal when a build asks for what was"),
     }
 }
 
