@@ -4,9 +4,12 @@
 //!
 //! Not here: how expressions become digests (`derive`), and how a table is put together (`assemble`).
 
+mod ready;
 mod row;
 
 pub use row::Row;
+
+use ready::Ready;
 
 use crate::assemble::Piece;
 use crate::columns;
@@ -170,7 +173,7 @@ pub struct AlignedTable {
     /// What each expression computes, as it was fingerprinted.
     plans: BTreeMap<String, Digest<32>>,
     /// Over which columns the plan of an expression was looked at before it was executed: over the same ones it is the same.
-    checked: Mutex<BTreeMap<String, Schema>>,
+    ready: Mutex<BTreeMap<String, Arc<Ready>>>,
 }
 
 const OWN: &str = "own";
@@ -183,8 +186,8 @@ impl AlignedTable {
     /// `duplicate_column`, `unknown_column`, `columns_by_pattern`, `column_cycle`, or what [`derive::derive`] refuses.
     pub fn new(name: AssetName, columns: Vec<Defined>, axis: Option<&str>) -> Result<Self, Reason> {
         let own_axis = axis.map(str::to_owned);
-        let (codes, plans, checked) = Default::default();
-        let mut table = Self { name, axis: own_axis, columns, codes, parts: Vec::new(), plans, checked };
+        let (codes, plans, ready) = Default::default();
+        let mut table = Self { name, axis: own_axis, columns, codes, parts: Vec::new(), plans, ready };
         let schema: Schema = table
             .columns
             .iter()
@@ -370,19 +373,24 @@ impl AlignedTable {
         column.ok_or_else(|| Reason::new("opaque_plan", "the expression has no result"))
     }
 
-    /// Checks that the plan over a leaf with these columns, which is about to be executed, is the one that was fingerprinted.
-    fn check(&self, column: &str, leaf: &LazyFrame, schema: &Schema, expr: &Expr) -> Result<(), Reason> {
-        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        if checked().get(column).is_some_and(|known| known == schema) {
-            return Ok(());
+    /// The expression of a column over columns of these types, ready to run; checked when it is first asked for: the plan that is
+    /// executed is the one that was fingerprinted.
+    fn ready(&self, decl: &ColumnDecl, expr: &Expr, schema: &SchemaRef) -> Result<Arc<Ready>, Reason> {
+        let all = || self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = all().get(&decl.name).filter(|ready| ready.schema == *schema) {
+            return Ok(Arc::clone(ready));
         }
-        let executed = self.derived(leaf.clone(), expr, &self.codes)?;
-        if self.plans.get(column) != Some(&executed.code) {
-            let message = format!("the plan of {column} is not the one that was fingerprinted");
-            return Err(Reason::new("plan_differs", message).with("column", column));
-        }
-        checked().insert(column.to_owned(), schema.clone());
-        Ok(())
+        let check = |leaf: &LazyFrame| {
+            let executed = self.derived(leaf.clone(), expr, &self.codes)?;
+            if self.plans.get(&decl.name) == Some(&executed.code) {
+                return Ok(());
+            }
+            let message = format!("the plan of {} is not the one that was fingerprinted", decl.name);
+            Err(Reason::new("plan_differs", message).with("column", decl.name.as_str()))
+        };
+        let ready = Arc::new(Ready::new(decl, expr, schema, check)?);
+        all().insert(decl.name.clone(), Arc::clone(&ready));
+        Ok(ready)
     }
 
     /// The declaration of the output: the partition's `keys`, then the columns.

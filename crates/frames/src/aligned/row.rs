@@ -1,14 +1,13 @@
 //! The columns of one step while they are computed: each taken from where it is stored, or made from others.
 
-use super::{AlignedTable, Defined, Make, OWN, names};
+use super::{AlignedTable, Defined, Make, names};
 use crate::assemble::Aside;
 use crate::inputs::Inputs;
-use crate::{columns, derive, frame_error};
-use assets_core::{ColumnDecl, Kind, Reason};
+use crate::{columns, frame_error};
+use assets_core::{ColumnDecl, Reason};
 use polars::prelude::*;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 /// The table of one step while its columns are computed.
 pub struct Row<'a> {
@@ -79,7 +78,6 @@ impl Row<'_> {
         }
     }
 
-    /// Evaluates an expression, after checking that the plan is the one that was fingerprinted.
     fn evaluate(&self, decl: &ColumnDecl, expr: &Expr) -> Result<Column, Reason> {
         let names = names(expr);
         self.fetch(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
@@ -90,25 +88,8 @@ impl Row<'_> {
             None => axis()?.map_or(0, |axis| axis.len()),
         };
         let frame = columns::frame(used)?;
-        let schema = Arc::clone(frame.schema());
-        let read = Arc::new(move |wanted: Option<&[&str]>| match wanted {
-            Some(wanted) => {
-                frame.select(wanted.iter().copied()).map_err(|error| frame_error("columns of the table", &error))
-            }
-            None => Ok(frame.clone()),
-        });
-        let leaf = derive::leaf(OWN, Arc::clone(&schema), read)?;
-        self.table.check(&decl.name, &leaf, &schema, expr)?;
-        let expr = match decl.kind {
-            Kind::Float => expr.clone().cast(DataType::Float64).fill_nan(lit(NULL)),
-            kind => expr.clone().cast(columns::dtype(kind)),
-        };
-        let name = decl.name.as_str();
-        let wrong = |error| frame_error(&format!("the column {name}"), &error).with("column", name);
-        // With the check, polars 0.55 may drop the order that a plan asks for.
-        let frame = leaf.select([expr.alias(name)]).with_check_order(false).collect().map_err(wrong)?;
-        let column = frame.column(name).map_err(wrong)?;
+        let column = self.table.ready(decl, expr, frame.schema())?.run(&decl.name, &frame)?;
         // One value, such as a mean over all rows, stands in every row.
-        Ok(if column.len() == 1 && rows != 1 { column.new_from_index(0, rows) } else { column.clone() })
+        Ok(if column.len() == 1 && rows != 1 { column.new_from_index(0, rows) } else { column })
     }
 }
