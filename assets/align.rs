@@ -7,6 +7,7 @@ use crate::sessions::{self, Recorded, Session};
 use crate::settings::{Method, OnGap, Wide};
 use assets_core::Reason;
 use assets_frames::Inputs;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -85,7 +86,9 @@ impl Alignment {
                 continue;
             }
             let vs = &values[session.samples[channel].clone()];
-            out.extend(self.align_session(channel, axis, ts, vs, derived));
+            let session = self.align_session(channel, axis, ts, vs, derived);
+            // Most runs are one session.
+            if out.is_empty() { out = session } else { out.extend(session) }
         }
         out
     }
@@ -111,9 +114,9 @@ impl Alignment {
     }
 
     /// The rows' times that hold a channel's samples.
-    fn labels(&self, channel: usize, axis: &Axis, ts: &[i64]) -> Vec<i64> {
+    fn labels<'t>(&self, channel: usize, axis: &Axis, ts: &'t [i64]) -> Cow<'t, [i64]> {
         let mut labels: Vec<i64> = match self.settings.method {
-            Method::Linear | Method::Previous => return ts.to_vec(),
+            Method::Linear | Method::Previous => return Cow::Borrowed(ts),
             Method::Grid => {
                 let grid_us = micros(self.settings.grid_ms);
                 ts.iter().map(|t| t - t.rem_euclid(grid_us)).collect()
@@ -121,7 +124,7 @@ impl Alignment {
             Method::Merge => axis.sample_rows[channel].iter().map(|row| axis.times[*row]).collect(),
         };
         labels.dedup();
-        labels
+        Cow::Owned(labels)
     }
 }
 

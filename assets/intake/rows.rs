@@ -46,24 +46,30 @@ pub(super) struct Columns<'a> {
     pub(super) attributes: Vec<Option<Cells<'a>>>,
 }
 
+/// Rows of a run that are gathered as a piece.
+const PIECE_ROWS: usize = 1 << 10;
+
 /// Rows whose texts are worth being found by their codes.
 const PLACES_ROWS: usize = 64;
 
 /// Bytes of texts that are kept of some rows beside their values.
 struct TextBytes {
+    /// Of each row, once there are any.
     of_rows: Vec<usize>,
+    rows: usize,
     all: usize,
     most: usize,
 }
 
 impl TextBytes {
     fn of(rows: usize) -> Self {
-        Self { of_rows: vec![0; rows], all: 0, most: SURPLUS_MOST + rows * ROW_BYTES as usize }
+        Self { of_rows: Vec::new(), rows, all: 0, most: SURPLUS_MOST + rows * ROW_BYTES as usize }
     }
 
     /// False where it is more than any file may hold.
     fn add(&mut self, row: usize, bytes: usize) -> bool {
         if bytes > 0 {
+            self.of_rows.resize(self.rows, 0);
             self.of_rows[row] += bytes;
             self.all += bytes;
         }
@@ -281,6 +287,7 @@ impl<'a> Gather<'a> {
     fn push_same(&mut self, cells: &Columns<'_>, rows: Range<usize>) -> Option<()> {
         let Some(at) = self.wanted(cells.run.get(rows.start), rows.len()) else { return Some(()) };
         let is_told = self.runs[at].id.is_none();
+        self.runs[at].expect(rows.len(), self.reading);
         let mut run = std::mem::take(&mut self.runs[at].rows);
         let kept = self.push_cells(&mut run, cells, rows.clone(), is_told);
         self.runs[at].rows = run;
@@ -467,6 +474,15 @@ fn too_long(name: &str) -> Reason {
 impl Own {
     fn count(&self) -> usize {
         self.before.iter().map(Run::count).sum::<usize>() + self.rows.count()
+    }
+
+    /// Makes room for rows that come next: many are a piece of their own, as columns that grow are copied again and again.
+    fn expect(&mut self, rows: usize, reading: &Reading) {
+        if rows >= PIECE_ROWS {
+            let now = std::mem::replace(&mut self.rows, Run::new(reading));
+            self.before.extend(Some(now).filter(|rows| rows.count() > 0));
+            self.rows.reserve(rows);
+        }
     }
 
     /// Adds what was gathered elsewhere of the rows that come next. They are put together where they are cut, several runs

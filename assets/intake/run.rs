@@ -67,7 +67,8 @@ impl Run {
         all
     }
 
-    fn reserve(&mut self, rows: usize) {
+    /// Makes room for so many rows more.
+    pub(super) fn reserve(&mut self, rows: usize) {
         self.time.reserve(rows);
         self.value.reserve(rows);
         self.robot.reserve(rows);

@@ -183,6 +183,11 @@ impl ColumnHasher {
     pub fn coded_texts(&mut self, texts: &[Option<&str>], mut codes: &[u32]) {
         let bytes: Vec<Vec<u8>> = texts.iter().map(|text| text_bytes(text.unwrap_or_default())).collect();
         let padded: Option<Vec<_>> = texts.iter().zip(&bytes).map(|(text, bytes)| text.and(padded(bytes))).collect();
+        let longest = bytes.iter().map(Vec::len).max().unwrap_or_default();
+        if longest < PADDED {
+            // Memory that grows is copied, and fetched page by page, each time.
+            self.values.reserve(codes.len().min(BLOCK_ROWS - self.in_block) * longest + TEXTS_AT_ONCE * PADDED);
+        }
         while let Some(code) = codes.first() {
             let most = codes.len().min(BLOCK_ROWS - self.in_block).min(TEXTS_AT_ONCE) & !7;
             match &padded {
@@ -228,6 +233,7 @@ impl ColumnHasher {
                 continue;
             }
             let begin = self.values.len();
+            self.values.reserve(take * bytes.len());
             self.values.extend_from_slice(&bytes);
             while self.values.len() < begin + take * bytes.len() {
                 // Twice as many each time.

@@ -195,8 +195,8 @@ impl OwnedCodes {
         self.texts[self.codes[row] as usize].as_deref()
     }
 
-    /// Adds rows, whose codes are places in `texts`.
-    pub(crate) fn extend(&mut self, texts: Vec<String>, codes: &[u32]) -> Option<()> {
+    /// Adds rows of these texts.
+    pub(crate) fn extend(&mut self, texts: Vec<String>, rows: &Places) -> Option<()> {
         let place = |text: String| {
             let known = self.texts.iter().position(|known| known.as_ref() == Some(&text));
             let place = known.unwrap_or_else(|| {
@@ -206,12 +206,25 @@ impl OwnedCodes {
             place as u32
         };
         let places: Vec<u32> = texts.into_iter().map(place).collect();
-        self.codes.reserve(codes.len());
-        for code in codes {
-            self.codes.push(*places.get(*code as usize)?);
+        match rows {
+            Places::First(rows) => self.codes.resize(self.codes.len() + rows, *places.first()?),
+            Places::Each(codes) => {
+                self.codes.reserve(codes.len());
+                for code in codes {
+                    self.codes.push(*places.get(*code as usize)?);
+                }
+            }
         }
         Some(())
     }
+}
+
+/// Which texts rows have.
+pub(crate) enum Places {
+    /// So many rows the first one.
+    First(usize),
+    /// Each row its own, by its place.
+    Each(Vec<u32>),
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Columns of our own tables as values, one column after the other and chunk by chunk: tables are read by steps, and those
 //! run on several threads anyway.
 
-use crate::codes::OwnedCodes;
+use crate::codes::{OwnedCodes, Places};
 use crate::columns;
 use crate::encode;
 use crate::guard::guarded;
@@ -258,13 +258,13 @@ fn has_no_null(page: &DataPage) -> bool {
 }
 
 /// Each row's place in the dictionary.
-fn places(page: &DataPage) -> PolarsResult<Option<Vec<u32>>> {
+fn places(page: &DataPage) -> PolarsResult<Option<Places>> {
     let rows = page.num_values();
     Ok(match (page.header().encoding(), split_buffer(page)?.values.split_first()) {
-        (FormatEncoding::RLE_DICTIONARY, Some((0, _))) => Some(vec![0; rows]),
+        (FormatEncoding::RLE_DICTIONARY, Some((0, _))) => Some(Places::First(rows)),
         (FormatEncoding::RLE_DICTIONARY, Some((width, keys))) => {
             let codes = HybridRleDecoder::new(keys, u32::from(*width), rows).collect()?;
-            (codes.len() == rows).then_some(codes)
+            (codes.len() == rows).then_some(Places::Each(codes))
         }
         _ => None,
     })

@@ -65,7 +65,7 @@ impl PartsHasher {
     /// Row numbers of each slice, in order.
     fn rows_of_slices(&self, batch: &DataFrame) -> Result<BTreeMap<String, Vec<IdxSize>>, Reason> {
         // A row's slice as a number: its place among all there could be, of each column's texts one.
-        let mut places: Vec<usize> = vec![0; batch.height()];
+        let mut places: Vec<usize> = Vec::new();
         let mut names: Vec<String> = vec![String::new()];
         for (at, name) in self.slice_key.iter().enumerate() {
             let column = batch.column(name).map_err(|error| frame_error("slice key", &error))?;
@@ -73,7 +73,15 @@ impl PartsHasher {
             let join = if at > 0 { "/" } else { "" };
             let further = |name: &String| texts.iter().map(|text| format!("{name}{join}{text}")).collect::<Vec<_>>();
             names = names.iter().flat_map(further).collect();
-            places.iter_mut().zip(&codes).for_each(|(place, code)| *place = *place * texts.len() + *code as usize);
+            match at {
+                // Not added to zeros: fresh memory that is read before it is written costs two faults a page, and the second one
+                // interrupts all processors.
+                0 => places = codes.iter().map(|code| *code as usize).collect(),
+                _ => places
+                    .iter_mut()
+                    .zip(&codes)
+                    .for_each(|(place, code)| *place = *place * texts.len() + *code as usize),
+            }
         }
         let mut counts = vec![0; names.len()];
         places.iter().for_each(|place| counts[*place] += 1);
