@@ -345,8 +345,7 @@ impl Staged for StagedFile {
         let folder = path.parent().expect("objects are in folders");
         tables.durable_folder(folder)?;
         // Even if one is there: it may be damaged, and these are the bytes that the name speaks of.
-        temp.rename(&path)?;
-        waiting(|| sync_folder(folder))?;
+        waiting(|| temp.rename(&path).and_then(|()| sync_folder(folder)))?;
         Ok((object, bytes))
     }
 
