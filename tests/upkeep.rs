@@ -52,6 +52,8 @@ fn gc_shows_what_goes_and_removes_it_only_when_told_to() {
     let before = project.hashes();
     let objects = files(&project.path("warehouse/objects"));
     assert_eq!(kinds(&project.run(&["gc", "--json"])), expected(&[]), "all of it is young");
+    let young = project.run(&["gc"]);
+    assert!(young.stdout.contains("nothing to remove") && young.stderr.contains("--older-than 0s"), "{young:?}");
     // Four versions of wide and features of two runs; three of each stay.
     let shown = project.run(&[&["gc"][..], &NOW].concat());
     assert_eq!(kinds(&shown), expected(&[("old_version", 4)]));

@@ -127,6 +127,10 @@ fn answer(out: &Out, found: &GcFound, args: &GcArgs) {
         (files, true) => format!("removed {}, {bytes}; {left} are left", number::plural(files, "file")),
         (files, false) => format!("would remove {}, {bytes}; {left} would be left", number::plural(files, "file")),
     });
+    // A disk is mostly full of what was made today.
+    if found.garbage.is_empty() && (args.keep > 1 || !args.older_than.is_zero()) {
+        out.hint("what is young, and a few versions of each table, stay: `assets gc --keep 1 --older-than 0s` shows what else can go");
+    }
     if let Some(line) = compaction(found, args.yes) {
         out.line(&line);
     }
