@@ -2,8 +2,8 @@
 
 use super::rows::{Columns, Gather, Gathered, Only, Part, Reading, Row, Runs};
 use super::{RunFiles, run_id};
-use assets_core::Reason;
 use assets_core::record::SliceRecord;
+use assets_core::{Reason, cores};
 use assets_frames::DataFrame;
 use assets_frames::foreign::{self, Foreign};
 use assets_frames::intake::cell::{Cells, Delivered};
@@ -181,7 +181,7 @@ fn read_parquet(
 /// not be held together, or are unusual.
 fn push_parts(frame: &DataFrame, name: &str, reading: &Reading, gather: &mut Gather<'_>) -> bool {
     let rows = frame.height();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rows / PART_ROWS);
+    let threads = cores::at_once().min(rows / PART_ROWS);
     if threads < 2 || !gather.has_room(rows) {
         return false;
     }

@@ -3,7 +3,7 @@
 use super::run::Run;
 use super::{delivered, run_id, run_partition};
 use crate::columns::RUN;
-use assets_core::{AssetName, Partition, Reason, key};
+use assets_core::{AssetName, Partition, Reason, cores, key};
 use assets_frames::DataFrame;
 use assets_frames::intake::cell::{Cells, Delivered};
 use assets_frames::intake::time::{self, Parser};
@@ -439,7 +439,7 @@ impl Gather<'_> {
         let mut left: Vec<&mut Own> = runs.collect();
         // The long ones first: none is left to be cut alone.
         left.sort_by_key(|own| std::cmp::Reverse(own.count()));
-        let width = std::thread::available_parallelism().map_or(1, usize::from).min(left.len());
+        let width = cores::at_once().min(left.len());
         let left = Mutex::new(left.into_iter());
         let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
         let all = || {

@@ -9,6 +9,7 @@ use crate::objects::FolderTables;
 use crate::pins;
 use crate::reader::Reader;
 use crate::{FORMAT, compact, files, trust};
+use assets_core::cores;
 use assets_core::finding::Finding;
 use assets_core::hash::ObjectId;
 use assets_core::reason::Reason;
@@ -230,7 +231,7 @@ pub(crate) fn damaged(tables: &FolderTables, all: &[Place]) -> Vec<Place> {
             }
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(all.len());
+    let threads = cores::at_once().min(all.len());
     std::thread::scope(|scope| {
         (1..threads).for_each(|_| drop(scope.spawn(work)));
         work();

@@ -16,6 +16,7 @@ use crate::error::StoreError;
 use crate::files::{self, Output};
 use crate::journal::{End, Ends, Torn};
 use crate::places::Order;
+use assets_core::cores;
 use assets_core::excerpt::Excerpt;
 use assets_core::key::{AssetName, Partition, Step};
 use assets_core::ledger::{Ledger, Tip};
@@ -254,7 +255,7 @@ impl Tips {
             }
             Ok::<Found, Unusable>(found)
         };
-        let width = std::thread::available_parallelism().map_or(1, usize::from);
+        let width = cores::at_once();
         let share = blocks.len().div_ceil(width).max(FEW_BLOCKS);
         std::thread::scope(|scope| {
             let mut shares = blocks.chunks(share);

@@ -186,7 +186,7 @@ pub(crate) struct MaterializeArgs {
     /// Make exactly what `plan --output F` saved; refused where anything has moved since
     #[arg(long, value_name = "F", conflicts_with_all = ["select", "runs", "only", "force", "dry_run"])]
     pub(crate) plan: Option<PathBuf>,
-    /// Steps made at the same time; default: the settings', else cores + 3
+    /// Steps made at the same time, and cores taken at most; default: the settings', else cores + 3
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
     /// Fail instead of waiting for steps that another process makes

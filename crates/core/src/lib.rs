@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod compare;
 pub mod compute;
 pub mod content;
+pub mod cores;
 pub mod excerpt;
 pub mod executor;
 pub mod facts;

@@ -14,7 +14,7 @@ use assets_core::record::{Recipe, SliceRef, StepRecord, Stored};
 use assets_core::source::{Delivery, Identified};
 use assets_core::table_store::TableStore;
 use assets_core::{AssetDecl, AssetName, Fingerprint, PartId, Partition, Reason, Step};
-use assets_core::{catalog::Records, record::InputRecord};
+use assets_core::{catalog::Records, cores, record::InputRecord};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -222,7 +222,8 @@ fn assess_all(world: &World<'_>, scope: &Scope, plan: &Plan, asset: &AssetDecl, 
     if steps.len() < 2 * STEPS_PER_THREAD {
         return steps.iter().map(one).collect();
     }
-    steps.par_iter().with_min_len(STEPS_PER_THREAD).map(one).collect()
+    let share = steps.len().div_ceil(cores::at_once()).max(STEPS_PER_THREAD);
+    steps.par_iter().with_min_len(share).map(one).collect()
 }
 
 fn planned(world: &World<'_>, plan: &Plan, step: &Step, output: &AssetName) -> StepNow {

@@ -8,7 +8,7 @@ use assets_core::executor;
 use assets_core::freshness::State;
 use assets_core::record::{OutputRecord, Stored};
 use assets_core::table_store::TableStore;
-use assets_core::{AssetDecl, InputDecl, ObjectId, Reason};
+use assets_core::{AssetDecl, InputDecl, ObjectId, Reason, cores};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -101,7 +101,7 @@ fn check(tables: &dyn TableStore, objects: &[ObjectId]) -> Vec<Reason> {
             }
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(objects.len());
+    let threads = cores::at_once().min(objects.len());
     std::thread::scope(|scope| {
         (1..threads).for_each(|_| drop(scope.spawn(work)));
         work();

@@ -2,7 +2,7 @@
 
 use crate::guard::guarded;
 use crate::pages;
-use assets_core::Reason;
+use assets_core::{Reason, cores};
 use polars::prelude::*;
 use polars_io::parquet::read::ParquetReader;
 use polars_io::prelude::SerReader;
@@ -120,12 +120,17 @@ impl Foreign {
         let read = |batch| -> PolarsResult<Option<DataFrame>> {
             Ok(if wanted(batch)? { Some(self.rows(columns, batch)?) } else { None })
         };
+        let rows = self.metadata.row_groups.iter().map(|group| group.num_rows());
+        let batches = batches(rows.zip(self.group_bytes(columns)));
+        if cores::at_once() < 2 {
+            let all = batches.into_iter().filter_map(|batch| Some((batch.0, read(batch).transpose()?)));
+            return all.into_iter().try_for_each(|(start, frame)| each(start, frame));
+        }
         std::thread::scope(|scope| {
             // One is read while one is used, and none lies about.
             let (sender, frames) = sync_channel(0);
             scope.spawn(move || {
-                let rows = self.metadata.row_groups.iter().map(|group| group.num_rows());
-                for batch in batches(rows.zip(self.group_bytes(columns))) {
+                for batch in batches {
                     let Some(frame) = read(batch).transpose() else { continue };
                     let failed = frame.is_err();
                     // Nobody listens any more: `each` has refused something.

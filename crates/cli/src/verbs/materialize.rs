@@ -12,6 +12,7 @@ use crate::session;
 use crate::standing::{self, AllFresh, Ended, Standing};
 use crate::verbs::plan::saved::{self, Saved};
 use assets_core::catalog::Holder;
+use assets_core::cores;
 use assets_core::record::Counts;
 use assets_core::source::Identified;
 use assets_engine::build::Backends;
@@ -37,7 +38,9 @@ pub(crate) fn run(
         Some(path) => saved::read(path, args).map(|(saved, asked)| (Some(saved), asked))?,
         None => (None, args.clone()),
     };
+    args.jobs.map(usize::from).into_iter().for_each(cores::hold_to);
     let project = app.open(&session::open_options(global))?;
+    project.workers().into_iter().for_each(cores::hold_to);
     let before = global.begun_before.as_deref().map(memory::parse).transpose()?;
     let anew =
         Anew { argv: argv.to_vec(), before, build: build_id(), is_fixed: true, ender: project.ender(), out: *out };

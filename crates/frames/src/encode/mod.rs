@@ -9,7 +9,7 @@ pub(crate) use float::join;
 
 use crate::codes::Texts;
 use crate::{frame_error, parquet};
-use assets_core::Reason;
+use assets_core::{Reason, cores};
 use polars::prelude::*;
 use polars_parquet::parquet::CowBuffer;
 use polars_parquet::parquet::metadata::Descriptor;
@@ -22,7 +22,6 @@ use polars_parquet::write::{
     CompressedPage, CompressionOptions, Compressor, Encoding, Page, ParquetType, StatisticsOptions, Version,
     WriteOptions, ZstdLevel, array_to_columns, get_dtype_encoding,
 };
-use std::num::NonZero;
 
 /// As most tools write and all read.
 const ZSTD_LEVEL: i32 = 3;
@@ -51,7 +50,7 @@ fn options_at(level: i32) -> Result<WriteOptions, Reason> {
 /// The encoded pages of columns of one row group, on several threads where there is much to do.
 pub(crate) fn columns(columns: &[(&Column, &ParquetType)]) -> Result<Vec<Vec<CompressedPage>>, Reason> {
     let values = columns.iter().map(|(column, _)| column.len()).sum::<usize>();
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(values / VALUES_PER_THREAD);
+    let threads = cores::at_once().min(values / VALUES_PER_THREAD);
     if threads < 2 {
         return columns.iter().map(|(column, parquet_type)| pages(column, parquet_type)).collect();
     }

@@ -61,7 +61,7 @@ impl Intake {
         let found = locked(&self.found).remove(&file.name).filter(|found| found.stat == stat && trusted.is_some());
         // A new file is read while it is hashed, where any write would show in its stat: else the hash could be that of
         // newer bytes than were read, and what was read would stay for good.
-        let is_new = known.is_none() && found.is_none() && trusted.is_some() && stat.bytes > READ_BYTES;
+        let is_new = known.is_none() && found.is_none() && trusted.is_some() && stat.bytes > READ_BYTES && width() > 1;
         let (content, read) = match &found {
             Some(found) => (Ok(found.content), None),
             None if is_new => std::thread::scope(|scope| {

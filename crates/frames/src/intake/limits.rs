@@ -3,8 +3,8 @@
 //! As many files are read at once as there are cores, at first and again for steps, each within a share. One that needs
 //! more goes on alone among its like: what is refused doesn't depend on the cores or on what else is read.
 
-use assets_core::Reason;
 use assets_core::record::SourceRecord;
+use assets_core::{Reason, cores};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Memory of a row that is held: its cells, and the texts that repeat in them.
@@ -17,7 +17,7 @@ const ALLOWED: &str = "allowed_bytes";
 
 /// Files that are read at once.
 pub(super) fn width() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    cores::at_once()
 }
 
 /// Limits of one reading.
