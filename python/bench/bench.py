@@ -20,8 +20,8 @@ class Missing(Exception):
 class Bench:
     """One call of the driver."""
 
-    def __init__(self, binary, cache, quick):
-        self.binary, self.cache, self.quick = binary, cache, quick
+    def __init__(self, binary, cache, quick, huge=False):
+        self.binary, self.cache, self.quick, self.huge = binary, cache, quick, huge
         self.scratch = cache / f"scratch-{os.getpid()}"
         self.pairs = 1 if quick else 3
         self._stores = {}

@@ -12,6 +12,7 @@ import table
 import trivial
 
 SIZES = [100, 1_000, 10_000]
+HUGE = [100_000]
 KEYS = [(100, 1), (10_000, 4), (100_000, 40)]
 WITHIN = 1.2
 
@@ -20,7 +21,7 @@ def measure(bench):
     if bench.quick:
         sizes = SIZES[:2]
     else:
-        sizes = SIZES
+        sizes = SIZES + HUGE * bench.huge
     first = {}
     for runs in sizes:
         path, made = bench.many(runs)
